@@ -1,0 +1,1 @@
+"""The embedded agent of `consuldns dev`: an in-memory, Consul-compatible HTTP API."""

@@ -1,0 +1,1 @@
+"""What can be set: declared once in `schema`, read by `load` from file, environment and flags."""

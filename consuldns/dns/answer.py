@@ -1,0 +1,141 @@
+"""What was found, as plain data: the resolver's result, before it becomes a message.
+
+An answer is made of contributions: one for each instance (or node, or key) that has something to
+say. A contribution keeps together what belongs together: an SRV record and the addresses of its
+target. The wire layer orders the contributions, drops the last ones when a message is too small for
+all, and drops nothing in between.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from consuldns.dns.question import Type
+from consuldns.names import Labels
+from consuldns.views.keys import ViewKey
+
+
+class Outcome(Enum):
+    """How a question ended. The wire layer turns each into an rcode; nothing else does."""
+
+    ANSWER = "answer"  # NOERROR with records
+    NODATA = "nodata"  # NOERROR, the name exists, no record of that type (RFC 2308 2.2)
+    NXDOMAIN = "nxdomain"  # nothing at the name and nothing below it (RFC 8020)
+    REFUSED = "refused"  # not our zone, class or operation
+    FORMERR = "formerr"  # a question that makes no sense, such as type OPT
+    SERVFAIL = "servfail"  # the data cannot be had now
+
+
+class ExtendedError(Enum):
+    """Extended DNS errors that are given (RFC 8914), as (code)."""
+
+    STALE_ANSWER = 3
+    NOT_READY = 14
+    NOT_AUTHORITATIVE = 20
+    NOT_SUPPORTED = 21
+    NETWORK_ERROR = 23
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A or AAAA: the packed address, 4 or 16 octets."""
+
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """CNAME, NS or PTR: a name, in the spelling of its source."""
+
+    name: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTarget:
+    """SRV (RFC 2782)."""
+
+    priority: int
+    weight: int
+    port: int
+    name: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """TXT: character strings; the wire layer splits those over 255 octets."""
+
+    strings: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartOfAuthority:
+    """SOA (RFC 1035 3.3.13). Seconds, but for the serial."""
+
+    name_server: Labels
+    mailbox: Labels
+    serial: int
+    refresh: int
+    retry: int
+    expire: int
+    minimum: int
+
+
+Data = Address | Target | ServiceTarget | Text | StartOfAuthority
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A resource record of class IN. An owner that folds to the question's name is sent as asked.
+
+    `ttl` in seconds, 0 to 2^31-1 (RFC 2181 section 8).
+    """
+
+    owner: Labels
+    type: int
+    ttl: int
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one instance adds: to the answer section, and to the additional section.
+
+    `additional` holds what clients need next (addresses of a target), `extra` what Consul adds
+    beside it (node metadata as TXT), which goes first when a message is too small.
+    """
+
+    records: tuple[Record, ...]
+    additional: tuple[Record, ...] = ()
+    extra: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of a question.
+
+    `sources` are the views that it was made from: when one is replaced, the answer is void.
+    `pick_one`: exactly one of the contributions is to be sent, a random one (two CNAMEs at one name
+    are no DNS). Otherwise all are sent, in an order that is to be shuffled when `shuffled` is set.
+    """
+
+    outcome: Outcome
+    contributions: tuple[Contribution, ...] = ()
+    authority: tuple[Record, ...] = ()
+    sources: frozenset[ViewKey] = frozenset()
+    pick_one: bool = False
+    shuffled: bool = True
+    authoritative: bool = True
+    extended_error: ExtendedError | None = None
+    error_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The resolver cannot answer without this view."""
+
+    key: ViewKey
+    sources: frozenset[ViewKey] = field(default_factory=frozenset)
+
+
+def address_type(packed: bytes) -> Type:
+    """A for 4 octets, AAAA for 16."""
+    return Type.A if len(packed) == 4 else Type.AAAA

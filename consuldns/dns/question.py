@@ -1,0 +1,43 @@
+"""What is asked: the question of a DNS message, and the numbers that the DNS gives types."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from consuldns.names import Labels
+
+
+class Type(IntEnum):
+    """Types of records that this server knows by name (any other number is a type as well)."""
+
+    A = 1
+    NS = 2
+    CNAME = 5
+    SOA = 6
+    PTR = 12
+    TXT = 16
+    AAAA = 28
+    SRV = 33
+    OPT = 41
+    IXFR = 251
+    AXFR = 252
+    ANY = 255
+
+
+class Class(IntEnum):
+    """Classes of records."""
+
+    IN = 1
+    CH = 3
+    ANY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question. `name` is folded; the spelling that was asked is kept by the wire layer.
+
+    `type` and `class_` are the plain numbers of the message: unknown ones are legal (RFC 3597).
+    """
+
+    name: Labels
+    type: int
+    class_: int = Class.IN

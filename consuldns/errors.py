@@ -1,0 +1,75 @@
+"""Every error that this project raises on purpose.
+
+    ConsuldnsError
+    ├── ConfigError            a setting that cannot be used: where it came from, what, how to mend
+    ├── StartupError           the server cannot start (port taken, no permission)
+    ├── WireError              bytes that are not the DNS message they should be
+    ├── ConsulError            Consul did not give what was asked
+    │   ├── Unreachable        no connection, or it broke, or the time was up
+    │   ├── Denied             403: the token is unknown or lacks a right
+    │   ├── NotFound           404
+    │   ├── TooManyRequests    429, or the connection limit of Consul
+    │   ├── NoPathToDatacenter 500 with that text: the datacenter does not exist
+    │   └── BadResponse        any other status, or a body that cannot be understood
+    └── KubernetesError        see consuldns.kubernetes
+
+Texts are for the person who runs the server: what happened, where, how to mend it.
+"""
+
+
+class ConsuldnsError(Exception):
+    """Anything that consuldns raises on purpose."""
+
+
+class ConfigError(ConsuldnsError):
+    """A setting that cannot be used."""
+
+    def __init__(self, problem: str, *, where: str = "", hint: str = "") -> None:
+        self.problem, self.where, self.hint = problem, where, hint
+        super().__init__(
+            ": ".join(part for part in (where, problem) if part) + (f" ({hint})" if hint else "")
+        )
+
+
+class StartupError(ConsuldnsError):
+    """The server cannot start."""
+
+
+class WireError(ConsuldnsError):
+    """Bytes that are not the DNS message they should be."""
+
+
+class ConsulError(ConsuldnsError):
+    """Consul did not give what was asked."""
+
+
+class Unreachable(ConsulError):
+    """No connection to Consul, or it broke, or the time was up."""
+
+
+class Denied(ConsulError):
+    """403: the token is unknown or lacks a right."""
+
+
+class NotFound(ConsulError):
+    """404. `index` is the X-Consul-Index to wait on (a missing KV prefix has a usable one)."""
+
+    def __init__(self, message: str, index: int = 0) -> None:
+        self.index = index
+        super().__init__(message)
+
+
+class TooManyRequests(ConsulError):
+    """429, or Consul's limit of connections from one address."""
+
+
+class NoPathToDatacenter(ConsulError):
+    """The datacenter is not known to Consul."""
+
+
+class BadResponse(ConsulError):
+    """A status that is no success, or a body that cannot be understood."""
+
+
+class KubernetesError(ConsuldnsError):
+    """The Kubernetes API did not give what was asked."""

@@ -1,0 +1,138 @@
+"""DNS names as values: tuples of labels, and the reverse names of addresses.
+
+A name is a tuple of label octets from left to right, without the root: `www.example` is
+`(b"www", b"example")` and the root is `()`. Tuples, never dotted text, carry names through the
+program, because a label may hold any octet, a dot too (RFC 2181 section 11). Names that are looked
+up are folded to lower case in ASCII only (RFC 4343): `fold` does that, `bytes.lower` is ASCII.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+Labels = tuple[bytes, ...]
+IPAddress = IPv4Address | IPv6Address
+
+IN_ADDR_ARPA: Labels = (b"in-addr", b"arpa")
+IP6_ARPA: Labels = (b"ip6", b"arpa")
+
+MAX_LABEL = 63  # octets, RFC 1035 section 2.3.4
+MAX_NAME = 255  # octets on the wire, with length octets and the root
+
+
+def parse_name(text: str) -> Labels:
+    r"""Labels of a name in presentation form, spelling kept; `\.` and `\DDD` as in RFC 1035 5.1.
+
+    Raises ValueError for an empty label, a label over 63 octets or a name over 255.
+    """
+    if text in (".", ""):
+        return ()
+    labels: list[bytes] = []
+    label = bytearray()
+    octets = iter(text.encode())
+    for octet in octets:
+        if octet == ord("\\"):
+            label.append(_escaped(octets))
+        elif octet == ord("."):
+            labels.append(bytes(label))
+            label.clear()
+        else:
+            label.append(octet)
+    if label:
+        labels.append(bytes(label))
+    name = tuple(labels)
+    if not is_valid(name):
+        raise ValueError(f"not a DNS name: {text!r}")
+    return name
+
+
+def _escaped(octets: "object") -> int:
+    """The octet that an escape stands for; the backslash has been read."""
+    first = next(octets, None)  # type: ignore[call-overload]
+    if first is None:
+        raise ValueError("a name ends in a backslash")
+    if not chr(first).isdigit():
+        return int(first)
+    digits = chr(first) + "".join(chr(next(octets, 0)) for _ in range(2))  # type: ignore[call-overload]
+    if not digits.isdigit() or int(digits) > 255:
+        raise ValueError(f"not an escape: \\{digits!r}")
+    return int(digits)
+
+
+def is_valid(name: Labels) -> bool:
+    """Whether the name can stand in a DNS message."""
+    return all(0 < len(label) <= MAX_LABEL for label in name) and wire_length(name) <= MAX_NAME
+
+
+def wire_length(name: Labels) -> int:
+    """Octets of the uncompressed name in a message."""
+    return sum(len(label) + 1 for label in name) + 1
+
+
+def format_name(name: Labels) -> str:
+    """The presentation form with a final dot, everything unusual escaped (safe for a log line)."""
+    return "".join(_format_label(label) + "." for label in name) or "."
+
+
+def _format_label(label: bytes) -> str:
+    return "".join(
+        chr(octet)
+        if 0x21 <= octet <= 0x7E and octet not in b'.\\"();@$'
+        else f"\\{chr(octet)}"
+        if octet in b'.\\"();@$'
+        else f"\\{octet:03d}"
+        for octet in label
+    )
+
+
+def fold(name: Labels) -> Labels:
+    """The name in lower case, for looking up."""
+    return tuple(label.lower() for label in name)
+
+
+def is_below(name: Labels, zone: Labels) -> bool:
+    """Whether the name is the zone's apex or below it; both folded."""
+    return len(name) >= len(zone) and name[len(name) - len(zone) :] == zone
+
+
+def to_wire(name: Labels) -> bytes:
+    """The uncompressed wire form (RFC 1035 section 3.1)."""
+    return b"".join(bytes((len(label),)) + label for label in name) + b"\0"
+
+
+def reverse_name(address: IPAddress) -> Labels:
+    """`d.c.b.a.in-addr.arpa` (RFC 1035 3.5) or 32 nibbles under `ip6.arpa` (RFC 3596 2.5)."""
+    if isinstance(address, IPv4Address):
+        return (*(b"%d" % octet for octet in reversed(address.packed)), *IN_ADDR_ARPA)
+    return (*(nibble.encode() for nibble in reversed(address.packed.hex())), *IP6_ARPA)
+
+
+def address_of(name: Labels) -> IPAddress | None:
+    """The address that a folded reverse name stands for, None if it is not a whole one."""
+    if is_below(name, IN_ADDR_ARPA):
+        octets = name[:-2]
+        if len(octets) != 4 or not all(_is_octet(octet) for octet in octets):
+            return None
+        return IPv4Address(bytes(int(octet) for octet in reversed(octets)))
+    if is_below(name, IP6_ARPA):
+        nibbles = name[:-2]
+        if len(nibbles) != 32 or not all(len(n) == 1 and n in b"0123456789abcdef" for n in nibbles):
+            return None
+        return IPv6Address(bytes.fromhex(b"".join(reversed(nibbles)).decode()))
+    return None
+
+
+def _is_octet(label: bytes) -> bool:
+    # "07" and "256" are names like any other, but no part of an address.
+    return label.isdigit() and len(label) <= 3 and int(label) <= 255 and label == b"%d" % int(label)
+
+
+def parse_address(text: str) -> IPAddress | None:
+    """The address that Consul or Kubernetes wrote, None if it is a hostname or nothing.
+
+    IPv6 zones (`fe80::1%eth0`) mean nothing to another host and are no address here.
+    """
+    if "%" in text:
+        return None
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None

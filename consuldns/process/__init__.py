@@ -1,0 +1,1 @@
+"""Processes and their lifecycle: control, workers, and the link between them."""

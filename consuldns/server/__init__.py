@@ -1,0 +1,1 @@
+"""Sockets: from a packet to a reply, over UDP and TCP."""

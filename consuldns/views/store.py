@@ -1,0 +1,108 @@
+"""The views that a process knows now."""
+
+from typing import Protocol, TypeVar, cast
+
+from consuldns.views import keys, model
+from consuldns.views.keys import ViewKey
+from consuldns.views.model import AnyView
+
+V = TypeVar("V", bound=model.View)
+
+
+class MissingView(Exception):
+    """The resolver needs a view that is not there (or is outdated); it may be asked for."""
+
+    def __init__(self, key: ViewKey) -> None:
+        self.key = key
+        super().__init__(key)
+
+
+class Views(Protocol):
+    """What the resolver reads."""
+
+    def read(self, key: ViewKey) -> AnyView:
+        """The view, or MissingView."""
+
+
+class ViewStore:
+    """The current view of each key. A view is replaced as a whole; outdated ones are kept.
+
+    An outdated view is as good as missing until control has confirmed or replaced it, or has said
+    that Consul cannot be asked: then the old one is the best there is, and is used again.
+    """
+
+    def __init__(self) -> None:
+        self._views: dict[ViewKey, AnyView] = {}
+        self._outdated: set[ViewKey] = set()
+
+    def read(self, key: ViewKey) -> AnyView:
+        """The view, or MissingView."""
+        view = self._views.get(key)
+        if view is None or key in self._outdated:
+            raise MissingView(key)
+        return view
+
+    def replace(self, key: ViewKey, view: AnyView) -> None:
+        """Take a new view in place of the old one."""
+        self._views[key] = view
+        self._outdated.discard(key)
+
+    def mark_outdated(self, key: ViewKey) -> None:
+        """Treat the view as missing until it is replaced or `use_as_is` is called."""
+        if key in self._views:
+            self._outdated.add(key)
+
+    def use_as_is(self, key: ViewKey) -> bool:
+        """End `mark_outdated`; whether there is a view at all."""
+        self._outdated.discard(key)
+        return key in self._views
+
+    def __contains__(self, key: ViewKey) -> bool:
+        return key in self._views
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+
+class Reading:
+    """One reading of the views: hands them out typed, and remembers which were read.
+
+    The resolver makes one for each question; `sources` is what its answer depends on.
+    """
+
+    def __init__(self, views: Views) -> None:
+        self._views = views
+        self.sources: set[ViewKey] = set()
+
+    def _read(self, key: ViewKey) -> AnyView:
+        self.sources.add(key)
+        return self._views.read(key)
+
+    def datacenters(self) -> model.Datacenters:
+        """The datacenters."""
+        return cast(model.Datacenters, self._read(keys.DatacenterList()))
+
+    def services(self, datacenter: str) -> model.Services:
+        """The names of all services of a datacenter."""
+        return cast(model.Services, self._read(keys.ServiceList(datacenter)))
+
+    def nodes(self, datacenter: str) -> model.Nodes:
+        """All nodes of a datacenter."""
+        return cast(model.Nodes, self._read(keys.NodeList(datacenter)))
+
+    def instances(self, datacenter: str, service: str) -> model.Instances:
+        """The instances of one service; any spelling of its name."""
+        key = keys.ServiceInstances(datacenter, service.lower())
+        return cast(model.Instances, self._read(key))
+
+    def reverse_zones(self) -> model.ReverseZones:
+        """The folders of the KV tree that hold reverse names."""
+        return cast(model.ReverseZones, self._read(keys.ReverseZoneList()))
+
+    def reverse_entries(self, folder: str) -> model.ReverseEntries:
+        """The reverse names of one folder."""
+        return cast(model.ReverseEntries, self._read(keys.ReverseZone(folder)))
+
+    def service_addresses(self, datacenter: str) -> model.AddressIndex:
+        """Which service has an address."""
+        return cast(model.AddressIndex, self._read(keys.ServiceAddresses(datacenter)))

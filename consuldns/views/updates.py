@@ -1,0 +1,62 @@
+"""What the control process tells a worker about the views, and the other way round.
+
+These messages are the only thing that the two share. A worker that loses its link goes on with what
+it has: no message is needed for an answer from memory.
+"""
+
+import msgspec
+
+from consuldns.views.keys import ViewKey
+from consuldns.views.model import AnyView
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A message between control and worker."""
+
+
+class Replaced(_Message, frozen=True):
+    """A view has come, or has changed: take it in place of the one you had."""
+
+    key: ViewKey
+    view: AnyView
+
+
+class Current(_Message, frozen=True):
+    """The view that you have is what Consul has now (ends `Outdated`, answers `Need`)."""
+
+    key: ViewKey
+
+
+class Outdated(_Message, frozen=True):
+    """Something in Consul changed that may concern this view: ask with `Need` before using it."""
+
+    key: ViewKey
+
+
+class Unavailable(_Message, frozen=True):
+    """The view cannot be had now (answers `Need`): use the old one, or SERVFAIL with the reason."""
+
+    key: ViewKey
+    reason: str  # at most 64 octets, for the extended error's text
+
+
+class Contact(_Message, frozen=True):
+    """Whether Consul answers. While it does not, every answer is marked stale (RFC 8914, 3)."""
+
+    reachable: bool
+
+
+class Need(_Message, frozen=True):
+    """A query waits for this view. Answered by Replaced, Current or Unavailable."""
+
+    key: ViewKey
+
+
+class Asked(_Message, frozen=True):
+    """Views that answers were given from since the last such message: keep them fresh."""
+
+    keys: tuple[ViewKey, ...]
+
+
+ToWorker = Replaced | Current | Outdated | Unavailable | Contact
+ToControl = Need | Asked

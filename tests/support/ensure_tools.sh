@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# The DNS tools that the tests and benchmarks use, from Debian's packages, where they are missing.
+set -euo pipefail
+declare -A package_of=([dig]=bind9-dnsutils [kdig]=knot-dnsutils [dnsperf]=dnsperf [unbound]=unbound)
+missing=()
+for tool in "${!package_of[@]}"; do
+    command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${package_of[$tool]}")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "== installing ${missing[*]}"
+    tests/support/apt_install.sh "${missing[@]}"
+fi
