@@ -57,6 +57,11 @@ class ViewStore:
         self._outdated.discard(key)
         return key in self._views
 
+    def forget(self, key: ViewKey) -> None:
+        """Drop the view."""
+        self._views.pop(key, None)
+        self._outdated.discard(key)
+
     def __contains__(self, key: ViewKey) -> bool:
         return key in self._views
 

@@ -40,6 +40,12 @@ class Unavailable(_Message, frozen=True):
     reason: str  # at most 64 octets, for the extended error's text
 
 
+class Forgotten(_Message, frozen=True):
+    """Nobody has asked for this view in a long time (or its service is gone): drop it."""
+
+    key: ViewKey
+
+
 class Contact(_Message, frozen=True):
     """Whether Consul answers. While it does not, every answer is marked stale (RFC 8914, 3)."""
 
@@ -58,5 +64,5 @@ class Asked(_Message, frozen=True):
     keys: tuple[ViewKey, ...]
 
 
-ToWorker = Replaced | Current | Outdated | Unavailable | Contact
+ToWorker = Replaced | Current | Outdated | Unavailable | Forgotten | Contact
 ToControl = Need | Asked
