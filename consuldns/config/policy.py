@@ -1,0 +1,40 @@
+"""From settings to the policy that the resolver obeys."""
+
+from consuldns.config.schema import Settings
+from consuldns.config.values import reverse_zone_names
+from consuldns.dns.policy import Policy, StartOfAuthorityTimes
+from consuldns.names import fold, parse_address, parse_name
+
+
+def policy(settings: Settings) -> Policy:
+    """What the resolver needs of the settings: names as labels, times in whole seconds.
+
+    A TTL of less than a second is 0, as in Consul.
+    """
+    dns = settings.dns
+    return Policy(
+        domain=fold(parse_name(dns.domain)),
+        alt_domain=fold(parse_name(dns.alt_domain)) if dns.alt_domain else None,
+        node_ttl=int(dns.node_ttl.total_seconds()),
+        service_ttl={name: int(ttl.total_seconds()) for name, ttl in dns.service_ttl.items()},
+        only_passing=dns.only_passing,
+        enable_additional_node_meta_txt=dns.enable_additional_node_meta_txt,
+        soa=StartOfAuthorityTimes(
+            refresh=dns.soa.refresh,
+            retry=dns.soa.retry,
+            expire=dns.soa.expire,
+            min_ttl=dns.soa.min_ttl,
+        ),
+        reverse_zones=tuple(
+            name for zone in dns.reverse_zones for name in reverse_zone_names(zone)
+        ),
+        name_server_addresses=_name_server_addresses(settings),
+    )
+
+
+def _name_server_addresses(settings: Settings) -> tuple[bytes, ...]:
+    texts = settings.dns.name_server_addresses or [each.host for each in settings.listen]
+    addresses = [address for text in texts if (address := parse_address(text)) is not None]
+    # 0.0.0.0 and :: say where we listen, but nobody can send a packet there.
+    concrete = (address.packed for address in addresses if not address.is_unspecified)
+    return tuple(dict.fromkeys(concrete))

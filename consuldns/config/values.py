@@ -1,0 +1,257 @@
+"""Kinds of values that settings have: how each is read, and how it is written.
+
+A kind reads what TOML gives (numbers, booleans, lists, tables) as well as text, because the
+environment and the command line have nothing but text. A value that cannot be used is a ValueError
+that says what was expected.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from fractions import Fraction
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from consuldns.names import Labels, fold, parse_address, parse_name, reverse_name
+
+T = TypeVar("T")
+
+LONGEST_DURATION = timedelta(seconds=2**31 - 1)  # the largest TTL, RFC 2181 section 8
+_UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}  # milliseconds
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+# The words of Go's strconv.ParseBool, which reads Consul's own environment variables.
+_BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+
+
+class HostPort(msgspec.Struct, frozen=True):
+    """An IP address and a port, as sockets are bound to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """A text that is never printed: only `reveal` gives it. Empty means none."""
+
+    _text: str = ""
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that sends it."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "***" if self._text else ""
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """A kind of value: its name in the reference, and how it is read."""
+
+    name: str
+    read: Callable[[Any], T]
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str):
+        raise ValueError(f"must be a text in quotes, not {raw!r}")
+    return raw.strip()
+
+
+def _boolean(raw: Any) -> bool:
+    value = raw if isinstance(raw, bool) else _BOOLEANS.get(str(raw).lower())
+    if value is None:
+        raise ValueError(f"must be true or false, not {raw!r}")
+    return value
+
+
+def whole_number(least: int, most: int) -> Kind[int]:
+    """Whole numbers from `least` to `most`."""
+
+    def read(raw: Any) -> int:
+        number = int(raw) if isinstance(raw, str) and raw.strip().isdecimal() else raw
+        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}, not {raw!r}")
+        return number
+
+    return Kind(f"number, {least} to {most}", read)
+
+
+def read_duration(raw: Any) -> timedelta:
+    """Consul's durations: `10s`, `1h30m`, `500ms`; a bare whole number is seconds."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        raw = f"{raw}s"
+    parts = _DURATION_PART.findall(raw) if isinstance(raw, str) else []
+    if isinstance(raw, str) and raw.isdecimal():
+        parts = [(raw, "s")]
+    elif not parts or "".join(number + unit for number, unit in parts) != raw:
+        raise ValueError(f'must be a duration such as "10s", "5m" or "1h30m", not {raw!r}')
+    milliseconds = sum(Fraction(number) * _UNITS[unit] for number, unit in parts)
+    if milliseconds.denominator != 1:
+        raise ValueError(f"must be whole milliseconds, not {raw!r}")
+    if milliseconds > LONGEST_DURATION // timedelta(milliseconds=1):
+        raise ValueError(f"must be at most {LONGEST_DURATION.total_seconds():.0f}s, not {raw!r}")
+    return timedelta(milliseconds=int(milliseconds))
+
+
+def read_host_port(raw: Any) -> HostPort:
+    """`127.0.0.1:8600` or `[::1]:8600`."""
+    host, _, port = _text(raw).rpartition(":")
+    address = parse_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    if address is None or (":" in host) != host.startswith("["):
+        raise ValueError(f"must be an IP address and a port such as 127.0.0.1:8600, not {raw!r}")
+    if not (port.isdecimal() and port.isascii() and 1 <= int(port) <= 65535):
+        raise ValueError(f"must end in a port from 1 to 65535, not {raw!r}")
+    return HostPort(str(address), int(port))
+
+
+def read_url(raw: Any) -> str:
+    """The base URL of Consul's HTTP API; a bare `host:port` is plain HTTP, as for Consul itself."""
+    text = _text(raw)
+    if text.startswith("unix:"):
+        raise ValueError("is a unix socket, and only http:// and https:// are supported")
+    url = urlsplit(text if "://" in text else f"http://{text}")
+    try:
+        port = url.port
+    except ValueError:
+        port = 0
+    if url.scheme not in ("http", "https") or not url.hostname or port == 0:
+        raise ValueError(f"must be a URL such as http://127.0.0.1:8500, not {raw!r}")
+    if url.username or url.path not in ("", "/") or url.query or url.fragment:
+        raise ValueError("must be scheme, host and port only")
+    return f"{url.scheme}://{url.netloc}"
+
+
+def _domain(raw: Any) -> str:
+    text = _text(raw)
+    name = parse_name(text)
+    if not name:
+        raise ValueError("must be a DNS name such as consul, not the root")
+    return text.rstrip(".").lower()
+
+
+def _address(raw: Any) -> str:
+    address = parse_address(_text(raw))
+    if address is None:
+        raise ValueError(f"must be an IP address, not {raw!r}")
+    return str(address)
+
+
+def _reverse_zone(raw: Any) -> str:
+    reverse_zone_names(_text(raw))
+    return _text(raw)
+
+
+def list_of(kind: Kind[T], *, at_least_one: bool = False) -> Kind[tuple[T, ...]]:
+    """Several values: a list in TOML, separated by commas in the environment."""
+
+    def read(raw: Any) -> tuple[T, ...]:
+        if isinstance(raw, str):
+            raw = [part for part in raw.split(",") if part.strip()]
+        if not isinstance(raw, list | tuple):
+            raise ValueError(f'must be a list such as ["..."], not {raw!r}')
+        if at_least_one and not raw:
+            raise ValueError("must have at least one entry")
+        return tuple(kind.read(each) for each in raw)
+
+    return Kind(f"list of: {kind.name}", read)
+
+
+def table_of(kind: Kind[T]) -> Kind[Mapping[str, T]]:
+    """Names with a value each: a table in TOML, `name=value,name=value` in the environment."""
+
+    def read(raw: Any) -> Mapping[str, T]:
+        if isinstance(raw, str):
+            parts = [part.partition("=") for part in raw.split(",") if part.strip()]
+            if not all(name.strip() and equals for name, equals, _ in parts):
+                raise ValueError(f"must be name=value pairs with commas between, not {raw!r}")
+            raw = {name.strip(): value.strip() for name, _, value in parts}
+        if not isinstance(raw, dict):
+            raise ValueError(f"must be a table, not {raw!r}")
+        return {name: kind.read(value) for name, value in raw.items()}
+
+    return Kind(f"table of: {kind.name}", read)
+
+
+def _or_empty(kind: Kind[str]) -> Kind[str]:
+    return Kind(kind.name, lambda raw: kind.read(raw) if raw else "")
+
+
+TEXT = Kind("text", _text)
+FILE = Kind("file", _text)
+SECRET = Kind("secret", lambda raw: Secret(_text(raw)))
+BOOLEAN = Kind("boolean", _boolean)
+DURATION = Kind("duration", read_duration)
+HOST_PORT = Kind("address:port", read_host_port)
+URL = Kind("URL", read_url)
+DOMAIN = Kind("DNS name", _domain)
+OPTIONAL_DOMAIN = _or_empty(DOMAIN)
+ADDRESS = Kind("IP address", _address)
+REVERSE_ZONE = Kind("network or reverse name", _reverse_zone)
+
+
+def reverse_zone_names(text: str) -> tuple[Labels, ...]:
+    """The reverse zones of `10.0.0.0/8`, or of a name such as `10.in-addr.arpa`.
+
+    A network whose length is between two labels is as many zones as it takes: 172.16.0.0/12 is the
+    sixteen from 16.172.in-addr.arpa to 31.172.in-addr.arpa. Raises ValueError.
+    """
+    if "/" not in text:
+        name = fold(parse_name(text))
+        if name[-2:] not in ((b"in-addr", b"arpa"), (b"ip6", b"arpa")):
+            raise ValueError(f"must be a network such as 10.0.0.0/8, not {text!r}")
+        return (name,)
+    network: IPv4Network | IPv6Network = ip_network(text)
+    bits = 8 if network.version == 4 else 4  # of one label
+    labels = -(-network.prefixlen // bits)
+    in_labels = network.max_prefixlen // bits
+    return tuple(
+        reverse_name(subnet.network_address)[in_labels - labels :]
+        for subnet in network.subnets(new_prefix=labels * bits)
+    )
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest way to write a duration that `read_duration` reads as the same."""
+    rest = value // timedelta(milliseconds=1)
+    text = ""
+    for unit, size in _UNITS.items():
+        number, rest = divmod(rest, size)
+        text += f"{number}{unit}" if number else ""
+    return text or "0s"
+
+
+def format_value(value: object) -> str:
+    """A value as it stands in a TOML file; a secret as ***."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case timedelta():
+            return f'"{format_duration(value)}"'
+        case tuple():
+            return "[" + ", ".join(format_value(each) for each in value) + "]"
+        case dict():
+            pairs = (f"{format_value(k)} = {format_value(v)}" for k, v in value.items())
+            return "{ " + ", ".join(pairs) + " }" if value else "{}"
+        case _:
+            escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'

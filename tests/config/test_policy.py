@@ -1,0 +1,49 @@
+"""What the resolver gets of the settings."""
+
+from datetime import timedelta
+
+from consuldns.config.policy import policy
+from consuldns.config.schema import DNSSettings, Settings, StartOfAuthoritySettings
+from consuldns.config.values import HostPort
+from consuldns.dns.policy import Policy, StartOfAuthorityTimes
+from consuldns.names import IN_ADDR_ARPA
+
+
+def test_defaults_are_those_of_the_policy_itself() -> None:
+    made = policy(Settings())
+    plain = Policy(name_server_addresses=(b"\x7f\0\0\1",))
+    assert set(made.reverse_zones) == set(plain.reverse_zones)
+    assert made == Policy(
+        name_server_addresses=plain.name_server_addresses, reverse_zones=made.reverse_zones
+    )
+
+
+def test_everything_set_arrives() -> None:
+    dns = DNSSettings(
+        domain="Consul.Example",
+        alt_domain="alt",
+        node_ttl=timedelta(milliseconds=1999),
+        service_ttl={"web*": timedelta(minutes=1)},
+        only_passing=True,
+        enable_additional_node_meta_txt=False,
+        soa=StartOfAuthoritySettings(refresh=1, retry=2, expire=3, min_ttl=4),
+        reverse_zones=("10.0.0.0/8",),
+        name_server_addresses=("192.0.2.1", "::1"),
+    )
+    assert policy(Settings(dns=dns)) == Policy(
+        domain=(b"consul", b"example"),
+        alt_domain=(b"alt",),
+        node_ttl=1,
+        service_ttl={"web*": 60},
+        only_passing=True,
+        enable_additional_node_meta_txt=False,
+        soa=StartOfAuthorityTimes(refresh=1, retry=2, expire=3, min_ttl=4),
+        reverse_zones=((b"10", *IN_ADDR_ARPA),),
+        name_server_addresses=(b"\xc0\0\2\1", bytes(15) + b"\1"),
+    )
+
+
+def test_name_servers_are_the_concrete_addresses_of_listen() -> None:
+    listen = ("0.0.0.0", "::", "192.0.2.1", "192.0.2.1")
+    settings = Settings(listen=tuple(HostPort(host, 53) for host in listen))
+    assert policy(settings).name_server_addresses == (b"\xc0\0\2\1",)
