@@ -45,7 +45,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
-    """Poll a condition of another process until it holds; AssertionError names it after `seconds`."""
+    """Poll a condition of another process until it holds; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
