@@ -17,6 +17,7 @@ import msgspec
 from consuldns.config.values import (
     ADDRESS,
     BOOLEAN,
+    DATACENTER,
     DOMAIN,
     DURATION,
     FILE,
@@ -130,7 +131,7 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
     datacenter: Annotated[
         str,
         Declaration(
-            TEXT,
+            DATACENTER,
             "Datacenter of names that say none. Default: the one of the agent, which is asked.",
         ),
     ] = ""
@@ -283,25 +284,36 @@ class Setting:
 
 def declared() -> dict[str, Setting]:
     """All settings by path, in the order of declaration, the top level first."""
-    return {setting.path: setting for setting in _declared_in(Settings(), "")}
+    return {
+        path: Setting(path, default, declaration)
+        for path, default, declaration in _fields(Settings(), "")
+    }
 
 
-def _declared_in(section: msgspec.Struct, prefix: str) -> Iterator[Setting]:
-    hints = get_type_hints(type(section), include_extras=True)
-    for name in section.__struct_fields__:
-        default = getattr(section, name)
-        if isinstance(default, msgspec.Struct) and not hasattr(hints[name], "__metadata__"):
-            yield from _declared_in(default, f"{prefix}{name}.")
-        else:
-            yield Setting(prefix + name, default, hints[name].__metadata__[0])
+def by_path(settings: Settings) -> dict[str, Any]:
+    """The values by path, in the same order."""
+    return {path: value for path, value, _ in _fields(settings, "")}
 
 
 def sections() -> dict[str, str]:
     """The sections (TOML tables) with what each is about; the top level is the empty name."""
-    found = {"": Settings.__doc__ or ""}
-    for path in declared():
-        section = Settings()
-        for name in path.split(".")[:-1]:
-            section = getattr(section, name)
-        found.setdefault(path.rpartition(".")[0], type(section).__doc__ or "")
-    return found
+    return {"": "", **dict(_sections(Settings(), ""))}
+
+
+def _fields(section: msgspec.Struct, prefix: str) -> Iterator[tuple[str, Any, Declaration]]:
+    annotations = get_type_hints(type(section), include_extras=True)
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if declarations := getattr(annotations[name], "__metadata__", ()):
+            yield prefix + name, value, declarations[0]
+        else:
+            yield from _fields(value, f"{prefix}{name}.")
+
+
+def _sections(section: msgspec.Struct, prefix: str) -> Iterator[tuple[str, str]]:
+    annotations = get_type_hints(type(section), include_extras=True)
+    for name in section.__struct_fields__:
+        if not hasattr(annotations[name], "__metadata__"):
+            below = getattr(section, name)
+            yield prefix + name, type(below).__doc__ or ""
+            yield from _sections(below, f"{prefix}{name}.")

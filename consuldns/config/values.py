@@ -16,7 +16,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from consuldns.names import Labels, fold, parse_address, parse_name, reverse_name
+from consuldns.names import (
+    IN_ADDR_ARPA,
+    IP6_ARPA,
+    Labels,
+    fold,
+    parse_address,
+    parse_name,
+    reverse_name,
+)
 
 T = TypeVar("T")
 
@@ -138,10 +146,20 @@ def read_url(raw: Any) -> str:
 
 def _domain(raw: Any) -> str:
     text = _text(raw)
-    name = parse_name(text)
+    try:
+        name = parse_name(text)
+    except ValueError:
+        name = ()
     if not name:
-        raise ValueError("must be a DNS name such as consul, not the root")
+        raise ValueError(f"must be a DNS name such as consul, not {raw!r}")
     return text.rstrip(".").lower()
+
+
+def _datacenter(raw: Any) -> str:
+    # Consul's own rule; the name becomes a label and a parameter of requests.
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", _text(raw)):
+        raise ValueError(f"must be a name of letters, digits, - and _, not {raw!r}")
+    return _text(raw).lower()
 
 
 def _address(raw: Any) -> str:
@@ -200,6 +218,7 @@ HOST_PORT = Kind("address:port", read_host_port)
 URL = Kind("URL", read_url)
 DOMAIN = Kind("DNS name", _domain)
 OPTIONAL_DOMAIN = _or_empty(DOMAIN)
+DATACENTER = _or_empty(Kind("name of a datacenter", _datacenter))
 ADDRESS = Kind("IP address", _address)
 REVERSE_ZONE = Kind("network or reverse name", _reverse_zone)
 
@@ -210,12 +229,15 @@ def reverse_zone_names(text: str) -> tuple[Labels, ...]:
     A network whose length is between two labels is as many zones as it takes: 172.16.0.0/12 is the
     sixteen from 16.172.in-addr.arpa to 31.172.in-addr.arpa. Raises ValueError.
     """
-    if "/" not in text:
-        name = fold(parse_name(text))
-        if name[-2:] not in ((b"in-addr", b"arpa"), (b"ip6", b"arpa")):
-            raise ValueError(f"must be a network such as 10.0.0.0/8, not {text!r}")
-        return (name,)
-    network: IPv4Network | IPv6Network = ip_network(text)
+    try:
+        if "/" not in text:
+            name = fold(parse_name(text))
+            if name[-2:] not in (IN_ADDR_ARPA, IP6_ARPA):
+                raise ValueError("neither network nor reverse name")
+            return (name,)
+        network: IPv4Network | IPv6Network = ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"must be a network such as 10.0.0.0/8, not {text!r} ({error})") from error
     bits = 8 if network.version == 4 else 4  # of one label
     labels = -(-network.prefixlen // bits)
     in_labels = network.max_prefixlen // bits

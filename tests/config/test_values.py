@@ -52,6 +52,7 @@ def test_durations_are_read_as_consul_does(raw: object, milliseconds: int) -> No
         pytest.param(values.URL, "https://[::1]:8501/", "https://[::1]:8501", id="final-slash"),
         pytest.param(values.DOMAIN, "Consul.Example.", "consul.example", id="domain"),
         pytest.param(values.OPTIONAL_DOMAIN, "", "", id="no-domain"),
+        pytest.param(values.DATACENTER, "DC1", "dc1", id="datacenter"),
         pytest.param(values.SECRET, " t \n", Secret("t"), id="secret"),
         pytest.param(values.list_of(values.TEXT), "a, b,", ("a", "b"), id="list-as-text"),
         pytest.param(
@@ -68,6 +69,7 @@ def test_values_are_read(kind: Kind[Any], raw: object, value: object) -> None:
 
 DURATION_EXPECTED = 'must be a duration such as "10s", "5m" or "1h30m", not '
 HOST_PORT_EXPECTED = "must be an IP address and a port such as 127.0.0.1:8600, not "
+NETWORK_EXPECTED = "must be a network such as 10.0.0.0/8, not "
 URL_EXPECTED = "must be a URL such as http://127.0.0.1:8500, not "
 
 
@@ -104,11 +106,16 @@ URL_EXPECTED = "must be a URL such as http://127.0.0.1:8500, not "
             "unix:///run/consul.sock",
             "is a unix socket, and only http:// and https:// are supported",
         ),
-        (values.DOMAIN, ".", "must be a DNS name such as consul, not the root"),
-        (values.DOMAIN, "a..b", "not a DNS name: 'a..b'"),
+        (values.DOMAIN, ".", "must be a DNS name such as consul, not '.'"),
+        (values.DOMAIN, "a..b", "must be a DNS name such as consul, not 'a..b'"),
+        (values.DATACENTER, "a/b", "must be a name of letters, digits, - and _, not 'a/b'"),
         (values.ADDRESS, "ns1", "must be an IP address, not 'ns1'"),
-        (values.REVERSE_ZONE, "example.", "must be a network such as 10.0.0.0/8, not 'example.'"),
-        (values.REVERSE_ZONE, "10.0.0.1/8", "10.0.0.1/8 has host bits set"),
+        (values.REVERSE_ZONE, "a.", NETWORK_EXPECTED + "'a.' (neither network nor reverse name)"),
+        (
+            values.REVERSE_ZONE,
+            "10.0.0.1/8",
+            NETWORK_EXPECTED + "'10.0.0.1/8' (10.0.0.1/8 has host bits set)",
+        ),
         (values.list_of(values.TEXT), 5, 'must be a list such as ["..."], not 5'),
         (values.list_of(values.TEXT, at_least_one=True), [], "must have at least one entry"),
         (values.table_of(values.TEXT), 5, "must be a table, not 5"),

@@ -1,0 +1,293 @@
+"""From defaults, file, environment and flags to the settings, keeping where each value is from.
+
+    defaults < file < Consul's own variables < CONSULDNS_ variables < flags
+
+Values stay raw until the last source has spoken, so only what is used is read and checked; an error
+names the source of the value. An empty variable counts as one that is not set, as for Consul.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from consuldns.config.schema import Setting, Settings, declared
+from consuldns.config.values import BOOLEAN, FILE
+from consuldns.errors import ConfigError
+
+DEFAULT_FILE = Path("/etc/consuldns/consuldns.toml")  # read if it exists and no other is named
+
+_TABLE = re.compile(r"\s*\[\s*([\w.\"' -]+?)\s*\]")
+_KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
+
+Section = TypeVar("Section", bound=msgspec.Struct)
+
+
+class Level(IntEnum):
+    """Kinds of sources; a higher one wins."""
+
+    DEFAULT = 0
+    FILE = 1
+    CONSUL_ENVIRONMENT = 2
+    ENVIRONMENT = 3
+    FLAG = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value is from, in words for people: `/etc/consuldns/consuldns.toml:12`."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as its source has it, not read yet."""
+
+    raw: Any
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings, and the origin of each by its path."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+
+
+def load(
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Configuration:
+    """Put the sources together.
+
+    `flags` and `defaults` (of one command, above the general ones) go by path; a flag that was not
+    given is None or empty. Raises ConfigError for the first value that cannot be used.
+    """
+    settings = declared()
+    given = {path: _default(setting, defaults or {}) for path, setting in settings.items()}
+    given |= _from_file(file, settings) if file else {}
+    given |= _from_consul_variables(environment, settings, given)
+    given |= _from_variables(environment, settings)
+    given |= _from_flags(flags or {}, settings)
+    _choose_token(given)
+    values = {path: _read(settings[path], each) for path, each in given.items()}
+    origins = {path: each.origin for path, each in given.items()}
+    _check(values, origins, settings)
+    return Configuration(_assemble(Settings, values, ""), origins)
+
+
+def near_misses(environment: Mapping[str, str]) -> list[str]:
+    """Variables that look like misspelt settings, in words.
+
+    No error, because Kubernetes sets variables such as CONSULDNS_PORT in every pod beside a service
+    named consuldns.
+    """
+    known = {setting.variable for setting in declared().values()}
+    found = []
+    for name in environment:
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+        if name.startswith("CONSULDNS_") and name not in known and close:
+            found.append(f"environment {name} is no setting (did you mean {close[0]}?)")
+    return found
+
+
+# --- sources -------------------------------------------------------------------------------------
+
+
+def _default(setting: Setting, of_command: Mapping[str, Any]) -> Given:
+    raw = of_command.get(setting.path, setting.default)
+    return Given(raw, Origin(Level.DEFAULT, "default"))
+
+
+def _from_file(file: Path, settings: Mapping[str, Setting]) -> dict[str, Given]:
+    try:
+        text = file.read_text()
+        content = tomllib.loads(text)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise ConfigError(problem, where=str(file), hint="see --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"is no TOML: {error}", where=str(file)) from error
+    given = {}
+    for path, raw in _entries(content, "", settings):
+        line = _line_of(path, text)
+        where = f"{file}:{line}" if line else str(file)
+        if path not in settings:
+            raise _unknown(path, where, settings)
+        given[path] = Given(raw, Origin(Level.FILE, where))
+    return given
+
+
+def _entries(
+    table: Mapping[str, Any], prefix: str, settings: Mapping[str, Setting]
+) -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        path = prefix + key
+        is_section = any(known.startswith(path + ".") for known in settings)
+        if is_section and isinstance(value, dict):
+            yield from _entries(value, path + ".", settings)
+        else:
+            yield path, value
+
+
+def _unknown(path: str, where: str, settings: Mapping[str, Setting]) -> ConfigError:
+    sections = {known.rpartition(".")[0] for known in settings} - {""}
+    if path in sections:
+        return ConfigError(f"{path} must be a table", where=where, hint=f"write [{path}]")
+    same_key = [known for known in settings if known.rpartition(".")[2] == path.split(".")[-1]]
+    close = same_key or difflib.get_close_matches(path, [*settings, *sections], n=1)
+    hint = f"did you mean {close[0]}?" if close else "see 'consuldns config reference'"
+    return ConfigError(f"there is no setting {path}", where=where, hint=hint)
+
+
+def _line_of(path: str, text: str) -> int:
+    """The line of a key or table, 0 if it cannot be told: tomllib keeps no positions."""
+    section = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if table := _TABLE.match(line):
+            section = table[1].replace('"', "") + "."
+            if section == f"{path}.":
+                return number
+        elif key := _KEY.match(line):
+            here = section + key[1].replace('"', "")
+            # An inline table holds the rest of the path in the same line.
+            if f"{path}.".startswith(f"{here}."):
+                return number
+    return 0
+
+
+def _from_consul_variables(
+    environment: Mapping[str, str], settings: Mapping[str, Setting], lower: Mapping[str, Given]
+) -> dict[str, Given]:
+    given = {}
+    for path, setting in settings.items():
+        name = setting.declaration.consul_variable
+        if name and environment.get(name):
+            given[path] = Given(environment[name], _variable(Level.CONSUL_ENVIRONMENT, name))
+    tls = environment.get("CONSUL_HTTP_SSL", "")
+    origin = _variable(Level.CONSUL_ENVIRONMENT, "CONSUL_HTTP_SSL")
+    if tls and _parse(BOOLEAN.read, tls, "CONSUL_HTTP_SSL", origin):
+        # Consul 1.8.7 takes https then, even for an address that says http.
+        address = str(given.get("consul.address", lower["consul.address"]).raw)
+        if not address.startswith("unix:"):
+            given["consul.address"] = Given(
+                "https://" + address.removeprefix("http://").removeprefix("https://"), origin
+            )
+    return given
+
+
+def _from_variables(
+    environment: Mapping[str, str], settings: Mapping[str, Setting]
+) -> dict[str, Given]:
+    return {
+        path: Given(environment[setting.variable], _variable(Level.ENVIRONMENT, setting.variable))
+        for path, setting in settings.items()
+        if environment.get(setting.variable)
+    }
+
+
+def _variable(level: Level, name: str) -> Origin:
+    return Origin(level, f"environment {name}")
+
+
+def _from_flags(flags: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Given]:
+    return {
+        path: Given(raw, Origin(Level.FLAG, settings[path].declaration.flag))
+        for path, raw in flags.items()
+        if raw is not None and raw != ()
+    }
+
+
+# --- reading and checking ------------------------------------------------------------------------
+
+
+def _choose_token(given: dict[str, Given]) -> None:
+    """Leave one of `token` and `token_file`: that of the higher source.
+
+    If Consul's own variables give both, the file wins, as for Consul (measured with 1.8.7).
+    """
+    token, file = given["consul.token"], given["consul.token_file"]
+    if not token.raw or not file.raw:
+        return
+    if token.origin.level > file.origin.level:
+        given["consul.token_file"] = Given("", token.origin)
+    elif token.origin.level < file.origin.level or file.origin.level is Level.CONSUL_ENVIRONMENT:
+        given["consul.token"] = Given("", file.origin)
+    else:
+        raise ConfigError(
+            "consul.token and consul.token_file are both set",
+            where=file.origin.text,
+            hint="remove one of them",
+        )
+
+
+def _read(setting: Setting, given: Given) -> Any:
+    if given.raw is setting.default:
+        return given.raw
+    return _parse(setting.declaration.kind.read, given.raw, setting.path, given.origin)
+
+
+def _parse(read: Any, raw: Any, name: str, origin: Origin) -> Any:
+    try:
+        return read(raw)
+    except ValueError as error:
+        raise ConfigError(f"{name} {error}", where=origin.text) from error
+
+
+def _check(
+    values: Mapping[str, Any], origins: Mapping[str, Origin], settings: Mapping[str, Setting]
+) -> None:
+    """What no single value can tell. Raises ConfigError."""
+
+    def refuse(path: str, problem: str, hint: str) -> ConfigError:
+        return ConfigError(f"{path} {problem}", where=origins[path].text, hint=hint)
+
+    certificate, key = values["consul.client_certificate"], values["consul.client_key"]
+    if certificate and not key:
+        raise refuse("consul.client_certificate", "has no key", "set consul.client_key")
+    if key and not certificate:
+        raise refuse("consul.client_key", "has no certificate", "set consul.client_certificate")
+    if values["dns.alt_domain"] == values["dns.domain"]:
+        raise refuse("dns.alt_domain", "is the same as dns.domain", "remove it")
+    if len(set(values["listen"])) < len(values["listen"]):
+        raise refuse("listen", "names an address twice", "remove one")
+    if values["admin_addr"] in values["listen"]:
+        raise refuse("admin_addr", "is one of listen, too", "take another port")
+    for path, setting in settings.items():
+        if setting.declaration.kind is FILE and values[path]:
+            problem = _unreadable(values[path])
+            if problem:
+                raise refuse(path, f"{values[path]} cannot be read: {problem}", "")
+
+
+def _unreadable(file: str) -> str:
+    try:
+        os.close(os.open(file, os.O_RDONLY))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _assemble(section: type[Section], values: Mapping[str, Any], prefix: str) -> Section:
+    fields: dict[str, Any] = {}
+    defaults = section()
+    for name in section.__struct_fields__:
+        path = prefix + name
+        if path in values:
+            fields[name] = values[path]
+        else:
+            fields[name] = _assemble(type(getattr(defaults, name)), values, path + ".")
+    return section(**fields)
