@@ -52,6 +52,11 @@ class Declaration:
     flag: str = ""
     consul_variable: str = ""
 
+    @property
+    def summary(self) -> str:
+        """The first sentence of the text."""
+        return self.text.split(". ", 1)[0].removesuffix(".") + "."
+
 
 class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The Consul agent that the data come from."""

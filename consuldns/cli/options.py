@@ -1,0 +1,47 @@
+"""Options that are settings, made from their declarations, and the configuration they lead to."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from consuldns.config.load import DEFAULT_FILE, Configuration, load
+from consuldns.config.schema import declared
+from consuldns.config.values import format_value
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def setting_option(
+    path: str, metavar: str, *, default: str = "", multiple: bool = False
+) -> Callable[[Command], Command]:
+    """The flag of a setting. It gives the text as it was typed, None (or ()) if it was not.
+
+    `default` replaces the general one in the help text, for a command that has its own.
+    """
+    setting = declared()[path]
+    default = default or format_value(setting.default).replace('"', "").strip("[]")
+    return click.option(
+        setting.declaration.flag,
+        metavar=metavar,
+        multiple=multiple,
+        help=f"{setting.declaration.summary}  [default: {default}]",
+    )
+
+
+config_option = click.option(
+    "--config",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help=f"TOML file with settings.  [default: {DEFAULT_FILE}, if it exists]",
+)
+
+
+def configuration(file: Path | None, flags: Mapping[str, Any]) -> Configuration:
+    """The configuration of a command with these flags (by the path of the setting)."""
+    if file is None and DEFAULT_FILE.exists():
+        file = DEFAULT_FILE
+    return load(file=file, environment=os.environ, flags=flags)
