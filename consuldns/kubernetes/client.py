@@ -1,0 +1,255 @@
+"""List and watch over HTTP: what the API server says, as typed objects and typed errors.
+
+A list is read in pages and is one consistent state; a watch is the lines that follow it. What to do
+with either, and when to try again, is decided in `watch`. HTTP/1.1 on purpose: over HTTP/2 one
+stuck connection would take every watch with it.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from typing import Generic, NoReturn, TypeVar
+
+import httpx
+import msgspec
+
+from consuldns.errors import KubernetesError
+from consuldns.kubernetes import errors
+from consuldns.kubernetes.access import Access
+from consuldns.kubernetes.types import Event, Item, Kind, Namespace, Page, Status, Versioned
+
+T = TypeVar("T")
+
+PAGE = 500  # objects
+CONNECT = 10.0  # seconds
+READ = 60.0  # seconds until a list's next octets; an API server gives up after 60
+GRACE = 30.0  # seconds that a watch may be silent beyond the end that it was to have
+
+# A peer that vanished without a word is noticed by the kernel within 30 s.
+_KEEPALIVE = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", socket.TCP_KEEPINTVL), 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+]
+
+
+@dataclass(frozen=True)
+class Listed(Generic[Item]):
+    """All objects of a kind, as of one resource version."""
+
+    objects: list[Item]
+    version: str
+
+
+@dataclass(frozen=True)
+class Seen(Generic[Item]):
+    """An event of a watch: ADDED, MODIFIED or DELETED, with an object.
+
+    Without one it is a BOOKMARK, nothing but a new version, or OPENED, our own mark that the server
+    has begun to answer.
+    """
+
+    type: str
+    version: str
+    object: Item | None = None
+
+
+class Client:
+    """A client of one API server. Use as an asynchronous context manager."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        self._client: httpx.AsyncClient | None = None
+        self._certificate: tuple[str, str] | None = None
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def version(self) -> str:
+        """The version of the API server, such as `v1.36.2`."""
+        reply = msgspec.json.decode(await self._get("/version", {}), type=dict[str, object])
+        return str(reply.get("gitVersion", "?"))
+
+    async def namespace(self, name: str) -> Namespace:
+        """One namespace."""
+        return _decode(await self._get(f"/api/v1/namespaces/{name}", {}), Namespace)
+
+    async def list(self, kind: Kind[Item], label_selector: str = "") -> Listed[Item]:
+        """All objects of a kind, in pages of 500.
+
+        The version to watch from is that of the last page. Raises Gone if the history was lost
+        between two pages: the list is to be begun again.
+        """
+        objects: list[Item] = []
+        parameters = {"limit": str(PAGE)}
+        if label_selector:
+            parameters["labelSelector"] = label_selector
+        while True:
+            page = _decode(await self._get(kind.path, parameters), Page)
+            objects += [_decode(bytes(item), kind.type) for item in page.items or ()]
+            if not page.metadata.continue_:
+                return Listed(objects, page.metadata.resource_version)
+            parameters["continue"] = page.metadata.continue_
+
+    async def watch(
+        self,
+        kind: Kind[Item],
+        version: str,
+        *,
+        seconds: int,
+        silence: float,
+        label_selector: str = "",
+    ) -> AsyncGenerator[Seen[Item], None]:
+        """What happens to objects of a kind after a resource version.
+
+        Ends when the server ends it, which it does after `seconds`; Unreachable after `silence`
+        seconds without an octet. Raises Gone if the history since that version is lost. Events
+        of types that this client does not know are left out.
+        """
+        parameters = {
+            "watch": "1",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(seconds),
+        }
+        if label_selector:
+            parameters["labelSelector"] = label_selector
+        async with self._request(kind.path, parameters, silence) as response:
+            yield Seen("OPENED", "")
+            async for line in lines(response.aiter_bytes()):
+                seen = _event(line, kind)
+                if seen is not None:
+                    yield seen
+
+    async def _get(self, path: str, parameters: dict[str, str]) -> bytes:
+        async with self._request(path, parameters, READ) as response:
+            return await response.aread()
+
+    @contextlib.asynccontextmanager
+    async def _request(
+        self, path: str, parameters: dict[str, str], silence: float
+    ) -> AsyncIterator[httpx.Response]:
+        """A GET, its errors mapped; a 401 is tried once more with new credentials."""
+        try:
+            for attempt in (1, 2):
+                headers = await self.access.credentials.headers()
+                client = await self._connected()
+                request = client.build_request(
+                    "GET",
+                    path,
+                    params=parameters,
+                    headers=headers,
+                    timeout=httpx.Timeout(CONNECT, read=silence),
+                    extensions=self._extensions(),
+                )
+                response = await client.send(request, stream=True)
+                try:
+                    if response.status_code == 401 and attempt == 1:
+                        self.access.credentials.forget()
+                        continue
+                    if response.status_code != 200:
+                        _raise(response.status_code, response.headers, await response.aread())
+                    yield response
+                    return
+                finally:
+                    await response.aclose()
+        except httpx.HTTPError as error:
+            problem = str(error) or type(error).__name__
+            raise errors.Unreachable(f"Kubernetes API at {self.access.url}: {problem}") from error
+
+    def _extensions(self) -> dict[str, object]:
+        return {"sni_hostname": self.access.server_name} if self.access.server_name else {}
+
+    async def _connected(self) -> httpx.AsyncClient:
+        """The HTTP client; a new one when a program has given us a new certificate."""
+        certificate = self.access.credentials.certificate()
+        if self._client is not None and certificate == self._certificate:
+            return self._client
+        if self._client is not None:
+            await self._client.aclose()
+        self._certificate = certificate
+        # Reading the system's authorities takes 20 ms: not on the loop's time.
+        tls = await asyncio.to_thread(self.access.tls)
+        self._client = httpx.AsyncClient(
+            base_url=self.access.url,
+            transport=httpx.AsyncHTTPTransport(
+                verify=tls,
+                proxy=httpx.Proxy(self.access.proxy) if self.access.proxy else None,
+                socket_options=_KEEPALIVE,
+            ),
+            follow_redirects=False,
+            headers={
+                "User-Agent": "consuldns-sync",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",  # a compressed watch holds events back
+            },
+        )
+        return self._client
+
+
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    r"""The lines of a stream of octets, split on `\n` only; what follows the last one is dropped.
+
+    Text iterators also split at U+0085 and U+2028, which are legal inside of JSON strings. A line
+    may be of any length (an object has up to 1.5 MB), and one that was cut short is no event.
+    """
+    parts: list[bytes] = []
+    async for chunk in chunks:
+        *whole, rest = chunk.split(b"\n")
+        for line in whole:
+            parts.append(line)
+            complete = b"".join(parts)
+            parts.clear()
+            if complete.strip():
+                yield complete
+        if rest:
+            parts.append(rest)
+
+
+def _decode(content: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise errors.BadResponse(f"the Kubernetes API sent no {kind.__name__}: {error}") from error
+
+
+def _event(line: bytes, kind: Kind[Item]) -> Seen[Item] | None:
+    event = _decode(line, Event)
+    if event.type == "ERROR":
+        status = _decode(bytes(event.object), Status)
+        raise _error(status.code, status.message, status.reason)
+    version = _decode(bytes(event.object), Versioned).metadata.resource_version
+    if event.type == "BOOKMARK":
+        return Seen(event.type, version)
+    if event.type not in ("ADDED", "MODIFIED", "DELETED"):
+        return None
+    return Seen(event.type, version, _decode(bytes(event.object), kind.type))
+
+
+def _raise(code: int, headers: httpx.Headers, body: bytes) -> NoReturn:
+    try:
+        status = msgspec.json.decode(body, type=Status)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        status = Status(message=body[:200].decode(errors="replace"))
+    after = headers.get("retry-after", "")
+    raise _error(code, status.message, status.reason, float(after) if after.isdecimal() else 0.0)
+
+
+def _error(code: int, message: str, reason: str, retry_after: float = 0.0) -> KubernetesError:
+    """The error that a status means, whether it came as such or as an event."""
+    text = f"Kubernetes API: {code} {reason}: {message}"
+    if code == 410 or reason in ("Expired", "Gone"):
+        return errors.Gone(text)
+    if code == 504:
+        return errors.StaleServer(text)
+    if code in (429, 503):
+        return errors.Throttled(text, retry_after)
+    by_code = {401: errors.Unauthorized, 403: errors.Forbidden, 404: errors.UnknownResource}
+    return by_code.get(code, errors.BadResponse)(text)

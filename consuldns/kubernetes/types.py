@@ -1,0 +1,314 @@
+"""The objects of the Kubernetes API, cut down to what the sync worker reads.
+
+Decoded straight from JSON; everything else (managed fields, the last applied configuration, pod
+templates) never becomes a Python object. Objects carry no resource version, so that two of them are
+equal exactly if nothing that matters here has changed.
+"""
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+CONSUL_K8S = "consul.hashicorp.com/"
+CONSULDNS = "consuldns/"
+SERVICE_NAME = "kubernetes.io/service-name"
+MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+_LABELS = (SERVICE_NAME, MANAGED_BY)
+
+ServiceKey = tuple[str, str]
+"""Namespace and name of a service."""
+
+
+class Part(msgspec.Struct, frozen=True, rename="camel"):
+    """A part of an object."""
+
+
+class Metadata(Part, frozen=True):
+    """Metadata of any object; of labels and annotations only those that are read here."""
+
+    name: str
+    uid: str = ""
+    namespace: str = ""
+    creation_timestamp: str = ""
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels:
+            kept = {k: v for k, v in self.labels.items() if k in _LABELS}
+            msgspec.structs.force_setattr(self, "labels", kept or None)
+        if self.annotations:
+            kept = {
+                k: v for k, v in self.annotations.items() if k.startswith((CONSUL_K8S, CONSULDNS))
+            }
+            msgspec.structs.force_setattr(self, "annotations", kept or None)
+
+
+class ServicePort(Part, frozen=True):
+    """A port of a service."""
+
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    node_port: int = 0
+    app_protocol: str = ""
+
+
+class ServiceSpec(Part, frozen=True):
+    """What a service should be."""
+
+    type: str = "ClusterIP"
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    cluster_ips: tuple[str, ...] | None = msgspec.field(default=None, name="clusterIPs")
+    ports: tuple[ServicePort, ...] | None = None
+    selector: dict[str, str] | None = None
+    external_name: str = ""
+    external_ips: tuple[str, ...] | None = msgspec.field(default=None, name="externalIPs")
+    external_traffic_policy: str = ""
+    publish_not_ready_addresses: bool = False
+    ip_families: tuple[str, ...] | None = None
+
+
+class Ingress(Part, frozen=True):
+    """An address that a load balancer was given."""
+
+    ip: str = ""
+    hostname: str = ""
+
+
+class LoadBalancer(Part, frozen=True):
+    """What the load balancer of a service has."""
+
+    ingress: tuple[Ingress, ...] | None = None
+
+
+class ServiceStatus(Part, frozen=True):
+    """What became of a service."""
+
+    load_balancer: LoadBalancer = LoadBalancer()
+
+
+class Service(Part, frozen=True):
+    """A Service."""
+
+    metadata: Metadata
+    spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
+
+    @property
+    def key(self) -> ServiceKey:
+        """Namespace and name."""
+        return self.metadata.namespace, self.metadata.name
+
+    @property
+    def cluster_ips(self) -> tuple[str, ...]:
+        """The addresses of the cluster's own network, none for a headless or external service."""
+        given = self.spec.cluster_ips or ((self.spec.cluster_ip,) if self.spec.cluster_ip else ())
+        return tuple(address for address in given if address and address != "None")
+
+    @property
+    def is_external_name(self) -> bool:
+        """Whether the service is only another name for something."""
+        return self.spec.type == "ExternalName"
+
+    @property
+    def is_headless(self) -> bool:
+        """Whether the service has no address of its own: its endpoints are its addresses."""
+        given = self.spec.cluster_ips or (self.spec.cluster_ip,)
+        return not self.is_external_name and "None" in given
+
+    @property
+    def ports(self) -> tuple[ServicePort, ...]:
+        """The ports, in the order of the specification."""
+        return self.spec.ports or ()
+
+
+class Conditions(Part, frozen=True):
+    """The state of an endpoint; None is "unknown", which the API defines (see `endpoints`)."""
+
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class Target(Part, frozen=True):
+    """What an endpoint stands for, usually a pod."""
+
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+
+
+class Endpoint(Part, frozen=True):
+    """An endpoint of a slice."""
+
+    addresses: tuple[str, ...]
+    conditions: Conditions | None = None
+    hostname: str | None = None
+    target_ref: Target | None = None
+    node_name: str | None = None
+    zone: str | None = None
+
+
+class EndpointPort(Part, frozen=True):
+    """A port of a slice: the one that the endpoints listen on."""
+
+    name: str | None = None
+    protocol: str | None = None
+    port: int | None = None
+
+
+class EndpointSlice(Part, frozen=True):
+    """An EndpointSlice: some of a service's endpoints, of one address family."""
+
+    metadata: Metadata
+    address_type: str = ""
+    endpoints: tuple[Endpoint, ...] | None = None
+    ports: tuple[EndpointPort, ...] | None = None
+
+    @property
+    def service(self) -> ServiceKey | None:
+        """The service that the slice belongs to: by label, never by name."""
+        name = (self.metadata.labels or {}).get(SERVICE_NAME)
+        return (self.metadata.namespace, name) if name else None
+
+
+class NodeAddress(Part, frozen=True):
+    """An address of a node; type InternalIP, ExternalIP, Hostname, ..."""
+
+    type: str
+    address: str
+
+
+class NodeCondition(Part, frozen=True):
+    """A condition of a node, without its times, so that a heartbeat is no change."""
+
+    type: str
+    status: str
+
+
+class NodeStatus(Part, frozen=True):
+    """The state of a node."""
+
+    addresses: tuple[NodeAddress, ...] | None = None
+    conditions: tuple[NodeCondition, ...] | None = None
+
+
+class Node(Part, frozen=True):
+    """A Node."""
+
+    metadata: Metadata
+    status: NodeStatus = NodeStatus()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the node's own report is that it is ready."""
+        conditions = self.status.conditions or ()
+        return any(each.type == "Ready" and each.status == "True" for each in conditions)
+
+    def addresses(self, *types: str) -> tuple[str, ...]:
+        """The addresses of these types, in this order of types."""
+        given = self.status.addresses or ()
+        return tuple(each.address for wanted in types for each in given if each.type == wanted)
+
+
+class Namespace(Part, frozen=True):
+    """A Namespace."""
+
+    metadata: Metadata
+
+
+class PodAddress(Part, frozen=True):
+    """An address of a pod."""
+
+    ip: str = ""
+
+
+class PodStatus(Part, frozen=True):
+    """The state of a pod."""
+
+    phase: str = ""
+    pod_ips: tuple[PodAddress, ...] | None = msgspec.field(default=None, name="podIPs")
+
+
+class PodSpec(Part, frozen=True):
+    """What a pod should be."""
+
+    host_network: bool = False
+
+
+class Pod(Part, frozen=True):
+    """A Pod; read only if reverse names are to be verified by it."""
+
+    metadata: Metadata
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+Object = Service | EndpointSlice | Node | Namespace | Pod
+Item = TypeVar("Item", bound=Object)
+
+
+class Kind(msgspec.Struct, Generic[Item], frozen=True):
+    """A kind of object and where the API has it."""
+
+    name: str  # plural, as in rules of RBAC: "endpointslices"
+    group: str  # the API group, empty for the core
+    type: type[Item]
+
+    @property
+    def path(self) -> str:
+        """The path of the collection, over all namespaces."""
+        root = f"/apis/{self.group}/v1" if self.group else "/api/v1"
+        return f"{root}/{self.name}"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+SERVICES: Kind[Service] = Kind("services", "", Service)
+ENDPOINT_SLICES: Kind[EndpointSlice] = Kind("endpointslices", "discovery.k8s.io", EndpointSlice)
+NODES: Kind[Node] = Kind("nodes", "", Node)
+NAMESPACES: Kind[Namespace] = Kind("namespaces", "", Namespace)
+PODS: Kind[Pod] = Kind("pods", "", Pod)
+
+
+class ListMetadata(Part, frozen=True):
+    """Metadata of one page of a list."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class Page(Part, frozen=True):
+    """One page of a list; the items are decoded by kind."""
+
+    metadata: ListMetadata = ListMetadata()
+    items: list[msgspec.Raw] | None = None
+
+
+class Event(Part, frozen=True):
+    """A line of a watch."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class VersionMetadata(Part, frozen=True):
+    """The resource version of an object."""
+
+    resource_version: str = ""
+
+
+class Versioned(Part, frozen=True):
+    """The one thing about an object that a watch needs to go on after it."""
+
+    metadata: VersionMetadata = VersionMetadata()
+
+
+class Status(Part, frozen=True):
+    """The API's way to say what went wrong."""
+
+    message: str = ""
+    reason: str = ""
+    code: int = 0

@@ -1,0 +1,228 @@
+"""Keeping a copy of every object of a kind: list, then watch, and list again when history is lost.
+
+The rules are those of the API's own clients: a list *replaces* the copy, so that what vanished
+while nobody looked is noticed; a watch goes on after the last version seen, bookmarks included; a
+clean end is followed by another watch, 410 by another list. Nothing that goes wrong ever empties
+the copy: no error means "there is nothing".
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, Never
+
+from consuldns.errors import ConsuldnsError
+from consuldns.kubernetes import errors
+from consuldns.kubernetes.client import GRACE, Client, Listed, Seen
+from consuldns.kubernetes.types import Item, Kind
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Namespace and name of an object; the namespace is empty for those of the whole cluster."""
+
+Change = tuple[Item | None, Item | None]
+"""An object before and after; None: it did not exist, or exists no more."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How patient we are with an API server, in seconds.
+
+    Waits double from `shortest` to `longest`, each with up to as much again by chance, and start
+    over after `healthy` seconds without trouble. A refused connection costs the server nothing, so
+    the wait for one ends at `reconnect`: what happens when it is back is synced within 5 s.
+    """
+
+    shortest: float = 0.8
+    longest: float = 30.0
+    reconnect: float = 2.0
+    healthy: float = 120.0
+    watch_seconds: tuple[int, int] = (300, 600)  # by chance, so that not all watches end at once
+    grace: float = GRACE
+    silence_with_bookmarks: float = 150.0  # servers that send bookmarks send one a minute
+    short: float = 1.0  # a watch that lived less, without an event, counts as trouble
+    short_watches: int = 5  # in a row, and the server may have lost the history without saying so
+
+
+class Store(Generic[Item]):
+    """The copy of all objects of a kind."""
+
+    def __init__(self, kind: Kind[Item]) -> None:
+        self.kind = kind
+        self.objects: dict[Key, Item] = {}
+        self.lists = 0  # complete ones so far
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the copy has been complete once. Until then a missing object means nothing."""
+        return self.lists > 0
+
+    def replace(self, listed: Listed[Item]) -> list[Change[Item]]:
+        """Take a complete list in place of what was known; what differs."""
+        new = {_key(each): each for each in listed.objects}
+        old, self.objects = self.objects, new
+        self.lists += 1
+        gone: list[Change[Item]] = [(each, None) for key, each in old.items() if key not in new]
+        return gone + [(old.get(k), each) for k, each in new.items() if old.get(k) != each]
+
+    def apply(self, seen: Seen[Item]) -> Change[Item] | None:
+        """Take an event; None if nothing that matters differs. Events may come twice."""
+        if seen.object is None:
+            return None
+        key = _key(seen.object)
+        before = self.objects.get(key)
+        if seen.type == "DELETED":
+            return (self.objects.pop(key), None) if before is not None else None
+        if before == seen.object:
+            return None
+        self.objects[key] = seen.object
+        return before, seen.object
+
+
+def _key(each: Item) -> Key:
+    return each.metadata.namespace, each.metadata.name
+
+
+@dataclass
+class Reflector(Generic[Item]):
+    """Keeps the store of one kind true, and tells of every change, in order.
+
+    `restarts` counts why lists and watches were begun again.
+    """
+
+    client: Client
+    kind: Kind[Item]
+    on_change: Callable[[list[Change[Item]]], None]
+    label_selector: str = ""
+    pace: Pace = field(default_factory=Pace)
+    restarts: dict[str, int] = field(default_factory=dict)
+    stale_since: float | None = None  # monotonic time of the first failure that still lasts
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.kind)
+        self._version = ""
+        self._failures = 0
+        self._failed_at = float("-inf")
+        self._short_watches = 0
+        self._bookmarks = False
+        self._complaint = ""
+        self._watching: asyncio.Timeout | None = None
+
+    def request_list(self) -> None:
+        """List again now, whatever the watch says."""
+        self._version = ""
+        if self._watching is not None:
+            self._watching.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self) -> Never:
+        """List and watch for ever; whatever goes wrong is logged, waited for, and tried again."""
+        while True:
+            wait = await self._turn()
+            if wait > 0:
+                await asyncio.sleep(wait)
+
+    async def _turn(self) -> float:
+        """One list if it is due, and one watch. Returns how long to wait before the next."""
+        try:
+            if not self._version:
+                await self._list()
+            return await self._watch()
+        except errors.Gone as error:
+            # The usual end of a watch that fell behind: the list that mends it need not wait.
+            self._version = ""
+            return self._failure("gone", error, wait_at_once=False)
+        except errors.Throttled as error:
+            return max(self._failure("throttled", error), error.retry_after)
+        except errors.Unreachable as error:
+            self._version = self._version if self.store.is_listed else ""
+            return min(self._failure("unreachable", error), self._jitter(self.pace.reconnect / 2))
+        except ConsuldnsError as error:
+            # Another status, as such or as an event: what the server holds of this version is
+            # doubtful, so list again, but not at once.
+            self._version = ""
+            return self._failure(type(error).__name__.lower(), error)
+
+    async def _list(self) -> None:
+        listed = await self.client.list(self.kind, self.label_selector)
+        changes = self.store.replace(listed)
+        self._version = listed.version
+        self._recovered(f"{len(listed.objects)} objects")
+        if changes or self.store.lists == 1:
+            self.on_change(changes)
+
+    async def _watch(self) -> float:
+        """Follow the changes until the server or `request_list` ends it."""
+        started, events = time.monotonic(), 0
+        seconds = random.randint(*self.pace.watch_seconds)
+        silence = seconds + self.pace.grace
+        if self._bookmarks:
+            silence = min(silence, self.pace.silence_with_bookmarks)
+        watch = self.client.watch(
+            self.kind,
+            self._version,
+            seconds=seconds,
+            silence=silence,
+            label_selector=self.label_selector,
+        )
+        try:
+            async with asyncio.timeout(None) as self._watching:
+                async for seen in watch:
+                    events += seen.type != "OPENED"
+                    self._seen(seen)
+        except TimeoutError:
+            return 0.0  # request_list
+        finally:
+            self._watching = None
+            await watch.aclose()
+        if events or time.monotonic() - started >= self.pace.short:
+            self._short_watches = 0
+            self._restarted("ended")
+            return 0.0
+        self._short_watches += 1
+        if self._short_watches >= self.pace.short_watches:
+            # Some servers end watches of a lost version without a word (GKE, fabric8 #7896).
+            self._short_watches, self._version = 0, ""
+        return self._failure("short", errors.Unreachable("the watch ended at once"))
+
+    def _seen(self, seen: Seen[Item]) -> None:
+        self._recovered("the watch is back")
+        if seen.version:
+            self._version = seen.version
+        self._bookmarks |= seen.type == "BOOKMARK"
+        change = self.store.apply(seen)
+        if change is not None:
+            self.on_change([change])
+
+    def _restarted(self, reason: str) -> None:
+        self.restarts[reason] = self.restarts.get(reason, 0) + 1
+
+    def _failure(self, reason: str, error: Exception, *, wait_at_once: bool = True) -> float:
+        """Note a failure; how long to wait."""
+        self._restarted(reason)
+        now = time.monotonic()
+        if now - self._failed_at > self.pace.healthy:
+            self._failures = 0
+        self._failed_at = now
+        self._failures += 1
+        if self.stale_since is None:
+            self.stale_since = now
+        if self._complaint != str(error):
+            self._complaint = str(error)
+            log.warning("cannot follow %s, keeping what is known: %s", self.kind, error)
+        doublings = self._failures - (1 if wait_at_once else 2)
+        if doublings < 0:
+            return 0.0
+        return self._jitter(min(self.pace.longest, self.pace.shortest * 2 ** min(doublings, 16)))
+
+    def _jitter(self, wait: float) -> float:
+        return wait * (1 + random.random())
+
+    def _recovered(self, what: str) -> None:
+        self.stale_since = None
+        if self._complaint:
+            self._complaint = ""
+            log.info("following %s again: %s", self.kind, what)
