@@ -10,7 +10,7 @@ from consuldns.config.values import format_value
 HEAD = """\
 # Configuration
 
-<!-- Written by `consuldns config reference`: change consuldns/config/schema.py instead. -->
+<!-- Written by `consuldns config reference`: change consuldns/config/ instead. -->
 
 A setting has its value from the first of these that gives one: a flag, the environment, the file,
 the default. `consuldns config show --origin` prints every value and where it is from, `consuldns

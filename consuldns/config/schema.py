@@ -14,6 +14,8 @@ from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
+from consuldns.config.declaration import Declaration
+from consuldns.config.sync import SyncSettings
 from consuldns.config.values import (
     ADDRESS,
     BOOLEAN,
@@ -28,7 +30,6 @@ from consuldns.config.values import (
     TEXT,
     URL,
     HostPort,
-    Kind,
     Secret,
     list_of,
     table_of,
@@ -37,25 +38,6 @@ from consuldns.config.values import (
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
 NO_TIME = timedelta()
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """What there is to know about a setting beside its type and default.
-
-    `text` says what it does, in which unit, and why the default is what it is. `flag` is its option
-    on the command line, `consul_variable` the variable by which Consul's own tools know it.
-    """
-
-    kind: Kind[Any]
-    text: str
-    flag: str = ""
-    consul_variable: str = ""
-
-    @property
-    def summary(self) -> str:
-        """The first sentence of the text."""
-        return self.text.split(". ", 1)[0].removesuffix(".") + "."
 
 
 class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,6 +243,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = HostPort("127.0.0.1", 9153)
     consul: ConsulSettings = ConsulSettings()
     dns: DNSSettings = DNSSettings()
+    sync: SyncSettings = SyncSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ T = TypeVar("T")
 LONGEST_DURATION = timedelta(seconds=2**31 - 1)  # the largest TTL, RFC 2181 section 8
 _UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}  # milliseconds
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1
 # The words of Go's strconv.ParseBool, which reads Consul's own environment variables.
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
@@ -209,12 +210,35 @@ def _or_empty(kind: Kind[str]) -> Kind[str]:
     return Kind(kind.name, lambda raw: kind.read(raw) if raw else "")
 
 
+def one_of(*words: str) -> Kind[str]:
+    """One of these words."""
+
+    def read(raw: Any) -> str:
+        word = _text(raw)
+        if word not in words:
+            raise ValueError(f"must be one of {', '.join(words)}, not {raw!r}")
+        return word
+
+    return Kind(" | ".join(words), read)
+
+
+def _dns_label(raw: Any) -> str:
+    label = _text(raw)
+    if not _DNS_LABEL.fullmatch(label):
+        raise ValueError(f"must be letters a-z, digits and hyphens, 63 at most, not {raw!r}")
+    return label
+
+
 TEXT = Kind("text", _text)
+DNS_LABEL = Kind("DNS label", _dns_label)
 FILE = Kind("file", _text)
 SECRET = Kind("secret", lambda raw: Secret(_text(raw)))
 BOOLEAN = Kind("boolean", _boolean)
 DURATION = Kind("duration", read_duration)
 HOST_PORT = Kind("address:port", read_host_port)
+OPTIONAL_HOST_PORT: Kind[HostPort | None] = Kind(
+    HOST_PORT.name, lambda raw: read_host_port(raw) if raw else None
+)
 URL = Kind("URL", read_url)
 DOMAIN = Kind("DNS name", _domain)
 OPTIONAL_DOMAIN = _or_empty(DOMAIN)
@@ -263,6 +287,8 @@ def format_duration(value: timedelta) -> str:
 def format_value(value: object) -> str:
     """A value as it stands in a TOML file; a secret as ***."""
     match value:
+        case None:
+            return '""'
         case bool():
             return "true" if value else "false"
         case int():

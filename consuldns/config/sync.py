@@ -1,0 +1,215 @@
+"""The settings of the Kubernetes sync worker, `[sync]`."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import msgspec
+
+from consuldns.config.declaration import Declaration
+from consuldns.config.values import (
+    BOOLEAN,
+    DNS_LABEL,
+    DURATION,
+    OPTIONAL_DOMAIN,
+    OPTIONAL_HOST_PORT,
+    TEXT,
+    HostPort,
+    list_of,
+    one_of,
+    whole_number,
+)
+
+
+class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The Kubernetes sync worker: the services of a cluster in Consul's catalog and KV tree."""
+
+    enabled: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether `consuldns serve` starts the worker as a child. Its death never touches the "
+            "DNS. Default: no, because it writes to Consul; `consuldns sync run` is the same "
+            "worker as a command of its own.",
+        ),
+    ] = False
+    cluster: Annotated[
+        str,
+        Declaration(
+            DNS_LABEL,
+            "Name of the cluster, as it is written to Consul (node `k8s-<cluster>`). Two clusters "
+            "in one Consul need two names; the worker refuses to share one.",
+            flag="--cluster",
+        ),
+    ] = "kubernetes"
+    kube_api: Annotated[
+        str,
+        Declaration(
+            TEXT,
+            "URL of a Kubernetes API that needs no credentials, such as http://127.0.0.1:8001 of "
+            "`kubectl proxy`. Without, `kubeconfig` is taken, else the account of the pod that "
+            "we run in, else ~/.kube/config.",
+            flag="--kube-api",
+        ),
+    ] = ""
+    kubeconfig: Annotated[
+        str,
+        Declaration(
+            TEXT,
+            "Kubeconfig files, with colons between. They are merged as kubectl does.",
+            flag="--kubeconfig",
+            consul_variable="KUBECONFIG",
+        ),
+    ] = ""
+    context: Annotated[
+        str,
+        Declaration(TEXT, "Context of the kubeconfig. Default: its current one.", flag="--context"),
+    ] = ""
+    allow_namespaces: Annotated[
+        tuple[str, ...],
+        Declaration(list_of(TEXT), "Namespaces to sync. Default: all of them, kube-system too."),
+    ] = ("*",)
+    deny_namespaces: Annotated[
+        tuple[str, ...],
+        Declaration(list_of(TEXT), "Namespaces not to sync, even if they are allowed."),
+    ] = ()
+    label_selector: Annotated[
+        str,
+        Declaration(
+            TEXT,
+            "Only services with these labels are synced: `team=web,tier!=cache`. A service that "
+            "loses its label is removed. Default: all services.",
+        ),
+    ] = ""
+    default: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether services are synced that have no annotation `service-sync`. With false, only "
+            "those are that ask for it.",
+        ),
+    ] = True
+    mode: Annotated[
+        str,
+        Declaration(
+            one_of("vip", "endpoints", "both"),
+            "What a service with a cluster IP is in the catalog: that address, its endpoints, or "
+            "both. The cluster IP works without endpoints; endpoints are of use where pods are "
+            "routed. A service may differ by the annotation `service-mode`.",
+        ),
+    ] = "vip"
+    vip_without_endpoints: Annotated[
+        str,
+        Declaration(
+            one_of("warning", "critical", "passing"),
+            "State of a cluster IP that has no ready endpoint. Consul's DNS answers with `warning` "
+            "instances (but for `only_passing`), not with `critical` ones.",
+        ),
+    ] = "warning"
+    not_ready: Annotated[
+        str,
+        Declaration(
+            one_of("critical", "omit"),
+            "What an endpoint that is not ready is in the catalog: an instance in state critical, "
+            "or none.",
+        ),
+    ] = "critical"
+    serve_terminating: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether endpoints that are being shut down, but still serve, count as ready while no "
+            "other endpoint of the service is, as for kube-proxy.",
+        ),
+    ] = False
+    node_port_addresses: Annotated[
+        str,
+        Declaration(
+            one_of("external-first", "external-only", "internal-only"),
+            "Which addresses of nodes a NodePort service has. Names and default are those of "
+            "consul-k8s (`nodePortSyncType`).",
+        ),
+    ] = "external-first"
+    external_ips: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether `spec.externalIPs` are instances, too. Anyone who may create a service can "
+            "write any address there (CVE-2020-8554), so not by default.",
+        ),
+    ] = False
+    prefix: Annotated[
+        str,
+        Declaration(TEXT, "Put before each flat name: `k8s-` makes `k8s-redis`. Default: none."),
+    ] = ""
+    flat_names: Annotated[
+        str,
+        Declaration(
+            one_of("suffix", "merge", "skip"),
+            "What to do with a service whose name somebody else had first, in Consul or in another "
+            "namespace: name it `<service>-<namespace>`, add its instances to the other's, or "
+            "leave it out. A service may differ by the annotation `service-collision`.",
+        ),
+    ] = "suffix"
+    tag: Annotated[
+        str,
+        Declaration(
+            TEXT, "Tag that every instance has, beside `cluster-<cluster>`. Empty for none."
+        ),
+    ] = "k8s"
+    reverse: Annotated[
+        tuple[str, ...],
+        Declaration(
+            list_of(one_of("cluster-ip", "headless", "endpoints", "manual", "load-balancer")),
+            "Which addresses get a reverse name: cluster IPs; endpoints of headless services; "
+            "endpoints of services in mode `endpoints`; endpoints that somebody wrote by hand (who "
+            "can thus name any address that is no cluster IP and no node); load balancers.",
+        ),
+    ] = ("cluster-ip", "headless")
+    reverse_target: Annotated[
+        str,
+        Declaration(
+            one_of("flat", "nested"),
+            "What a reverse name points to: the flat name, `redis.service.dc1.consul`, or the "
+            "nested one, `redis.default.svc.dc1.consul`. Where the flat name does not lead to the "
+            "address it is the nested one in any case.",
+        ),
+    ] = "flat"
+    reverse_verify_pods: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether an endpoint gets a reverse name only if a pod of its namespace has the "
+            "address. Needs the right to list and watch pods, and memory for all of them.",
+        ),
+    ] = False
+    zone: Annotated[
+        str,
+        Declaration(
+            OPTIONAL_DOMAIN,
+            "Zone of the cluster's nested names. Default: `<datacenter>.<domain>`.",
+        ),
+    ] = ""
+    mass_delete_hold: Annotated[
+        timedelta,
+        Declaration(
+            DURATION,
+            "How long a removal of more than ten services, and more than half of them, is held; "
+            "it is done when two complete lists, this far apart, say the same.",
+        ),
+    ] = timedelta(seconds=60)
+    transactions_per_second: Annotated[
+        int,
+        Declaration(
+            whole_number(1, 1000),
+            "Transactions that are sent to Consul at most. Each has up to 63 changes, and is one "
+            "entry of the Raft log.",
+        ),
+    ] = 50
+    admin_addr: Annotated[
+        HostPort | None,
+        Declaration(
+            OPTIONAL_HOST_PORT,
+            "Address of the worker's own `/metrics`, `/health` and `/ready`. Default: none.",
+            flag="--admin-addr",
+        ),
+    ] = None
