@@ -51,3 +51,6 @@ unit: setup consul tools
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+bench: setup consul tools ## dnsperf against Consul's own DNS and against consuldns, the ratio of the two
+	@$(BIN)/python -m benchmarks.throughput

@@ -121,6 +121,10 @@ class ConsulAgent:
             self._process.wait()
             self._process = None
 
+    def log(self) -> str:
+        """All that the agent has logged."""
+        return (self._folder / "log").read_text(errors="replace")
+
     @property
     def pid(self) -> int:
         """The process id."""

@@ -1,0 +1,167 @@
+"""The real program as a process: `consuldns serve`, `consuldns dev`, on free ports of 127.0.0.1."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from tests.support.consul_agent import REPOSITORY, free_ports, wait_until
+
+
+class ConsuldnsProcess:
+    """A command of consuldns that runs until it is stopped. Its stderr is kept, line by line."""
+
+    def __init__(
+        self, arguments: Sequence[str], *, environment: dict[str, str] | None = None
+    ) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONSUL_", "CONSULDNS_"))}
+        self._environment = clean | {"PYTHONPATH": str(REPOSITORY)} | (environment or {})
+        self.arguments = list(arguments)
+        self.lines: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the process; does not wait for anything."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "consuldns", *self.arguments],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env=self._environment,
+            cwd=REPOSITORY,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.lines.append(line.rstrip("\n"))
+
+    @property
+    def pid(self) -> int:
+        """The process id of control."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """The exit status, None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
+
+    @property
+    def log(self) -> str:
+        """Everything that was written to stderr."""
+        return "\n".join(self.lines)
+
+    def wait_for_line(self, text: str, seconds: float = 20.0) -> None:
+        """Wait until a line of stderr holds the text."""
+
+        def seen() -> bool:
+            if any(text in line for line in self.lines):
+                return True
+            if self.status is not None:
+                raise AssertionError(f"ended with {self.status}:\n{self.log}")
+            return False
+
+        wait_until(seen, f"{text!r} on stderr; there is:\n{self.log}", seconds)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end; the exit status."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+                raise
+        if self._reader is not None:
+            self._reader.join(5)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+        return self._process.returncode
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+
+
+class Serve(ConsuldnsProcess):
+    """`consuldns serve` in front of a Consul. `with` waits until it is ready."""
+
+    def __init__(
+        self,
+        consul_url: str,
+        *,
+        workers: int = 1,
+        config: str = "",
+        arguments: Sequence[str] = (),
+        wait_ready: bool = True,
+    ) -> None:
+        self.port, self.admin_port = free_ports(2)
+        self._wait_ready = wait_ready
+        given = [
+            "serve",
+            "--listen",
+            f"127.0.0.1:{self.port}",
+            "--consul-addr",
+            consul_url,
+            "--admin-addr",
+            f"127.0.0.1:{self.admin_port}",
+            "--workers",
+            str(workers),
+            *arguments,
+        ]
+        if config:
+            self._folder = tempfile.TemporaryDirectory(prefix="consuldns-")
+            path = Path(self._folder.name) / "consuldns.toml"
+            path.write_text(config)
+            given += ["--config", str(path)]
+        super().__init__(given)
+
+    def __enter__(self) -> Self:
+        self.start()
+        self.wait_for_line("ready" if self._wait_ready else "listening on")
+        return self
+
+    def admin(self, path: str) -> httpx.Response:
+        """GET from the admin endpoint."""
+        return httpx.get(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5)
+
+    def metric(self, name: str) -> float:
+        """A counter of /metrics, without labels; 0 if it is not there."""
+        for line in self.admin("/metrics").text.splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        return 0.0
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids of the children of a process."""
+    tasks = Path(f"/proc/{pid}/task")
+    found: list[int] = []
+    for task in tasks.iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
