@@ -6,6 +6,7 @@ program, because a label may hold any octet, a dot too (RFC 2181 section 11). Na
 up are folded to lower case in ASCII only (RFC 4343): `fold` does that, `bytes.lower` is ASCII.
 """
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 Labels = tuple[bytes, ...]
@@ -88,9 +89,42 @@ def fold(name: Labels) -> Labels:
     return tuple(label.lower() for label in name)
 
 
+def fold_text(text: str) -> bytes:
+    """Consul's text as it is compared with labels: UTF-8, in lower case in ASCII only."""
+    return text.encode().lower()
+
+
 def is_below(name: Labels, zone: Labels) -> bool:
     """Whether the name is the zone's apex or below it; both folded."""
     return len(name) >= len(zone) and name[len(name) - len(zone) :] == zone
+
+
+def ancestors(names: Iterable[Labels]) -> frozenset[Labels]:
+    """Every name strictly above one of these, but for the root."""
+    return frozenset(name[start:] for name in names for start in range(1, len(name)))
+
+
+class Suffixes:
+    """A set of names, to find those that a name is at or below: the longest first.
+
+    Only lengths that occur are tried: a name under ip6.arpa has 34 labels.
+    """
+
+    def __init__(self, names: Iterable[Labels]) -> None:
+        self._names = frozenset(names)
+        self._lengths = sorted({len(name) for name in self._names}, reverse=True)
+
+    def of(self, name: Labels) -> list[Labels]:
+        """All that the name is at or below."""
+        starts = (len(name) - length for length in self._lengths if length <= len(name))
+        return [name[start:] for start in starts if name[start:] in self._names]
+
+    def longest_of(self, name: Labels) -> Labels | None:
+        """The longest that the name is at or below."""
+        for length in self._lengths:
+            if length <= len(name) and name[len(name) - length :] in self._names:
+                return name[len(name) - length :]
+        return None
 
 
 def to_wire(name: Labels) -> bytes:
@@ -114,10 +148,32 @@ def address_of(name: Labels) -> IPAddress | None:
         return IPv4Address(bytes(int(octet) for octet in reversed(octets)))
     if is_below(name, IP6_ARPA):
         nibbles = name[:-2]
-        if len(nibbles) != 32 or not all(len(n) == 1 and n in b"0123456789abcdef" for n in nibbles):
+        if len(nibbles) != 32 or not all(_is_nibble(nibble) for nibble in nibbles):
             return None
         return IPv6Address(bytes.fromhex(b"".join(reversed(nibbles)).decode()))
     return None
+
+
+def network_of(name: Labels) -> tuple[int, str] | None:
+    """The network of a folded reverse name, whole or not, None if there is none.
+
+    As octets of an address, and the hexadecimal digits of its prefix: `254.10.in-addr.arpa` is
+    (4, "0afe").
+    """
+    parts = name[-3::-1]
+    if is_below(name, IN_ADDR_ARPA):
+        if len(parts) > 4 or not all(_is_octet(octet) for octet in parts):
+            return None
+        return 4, bytes(int(octet) for octet in parts).hex()
+    if is_below(name, IP6_ARPA):
+        if len(parts) > 32 or not all(_is_nibble(nibble) for nibble in parts):
+            return None
+        return 16, b"".join(parts).decode()
+    return None
+
+
+def _is_nibble(label: bytes) -> bool:
+    return len(label) == 1 and label in b"0123456789abcdef"
 
 
 def _is_octet(label: bytes) -> bool:
@@ -128,11 +184,15 @@ def _is_octet(label: bytes) -> bool:
 def parse_address(text: str) -> IPAddress | None:
     """The address that Consul or Kubernetes wrote, None if it is a hostname or nothing.
 
-    IPv6 zones (`fe80::1%eth0`) mean nothing to another host and are no address here.
+    IPv6 zones (`fe80::1%eth0`) mean nothing to another host and are no address here. An IPv4
+    address in IPv6's clothes (`::ffff:10.0.0.1`) is an IPv4 address, as it is to Consul.
     """
     if "%" in text:
         return None
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

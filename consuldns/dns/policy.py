@@ -4,8 +4,10 @@ Made from the configuration by `config`; names and meanings are Consul's own whe
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels
+from consuldns import names
+from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes
 
 
 def _private_reverse_zones() -> tuple[Labels, ...]:
@@ -30,7 +32,7 @@ class StartOfAuthorityTimes:
     min_ttl: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """What the resolver obeys. TTLs in seconds.
 
@@ -48,3 +50,34 @@ class Policy:
     soa: StartOfAuthorityTimes = StartOfAuthorityTimes()
     reverse_zones: tuple[Labels, ...] = PRIVATE_REVERSE_ZONES
     name_server_addresses: tuple[bytes, ...] = ()
+
+    def ttl_of_service(self, service: bytes) -> int:
+        """Seconds for the records of a service (folded name)."""
+        exact, prefixes = self._service_ttls
+        if service in exact:
+            return exact[service]
+        return next((ttl for prefix, ttl in prefixes if service.startswith(prefix)), 0)
+
+    @cached_property
+    def _service_ttls(self) -> tuple[dict[bytes, int], list[tuple[bytes, int]]]:
+        """`service_ttl` by folded name, and by folded prefix, the longest first."""
+        folded = {names.fold_text(name): ttl for name, ttl in self.service_ttl.items()}
+        exact = {name: ttl for name, ttl in folded.items() if not name.endswith(b"*")}
+        prefixes = [(name[:-1], ttl) for name, ttl in folded.items() if name.endswith(b"*")]
+        return exact, sorted(prefixes, key=lambda pair: len(pair[0]), reverse=True)
+
+    @cached_property
+    def domains(self) -> Suffixes:
+        """The domains of Consul's names; one may lie in the other."""
+        return Suffixes(each for each in (self.domain, self.alt_domain) if each is not None)
+
+    @cached_property
+    def reverse_apexes(self) -> Suffixes:
+        """`reverse_zones`, to be matched."""
+        return Suffixes(self.reverse_zones)
+
+    @cached_property
+    def above_zones(self) -> frozenset[Labels]:
+        """Every name above one of our zones: it exists, because the zone exists below it."""
+        domains = (each for each in (self.domain, self.alt_domain) if each is not None)
+        return names.ancestors((*domains, *self.reverse_zones))

@@ -6,14 +6,16 @@ are built on first use and live as long as the view. Text keeps Consul's spellin
 by folded octets, so that a label from a packet can be looked up as it is.
 """
 
+from bisect import bisect_left
+from collections.abc import Iterable
 from enum import IntEnum
 from functools import cached_property
-from ipaddress import IPv4Address
 
 import msgspec
 
 from consuldns import names
-from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels
+from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes
+from consuldns.views.networks import Networks
 
 
 class View(msgspec.Struct, frozen=True, array_like=True, tag=True, dict=True):
@@ -83,7 +85,7 @@ class Datacenters(View, frozen=True):
     @cached_property
     def by_name(self) -> dict[bytes, str]:
         """Consul's spelling by folded name."""
-        return {name.lower().encode(): name for name in self.names}
+        return {names.fold_text(name): name for name in self.names}
 
 
 class Services(View, frozen=True):
@@ -95,12 +97,17 @@ class Services(View, frozen=True):
     @cached_property
     def by_name(self) -> dict[bytes, str]:
         """Consul's spelling by folded name."""
-        return {name.lower().encode(): name for name in self.names}
+        return {names.fold_text(name): name for name in self.names}
 
     @cached_property
     def folded_tags(self) -> frozenset[bytes]:
         """All tags, folded."""
-        return frozenset(tag.lower().encode() for tag in self.tags)
+        return frozenset(names.fold_text(tag) for tag in self.tags)
+
+    @cached_property
+    def tag_suffixes(self) -> frozenset[bytes]:
+        """What follows a dot in a tag, folded: `2` of `v1.2`."""
+        return _after_dots(self.folded_tags)
 
 
 class Nodes(View, frozen=True):
@@ -111,7 +118,26 @@ class Nodes(View, frozen=True):
     @cached_property
     def by_name(self) -> dict[bytes, Node]:
         """Nodes by folded name. A node's name may hold dots."""
-        return {node.name.lower().encode(): node for node in reversed(self.nodes)}
+        return {names.fold_text(node.name): node for node in reversed(self.nodes)}
+
+    @cached_property
+    def name_suffixes(self) -> frozenset[bytes]:
+        """What follows a dot in a node's name, folded: `dotted` of `foo.dotted`."""
+        return _after_dots(self.by_name)
+
+    @cached_property
+    def _by_id(self) -> list[tuple[str, Node]]:
+        """Nodes that have an id, sorted by its hexadecimal digits."""
+        digits = ((node.id.replace("-", "").lower(), node) for node in self.nodes if node.id)
+        return sorted(digits, key=lambda pair: pair[0])
+
+    def with_id_prefix(self, digits: str) -> Node | None:
+        """The one node whose id begins with these hexadecimal digits (lower case, no dashes)."""
+        position = bisect_left(self._by_id, digits, key=lambda pair: pair[0])
+        found = [
+            node for key, node in self._by_id[position : position + 2] if key.startswith(digits)
+        ]
+        return found[0] if len(found) == 1 else None
 
     @cached_property
     def by_address(self) -> dict[bytes, Node]:
@@ -123,11 +149,37 @@ class Nodes(View, frozen=True):
                 found.setdefault(address.packed, node)
         return found
 
+    @cached_property
+    def networks(self) -> Networks:
+        """The networks that hold a node's address."""
+        return Networks(self.by_address)
+
 
 class Instances(View, frozen=True):
     """The instances of one service, whatever their health. Empty: the service is gone."""
 
     instances: tuple[Instance, ...]
+
+    @cached_property
+    def usable(self) -> tuple[Instance, ...]:
+        """Those without a critical check, which Consul answers with."""
+        return tuple(each for each in self.instances if each.health is not Health.CRITICAL)
+
+    @cached_property
+    def passing(self) -> tuple[Instance, ...]:
+        """Those whose checks all pass, which Consul answers with under `only_passing`."""
+        return tuple(each for each in self.instances if each.health is Health.PASSING)
+
+
+def _after_dots(texts: Iterable[bytes]) -> frozenset[bytes]:
+    """Every proper suffix of the texts that begins after a dot."""
+    suffixes = set()
+    for text in texts:
+        _, dot, rest = text.partition(b".")
+        while dot:
+            suffixes.add(rest)
+            _, dot, rest = rest.partition(b".")
+    return frozenset(suffixes)
 
 
 class ReverseZones(View, frozen=True):
@@ -144,6 +196,34 @@ class ReverseZones(View, frozen=True):
             if name is not None:
                 found[name] = (*found.get(name, ()), folder)
         return found
+
+    @cached_property
+    def apexes(self) -> Suffixes:
+        """The zones that the folders stand for."""
+        return Suffixes(reverse_folder_apex(name) for name in self.by_name)
+
+    @cached_property
+    def enclosing(self) -> frozenset[Labels]:
+        """Every name above an apex, up to `in-addr.arpa` and `ip6.arpa`."""
+        return names.ancestors(reverse_folder_apex(name) for name in self.by_name)
+
+    @cached_property
+    def _folder_names(self) -> Suffixes:
+        return Suffixes(self.by_name)
+
+    def folders_around(self, name: Labels) -> tuple[str, ...]:
+        """Folders that may say something about a folded reverse name or what is below it.
+
+        Those named like it or like a network around it, and the one of its /24 or /64 with the
+        literal host label `0`, which comes first: it is the layout of the sync worker.
+        """
+        if not self.by_name:
+            return ()
+        labels = 5 if names.is_below(name, IN_ADDR_ARPA) else 18  # of a /24, of a /64
+        found = list(self.by_name.get((b"0", *name[-labels:]), ())) if len(name) >= labels else []
+        for suffix in self._folder_names.of(name):
+            found += (folder for folder in self.by_name[suffix] if folder not in found)
+        return tuple(found)
 
 
 def reverse_folder_name(folder: str) -> Labels | None:
@@ -192,6 +272,11 @@ class ReverseEntries(View, frozen=True):
                 found[address.packed] = (*found.get(address.packed, ()), *entry.targets)
         return found
 
+    @cached_property
+    def networks(self) -> Networks:
+        """The networks that hold an address of the folder."""
+        return Networks(self.by_address)
+
 
 class AddressIndex(View, frozen=True):
     """The first service instance at each address, for PTR: packed address to service name."""
@@ -199,15 +284,9 @@ class AddressIndex(View, frozen=True):
     services: dict[bytes, str]
 
     @cached_property
-    def networks(self) -> frozenset[bytes]:
-        """Every /8, /16 and /24 that holds one of the IPv4 addresses, as 1 to 3 octets."""
-        return network_prefixes(self.services)
-
-
-def network_prefixes(addresses: "dict[bytes, str] | dict[bytes, Node]") -> frozenset[bytes]:
-    """Octet prefixes of the packed IPv4 addresses: the empty non-terminals of in-addr.arpa."""
-    size = len(IPv4Address(0).packed)
-    return frozenset(a[:n] for a in addresses if len(a) == size for n in range(1, size))
+    def networks(self) -> Networks:
+        """The networks that hold a service's address."""
+        return Networks(self.services)
 
 
 AnyView = Datacenters | Services | Nodes | Instances | ReverseZones | ReverseEntries | AddressIndex

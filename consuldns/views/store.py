@@ -91,6 +91,26 @@ class Reading:
         """The names of all services of a datacenter."""
         return cast(model.Services, self._read(keys.ServiceList(datacenter)))
 
+    def listed_service(self, datacenter: str, name: bytes) -> str | None:
+        """Consul's spelling of a service's folded name, None if there is no such service.
+
+        Only absence makes the list a source: presence is told by the instances, which are read
+        next, so that a new service elsewhere does not void the answers about this one.
+        """
+        key = keys.ServiceList(datacenter)
+        found = cast(model.Services, self._views.read(key)).by_name.get(name)
+        if found is None:
+            self.sources.add(key)
+        return found
+
+    def is_listed_tag(self, datacenter: str, tag: bytes) -> bool:
+        """Whether any service has this tag (folded); the list is a source as above."""
+        key = keys.ServiceList(datacenter)
+        found = tag in cast(model.Services, self._views.read(key)).folded_tags
+        if not found:
+            self.sources.add(key)
+        return found
+
     def nodes(self, datacenter: str) -> model.Nodes:
         """All nodes of a datacenter."""
         return cast(model.Nodes, self._read(keys.NodeList(datacenter)))

@@ -1,0 +1,165 @@
+"""What the labels of a name mean: text analysis alone, nothing is looked up.
+
+    primary.db.service.dc1 . consul        labels, left of the domain
+    '--parts-'  kind  'locality'
+
+Consul walks the labels from the right; the first keyword splits them. What is left of it says what
+is looked for, what is right of it says where: nothing, or a datacenter. For SRV the keyword
+`service` may be left out if a label begins with an underscore.
+
+A name can be read in more than one way, so `readings` gives a list, best first: the first reading
+that has records is the answer, and the name exists if any reading finds that it exists. Names that
+exist only because names exist below them (empty non-terminals, RFC 8020) are readings as well: the
+`...Branch` ones. Readings do not depend on the type that is asked, so that no name exists for one
+type and not for another.
+
+Nested Kubernetes names are to be appended here, after the classic readings.
+"""
+
+from dataclasses import dataclass
+
+from consuldns.names import Labels
+
+KEYWORDS = frozenset((b"service", b"connect", b"virtual", b"ingress", b"node", b"query", b"addr"))
+
+# RFC 2782 wants a protocol; Consul takes `_tcp`, and an empty tag, for "whatever the tag".
+ANY_TAG = frozenset((b"tcp", b""))
+
+
+@dataclass(frozen=True, slots=True)
+class Apex:
+    """The domain itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class NameServer:
+    """`ns.D`: this server, named by the SOA of every zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceName:
+    """`[<tag>.]<service>.service[.<dc>].D` and the RFC 2782 forms of it.
+
+    `datacenter` None is that of the agent. `srv_only`: the keyword is missing, which SRV alone may.
+    """
+
+    service: bytes
+    tag: bytes | None
+    datacenter: bytes | None
+    srv_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeName:
+    """`<node>.node[.<dc>].D`: a node's name, which may hold dots, or (the beginning of) its id."""
+
+    node: bytes
+    datacenter: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class AddressName:
+    """`<hexadecimal>.addr.D`: an address as a name, so that SRV can point at it."""
+
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DatacenterBranch:
+    """`<dc>.D`, `service[.<dc>].D` and the like: exists if the datacenter does (None always)."""
+
+    datacenter: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagBranch:
+    """`_<tag>[.service][.<dc>].D`: exists if `_<service>._<tag>` may exist below it."""
+
+    tag: bytes
+    datacenter: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class DottedTagBranch:
+    """`2.db.service.D`: exists if `db` has a tag `v1.2`."""
+
+    service: bytes
+    suffix: bytes
+    datacenter: bytes | None
+
+
+Lookup = (
+    Apex
+    | NameServer
+    | ServiceName
+    | NodeName
+    | AddressName
+    | DatacenterBranch
+    | TagBranch
+    | DottedTagBranch
+)
+
+
+def readings(labels: Labels) -> list[Lookup]:
+    """What the folded labels left of the domain can mean, best first; empty: nothing at all."""
+    if not labels:
+        return [Apex()]
+    if any(b"." in label for label in labels):
+        return []  # nothing that Consul names has a dot in a label: there it parts tags
+    found: list[Lookup] = []
+    underscored = False
+    for position in range(len(labels) - 1, -1, -1):
+        label = labels[position]
+        if label in KEYWORDS:
+            return found + _with_keyword(label, labels[:position], labels[position + 1 :])
+        if not underscored and label[0] == ord("_"):
+            underscored = True
+            found += _without_keyword(labels[: position + 1], labels[position + 1 :])
+    if labels == (b"ns",):
+        found.append(NameServer())
+    if len(labels) == 1:
+        found.append(DatacenterBranch(labels[0]))
+    return found
+
+
+def _with_keyword(keyword: bytes, parts: Labels, locality: Labels) -> list[Lookup]:
+    if keyword == b"addr" and parts:
+        # Consul answers whatever the locality is, and so many labels of it.
+        packed = _hexadecimal_address(parts[0]) if len(parts) == 1 else None
+        return [] if packed is None else [AddressName(packed)]
+    if len(locality) > 1:
+        return []
+    datacenter = locality[0] if locality else None
+    if not parts:
+        return [DatacenterBranch(datacenter)]
+    if keyword == b"service":
+        return _service(parts, datacenter, srv_only=False)
+    if keyword == b"node":
+        return [NodeName(b".".join(parts), datacenter)]
+    return []
+
+
+def _without_keyword(parts: Labels, locality: Labels) -> list[Lookup]:
+    if len(locality) > 1:
+        return []
+    return _service(parts, locality[0] if locality else None, srv_only=True)
+
+
+def _service(parts: Labels, datacenter: bytes | None, *, srv_only: bool) -> list[Lookup]:
+    """Readings of what is left of `service`; at least one label."""
+    name, tags = parts[-1], parts[:-1]
+    if not tags:
+        alone = ServiceName(name, None, datacenter, srv_only)
+        return [alone, TagBranch(name[1:], datacenter)] if name[0] == ord("_") else [alone]
+    tag = b".".join(tags)
+    branch = DottedTagBranch(name, tag, datacenter)
+    if len(parts) == 2 and name[0] == tag[0] == ord("_"):
+        wanted = None if name[1:] in ANY_TAG else name[1:]
+        return [ServiceName(tag[1:], wanted, datacenter, srv_only), branch]
+    return [ServiceName(name, tag, datacenter, srv_only), branch]
+
+
+def _hexadecimal_address(label: bytes) -> bytes | None:
+    if len(label) not in (8, 32) or label.strip(b"0123456789abcdef"):
+        return None
+    return bytes.fromhex(label.decode())

@@ -1,0 +1,101 @@
+"""Answers reverse names: `d.c.b.a.in-addr.arpa` and 32 nibbles under `ip6.arpa`.
+
+An address is looked up in the KV tree first (an operator or the sync worker said so), then among
+the nodes, then among the services. All three are in memory, but for folders of the KV tree: one is
+read only if the list of folders has it, so that a random address never costs Consul a request.
+"""
+
+from consuldns import names
+from consuldns.dns import records, zones
+from consuldns.dns.answer import Contribution
+from consuldns.dns.question import Type
+from consuldns.dns.request import NODATA, NXDOMAIN, Finding, Request, found
+from consuldns.dns.zones import Zone
+from consuldns.names import Labels
+
+PTR_TTL = 0  # Consul's, hard-coded there
+
+
+def find(request: Request) -> tuple[Zone, Finding] | None:
+    """What a name in a reverse tree has, and its zone; None if it is in none of our zones.
+
+    An address outside of our zones that we know nevertheless is a zone of its own.
+    """
+    name = request.name
+    zone = zones.reverse_zone_of(name, request.reading.reverse_zones(), request.policy)
+    targets = _targets(request)
+    if zone is None:
+        if not targets:
+            return None
+        zone = Zone(name, request.policy.domain)
+    pointers = [Contribution((records.pointer(name, PTR_TTL, target),)) for target in targets]
+    if name == zone.apex:
+        return zone, _at_apex(zone, pointers, request)
+    if targets:
+        return zone, found(pointers) if request.type in (Type.PTR, Type.ANY) else NODATA
+    return zone, NODATA if _exists_below(request) else NXDOMAIN
+
+
+def _at_apex(zone: Zone, pointers: list[Contribution], request: Request) -> Finding:
+    if request.type == Type.PTR:
+        return found(pointers)
+    finding = zones.find_apex(zone, request)
+    if request.type == Type.ANY:
+        return found([*finding.contributions, *pointers])
+    return finding
+
+
+def _targets(request: Request) -> list[Labels]:
+    """The names of the address that the reverse name stands for, from the first that knows it."""
+    address = names.address_of(request.name)
+    if address is None:
+        return []
+    reading, policy = request.reading, request.policy
+    targets = _targets_in_kv(address.packed, request)
+    if targets:
+        return targets
+    datacenter = reading.datacenters().local
+    node = reading.nodes(datacenter).by_address.get(address.packed)
+    if node is not None:
+        target = records.node_name(node.name, datacenter, policy.domain)
+        if target is not None:
+            return [target]
+    service = reading.service_addresses(datacenter).services.get(address.packed)
+    if service is not None:
+        target = records.service_name(service, datacenter, policy.domain)
+        if target is not None:
+            return [target]
+    return []
+
+
+def _targets_in_kv(packed: bytes, request: Request) -> list[Labels]:
+    targets: dict[Labels, Labels] = {}
+    for folder in request.reading.reverse_zones().folders_around(request.name):
+        for text in request.reading.reverse_entries(folder).by_address.get(packed, ()):
+            try:
+                target = names.parse_name(text)
+            except ValueError:
+                continue  # the KV tree is written by hand
+            if target:
+                targets.setdefault(names.fold(target), target)
+    return list(targets.values())
+
+
+def _exists_below(request: Request) -> bool:
+    """Whether the name is an empty non-terminal: above a zone, or above an address that we know."""
+    reading = request.reading
+    folders = reading.reverse_zones()
+    if request.name in folders.enclosing or request.name in request.policy.above_zones:
+        return True
+    network = names.network_of(request.name)
+    if network is None or len(network[1]) == 2 * network[0]:
+        return False
+    datacenter = reading.datacenters().local
+    return (
+        any(
+            reading.reverse_entries(folder).networks.hold(*network)
+            for folder in folders.folders_around(request.name)
+        )
+        or reading.nodes(datacenter).networks.hold(*network)
+        or reading.service_addresses(datacenter).networks.hold(*network)
+    )

@@ -1,0 +1,97 @@
+"""Which instances count, and which of an instance's addresses is told.
+
+The rules are Consul's, as documented and as measured on 1.8.7: an instance with a critical check
+does not exist; tagged addresses of the LAN go before plain ones (those of the WAN are not told).
+"""
+
+from functools import lru_cache
+
+from consuldns import names
+from consuldns.dns.question import Type
+from consuldns.dns.records import MAX_U16
+from consuldns.names import Labels
+from consuldns.views.model import Health, Instance, Instances, Node
+
+Endpoint = bytes | Labels
+"""Where something can be reached: a packed address, or a hostname."""
+
+
+def healthy(view: Instances, *, only_passing: bool) -> tuple[Instance, ...]:
+    """The instances that Consul answers with."""
+    return view.passing if only_passing else view.usable
+
+
+def has_tag(instance: Instance, tag: bytes) -> bool:
+    """Whether the instance has the tag, compared in lower case."""
+    return any(names.fold_text(each) == tag for each in instance.tags)
+
+
+def has_tag_below(instance: Instance, suffix: bytes) -> bool:
+    """Whether a tag of the instance ends in a dot and this suffix."""
+    return any(names.fold_text(each).endswith(b"." + suffix) for each in instance.tags)
+
+
+def weight(instance: Instance) -> int:
+    """The weight in SRV (0 to 65535)."""
+    match instance.health:
+        case Health.PASSING:
+            chosen = instance.weight_passing
+        case Health.WARNING:
+            chosen = instance.weight_warning
+        case _:
+            chosen = 1
+    return min(max(chosen, 0), MAX_U16)
+
+
+def service_address(instance: Instance, type_: int) -> str:
+    """What Consul gives as the address of the service itself; empty: that of its node counts."""
+    tagged = instance.tagged_addresses
+    if not tagged:
+        return instance.address
+    four, six = tagged.get("lan_ipv4"), tagged.get("lan_ipv6")
+    return _translate(
+        instance.address, four.address if four else "", six.address if six else "", type_
+    )
+
+
+def node_address(node: Node, type_: int) -> str:
+    """What Consul gives as the address of a node; may be empty or a hostname."""
+    tagged = node.tagged_addresses
+    return _translate(node.address, tagged.get("lan_ipv4", ""), tagged.get("lan_ipv6", ""), type_)
+
+
+def _translate(default: str, four: str, six: str, type_: int) -> str:
+    """A wants the IPv4 tag, AAAA the IPv6 tag, anything else IPv6 before IPv4."""
+    if six and type_ != Type.A:
+        return six
+    if four and type_ != Type.AAAA:
+        return four
+    return default
+
+
+def instance_endpoint(instance: Instance, type_: int, asked: Labels) -> Endpoint | None:
+    """Where an instance can be reached, None if nowhere that makes sense.
+
+    A service whose address is the very name that is asked (folded) is at its node's address, or
+    the name would be an alias of itself.
+    """
+    text = service_address(instance, type_)
+    if text:
+        own = endpoint(text)
+        if isinstance(own, bytes) or own is None or names.fold(own) != asked:
+            return own
+    return endpoint(node_address(instance.node, type_))
+
+
+@lru_cache(maxsize=65536)
+def endpoint(text: str) -> Endpoint | None:
+    """The packed address or the hostname that Consul's text stands for."""
+    address = names.parse_address(text)
+    if address is not None:
+        return address.packed
+    if ":" in text:  # a broken IPv6 address is no hostname
+        return None
+    try:
+        return names.parse_name(text) or None
+    except ValueError:
+        return None
