@@ -1,0 +1,68 @@
+"""The scenarios of tests/cases against the resolver alone; see tests/support/scenarios.py."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consuldns.dns.answer import Answer, Contribution, Outcome
+from consuldns.dns.policy import StartOfAuthorityTimes
+from consuldns.dns.resolver import resolve
+from tests.support.scenarios import Scenario, question, scenarios
+from tests.support.zone_text import record_text
+
+DIFFERENCES = Path(__file__).resolve().parents[2] / "docs" / "consul-differences.md"
+
+EVERY_QUERY = [
+    pytest.param(scenario, query, id=f"{scenario.name}/{query['case']}: {query['ask']}")
+    for scenario in scenarios()
+    for query in scenario.queries
+]
+
+
+@pytest.mark.parametrize(("scenario", "query"), EVERY_QUERY)
+def test_scenario(scenario: Scenario, query: dict[str, Any]) -> None:
+    answer = resolve(question(query["ask"]), scenario.catalog.views(), scenario.policy)
+    assert isinstance(answer, Answer), answer
+    assert answer.outcome == Outcome(query.get("outcome", "answer"))
+    assert _answer_section(answer) == sorted(
+        sorted(alternative) for alternative in query.get("one_of", [query.get("answer", [])])
+    )
+    added = [r for c in answer.contributions for r in (*c.additional, *c.extra)]
+    assert {record_text(record) for record in added} == set(query.get("additional", []))
+    authority = sorted(record_text(record) for record in answer.authority)
+    assert authority == sorted(_expected_authority(query, scenario.policy.soa))
+    assert answer.authoritative == (answer.outcome not in (Outcome.REFUSED, Outcome.FORMERR))
+
+
+def _answer_section(answer: Answer) -> list[list[str]]:
+    """What may be sent, each alternative sorted."""
+    if answer.pick_one:
+        return sorted(_texts(each) for each in answer.contributions)
+    return [sorted(text for each in answer.contributions for text in _texts(each))]
+
+
+def _texts(contribution: Contribution) -> list[str]:
+    return sorted(record_text(record) for record in contribution.records)
+
+
+def _expected_authority(query: dict[str, Any], times: StartOfAuthorityTimes) -> list[str]:
+    if "authority" in query or query.get("outcome") not in ("nodata", "nxdomain"):
+        return list(query.get("authority", []))
+    domain = query.get("domain", "consul.")
+    zone = query.get("zone", domain)
+    return [
+        f"{zone} {times.min_ttl} SOA ns.{domain} hostmaster.{domain} * "
+        f"{times.refresh} {times.retry} {times.expire} {times.min_ttl}"
+    ]
+
+
+def test_every_difference_has_a_heading_and_every_heading_a_case() -> None:
+    headings = set(re.findall(r"^## ([a-z-]+)$", DIFFERENCES.read_text(), re.MULTILINE))
+    named = {
+        query["differs"] for each in scenarios() for query in each.queries if "differs" in query
+    }
+    assert named <= headings
+    without_scenario = {"soa-serial", "duplicate-records"}  # tested elsewhere: no section differs
+    assert headings - named == without_scenario

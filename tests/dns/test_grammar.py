@@ -1,0 +1,104 @@
+"""What the labels left of the domain can mean."""
+
+import pytest
+
+from consuldns.dns.grammar import (
+    AddressName,
+    Apex,
+    DatacenterBranch,
+    DottedTagBranch,
+    Lookup,
+    NameServer,
+    NodeName,
+    ServiceName,
+    TagBranch,
+    readings,
+)
+from consuldns.names import parse_name
+
+LOOPBACK = bytes((127, 0, 0, 1))
+
+TABLE: list[tuple[str, list[Lookup]]] = [
+    ("", [Apex()]),
+    ("ns", [NameServer(), DatacenterBranch(b"ns")]),
+    ("dc1", [DatacenterBranch(b"dc1")]),
+    ("a.dc1", []),
+    ("service", [DatacenterBranch(None)]),
+    ("query.dc1", [DatacenterBranch(b"dc1")]),
+    ("service.dc1.extra", []),
+    ("db.service", [ServiceName(b"db", None, None)]),
+    ("db.service.dc1", [ServiceName(b"db", None, b"dc1")]),
+    ("db.service.dc1.extra", []),
+    (
+        "primary.db.service",
+        [ServiceName(b"db", b"primary", None), DottedTagBranch(b"db", b"primary", None)],
+    ),
+    (
+        "v1.2.db.service.dc1",
+        [ServiceName(b"db", b"v1.2", b"dc1"), DottedTagBranch(b"db", b"v1.2", b"dc1")],
+    ),
+    (
+        "_db._tcp.service",
+        [ServiceName(b"db", None, None), DottedTagBranch(b"_tcp", b"_db", None)],
+    ),
+    (
+        "_db._primary.service",
+        [ServiceName(b"db", b"primary", None), DottedTagBranch(b"_primary", b"_db", None)],
+    ),
+    ("_db._.service", [ServiceName(b"db", None, None), DottedTagBranch(b"_", b"_db", None)]),
+    ("_tcp.service", [ServiceName(b"_tcp", None, None), TagBranch(b"tcp", None)]),
+    (
+        "x._db._tcp.service",
+        [ServiceName(b"_tcp", b"x._db", None), DottedTagBranch(b"_tcp", b"x._db", None)],
+    ),
+    (
+        "_db._tcp.dc1",
+        [
+            ServiceName(b"db", None, b"dc1", srv_only=True),
+            DottedTagBranch(b"_tcp", b"_db", b"dc1"),
+        ],
+    ),
+    (
+        "_tcp",
+        [
+            ServiceName(b"_tcp", None, None, srv_only=True),
+            TagBranch(b"tcp", None),
+            DatacenterBranch(b"_tcp"),
+        ],
+    ),
+    ("_db._tcp.dc1.extra", []),
+    # The rightmost keyword counts.
+    (
+        "db.service.service",
+        [ServiceName(b"service", b"db", None), DottedTagBranch(b"service", b"db", None)],
+    ),
+    ("service.node", [NodeName(b"service", None)]),
+    # A datacenter may begin with an underscore; for SRV it is a service.
+    (
+        "db.service._x",
+        [
+            ServiceName(b"_x", b"db.service", None, srv_only=True),
+            DottedTagBranch(b"_x", b"db.service", None),
+            ServiceName(b"db", None, b"_x"),
+        ],
+    ),
+    ("foo.node", [NodeName(b"foo", None)]),
+    ("foo.dotted.node.dc1", [NodeName(b"foo.dotted", b"dc1")]),
+    (r"foo\.dotted.node", []),
+    (r"db.service.d\.c", []),
+    ("7f000001.addr", [AddressName(LOOPBACK)]),
+    ("7f000001.addr.what.ever", [AddressName(LOOPBACK)]),
+    ("x.7f000001.addr", []),
+    ("7f0000.addr", []),
+    ("7f00000g.addr", []),
+    ("addr.dc1", [DatacenterBranch(b"dc1")]),
+    ("web.connect", []),
+    ("web.virtual", []),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [pytest.param(n, e, id=n or "apex") for n, e in TABLE]
+)
+def test_readings(name: str, expected: list[Lookup]) -> None:
+    assert readings(parse_name(name)) == expected

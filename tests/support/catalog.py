@@ -1,0 +1,132 @@
+"""A catalog in the form of Consul's own register payloads, and the views that it makes.
+
+The same payloads can be put to a real Consul: `register` are bodies of PUT /v1/catalog/register,
+`kv` are keys and values. Fields as in Consul's documentation; the defaults are Consul's.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from consuldns import names
+from consuldns.views import keys, model
+from consuldns.views.store import ViewStore
+
+Payload = dict[str, Any]
+
+
+@dataclass
+class Catalog:
+    """State of Consul. The first datacenter is that of the agent."""
+
+    datacenters: list[str] = field(default_factory=lambda: ["dc1"])
+    register: list[Payload] = field(default_factory=list)
+    kv: dict[str, str] = field(default_factory=dict)
+
+    def views(self) -> ViewStore:
+        """Every view of the catalog."""
+        store = ViewStore()
+        local = self.datacenters[0]
+        store.replace(
+            keys.DatacenterList(), model.Datacenters(0, local, tuple(sorted(self.datacenters)))
+        )
+        for datacenter in self.datacenters:
+            self._add_datacenter(datacenter, store)
+        self._add_reverse_zones(store)
+        return store
+
+    def _add_datacenter(self, datacenter: str, store: ViewStore) -> None:
+        payloads = [
+            p for p in self.register if p.get("Datacenter", self.datacenters[0]) == datacenter
+        ]
+        nodes = {p["Node"]: _node(p, datacenter) for p in payloads}
+        services: dict[str, list[model.Instance]] = {}
+        for payload in payloads:
+            if "Service" in payload:
+                node = nodes[payload["Node"]]
+                instance = _instance(payload["Service"], node, _checks(payloads, node.name))
+                services.setdefault(instance.service.lower(), []).append(instance)
+        every = [instance for instances in services.values() for instance in instances]
+        store.replace(
+            keys.ServiceList(datacenter),
+            model.Services(
+                len(self.register),
+                tuple(instances[0].service for instances in services.values()),
+                tuple({tag for instance in every for tag in instance.tags}),
+            ),
+        )
+        ordered = tuple(sorted(nodes.values(), key=lambda node: node.name))
+        store.replace(keys.NodeList(datacenter), model.Nodes(len(self.register), ordered))
+        for name, instances in services.items():
+            store.replace(
+                keys.ServiceInstances(datacenter, name),
+                model.Instances(len(self.register), tuple(instances)),
+            )
+        addresses: dict[bytes, str] = {}
+        for instance in every:
+            address = names.parse_address(instance.address)
+            if address is not None:
+                addresses.setdefault(address.packed, instance.service)
+        store.replace(keys.ServiceAddresses(datacenter), model.AddressIndex(0, addresses))
+
+    def _add_reverse_zones(self, store: ViewStore) -> None:
+        folders: dict[str, list[model.ReverseEntry]] = {}
+        for key, value in self.kv.items():
+            folder, slash, address = key.partition("/")
+            if slash and model.reverse_folder_name(folder) is not None:
+                targets = tuple(value.split())
+                folders.setdefault(folder, []).append(model.ReverseEntry(address, targets, 0))
+        store.replace(keys.ReverseZoneList(), model.ReverseZones(len(self.kv), tuple(folders)))
+        for folder, entries in folders.items():
+            store.replace(keys.ReverseZone(folder), model.ReverseEntries(0, tuple(entries)))
+
+
+def _node(payload: Payload, datacenter: str) -> model.Node:
+    return model.Node(
+        payload["Node"],
+        payload.get("ID", ""),
+        payload["Address"],
+        datacenter,
+        payload.get("TaggedAddresses", {}),
+        payload.get("NodeMeta", {}),
+    )
+
+
+def _checks(payloads: list[Payload], node: str) -> list[Payload]:
+    return [
+        check
+        for payload in payloads
+        if payload["Node"] == node
+        for check in payload.get("Checks", [])
+    ]
+
+
+def _instance(service: Payload, node: model.Node, checks: list[Payload]) -> model.Instance:
+    own_id = str(service.get("ID", service["Service"]))
+    statuses = [c["Status"] for c in checks if c.get("ServiceID", own_id) == own_id]
+    weights = service.get("Weights", {"Passing": 1, "Warning": 1})
+    tagged = {
+        tag: model.ServiceAddress(address["Address"], address["Port"])
+        for tag, address in service.get("TaggedAddresses", {}).items()
+    }
+    return model.Instance(
+        node,
+        own_id,
+        service["Service"],
+        service.get("Address", ""),
+        service.get("Port", 0),
+        tuple(service.get("Tags", [])),
+        service.get("Meta", {}),
+        tagged,
+        weights["Passing"],
+        weights["Warning"],
+        _health(statuses),
+    )
+
+
+def _health(statuses: list[str]) -> model.Health:
+    known = {"passing": model.Health.PASSING, "warning": model.Health.WARNING}
+    if "critical" in statuses:
+        return model.Health.CRITICAL
+    if any(status not in known for status in statuses):
+        return model.Health.UNKNOWN
+    return max((known[status] for status in statuses), default=model.Health.PASSING)

@@ -1,0 +1,85 @@
+"""The scenarios of tests/cases: a catalog, settings, and what queries are to be answered.
+
+    [[scenario]]
+    name = "what this is about"
+    policy = { node_ttl = 7 }                # fields of Policy; names as text
+    kv = { "folder/key" = "value" }          # optional
+    datacenters = ["dc1", "dc2"]             # optional, the agent's first
+
+    [[scenario.register]]                    # a body of PUT /v1/catalog/register
+    Node = "foo"
+    Address = "127.0.0.1"
+
+    [[scenario.query]]
+    case = "1"                               # of the acceptance list, or a few words
+    ask = "foo.node.consul A"                # name, type (any number as TYPE666), class if not IN
+    outcome = "answer"                       # as in dns.answer.Outcome; "answer" is the default
+    answer = ["foo.node.consul. 7 A 127.0.0.1"]
+    one_of = [["..."], ["..."]]              # instead of answer: exactly one of these is sent
+    additional = ["..."]                     # all that may be added, node metadata included
+    authority = ["..."]                      # default: the SOA if negative, else nothing
+    domain = "consul."                       # the default; that of the names in the SOA
+    zone = "10.in-addr.arpa."                # owner of the SOA if it is not the domain
+    differs = "name-of-difference"           # Consul answers otherwise: docs/consul-differences.md
+
+Sections are compared as sets.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from consuldns.dns.policy import Policy, StartOfAuthorityTimes
+from consuldns.dns.question import Class, Question, Type
+from consuldns.names import fold, parse_address, parse_name
+from tests.support.catalog import Catalog
+
+CASES = Path(__file__).resolve().parents[1] / "cases"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A state of Consul, with the queries that it is there for."""
+
+    name: str
+    catalog: Catalog
+    policy: Policy
+    queries: list[dict[str, Any]]
+
+
+def scenarios() -> list[Scenario]:
+    """All of them, from all files."""
+    return [
+        Scenario(
+            f"{path.stem}: {each['name']}",
+            Catalog(each.get("datacenters", ["dc1"]), each.get("register", []), each.get("kv", {})),
+            policy(each.get("policy", {})),
+            each["query"],
+        )
+        for path in sorted(CASES.glob("*.toml"))
+        for each in tomllib.loads(path.read_text())["scenario"]
+    ]
+
+
+def policy(settings: dict[str, Any]) -> Policy:
+    """Policy from fields with names and addresses as text."""
+    fields = dict(settings)
+    for key in ("domain", "alt_domain"):
+        if key in fields:
+            fields[key] = parse_name(fields[key])
+    if "reverse_zones" in fields:
+        fields["reverse_zones"] = tuple(parse_name(zone) for zone in fields["reverse_zones"])
+    if "soa" in fields:
+        fields["soa"] = StartOfAuthorityTimes(**fields["soa"])
+    if "name_server_addresses" in fields:
+        addresses = [parse_address(text) for text in fields["name_server_addresses"]]
+        fields["name_server_addresses"] = tuple(a.packed for a in addresses if a is not None)
+    return Policy(**fields)
+
+
+def question(ask: str) -> Question:
+    """`name type [class]`; a type or class without a name of its own as in RFC 3597."""
+    name, type_, *class_ = ask.split()
+    number = int(type_[4:]) if type_.startswith("TYPE") else int(Type[type_])
+    return Question(fold(parse_name(name)), number, Class[class_[0]] if class_ else Class.IN)
