@@ -30,6 +30,7 @@ class ExtendedError(Enum):
 
     STALE_ANSWER = 3
     NOT_READY = 14
+    STALE_NXDOMAIN_ANSWER = 19
     NOT_AUTHORITATIVE = 20
     NOT_SUPPORTED = 21
     NETWORK_ERROR = 23

@@ -1,0 +1,274 @@
+"""DNS over TCP (RFC 7766): messages with a length in front, many on a connection, in any order."""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections import Counter
+from dataclasses import dataclass
+from struct import Struct
+
+from consuldns.server.handler import Handler, Transport, Unanswered
+from consuldns.server.limited_log import LimitedLog
+from consuldns.wire.decode import HEADER_SIZE, Rcode, Rejection, read_query
+from consuldns.wire.encode import encode_rejection
+
+_LENGTH = Struct("!H")
+_MAX_QUERY = 4096  # octets; a real one has some hundred at most
+_TURN = 256  # messages of one connection until the others get their turn
+_WRITE_BUFFER = 128 * 1024  # octets that a client may leave unread before we stop reading from it
+_MAX_DISCARDED = 128 * 1024  # octets that may follow what is no query
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TcpLimits:
+    """How much clients may take of one worker. Times in seconds.
+
+    `idle`: without a complete message, and without reading replies. `stall`: in the middle of a
+    message. `linger`: from the end of our replies to the end of the connection. `sweep`: between
+    two looks for connections whose time is up. `resource_pause`: until the next attempt to accept
+    when there are no file descriptors or no memory.
+    """
+
+    connections: int = 1_000
+    connections_of_client: int = 200
+    idle: float = 10.0
+    stall: float = 5.0
+    linger: float = 2.0
+    sweep: float = 0.5
+    resource_pause: float = 1.0
+
+
+class TcpServer:
+    """Answers the queries that come to listening sockets, which other workers may share."""
+
+    def __init__(self, handler: Handler, limits: TcpLimits | None = None) -> None:
+        self.handler = handler
+        self.limits = limits or TcpLimits()
+        self.clock = asyncio.get_running_loop().time
+        # In the order of their deadlines' last change: the first is idle for longest.
+        self.connections: dict[_Connection, None] = {}
+        self.of_client: Counter[str] = Counter()
+        self._limited_log = LimitedLog(_log, self.clock)
+
+    async def serve(self, listeners: tuple[socket.socket, ...]) -> None:
+        """Accept and answer until cancelled; then every connection is closed."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for listener in listeners:
+                    tasks.create_task(self._accept_forever(listener))
+                tasks.create_task(self._sweep_forever())
+        finally:
+            for connection in list(self.connections):
+                connection.abort()
+
+    async def _accept_forever(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)
+        while True:
+            try:
+                accepted, address = await loop.sock_accept(listener)
+            except OSError as error:
+                self._limited_log.warning("accept", "cannot accept over TCP: %s", error)
+                if error.errno in _OUT_OF_RESOURCES:
+                    await asyncio.sleep(self.limits.resource_pause)
+                continue
+            await self._admit(accepted, address[0])
+
+    async def _admit(self, accepted: socket.socket, client: str) -> None:
+        """Begin a connection, within the limits: over them, the client or the idlest one goes."""
+        counters = self.handler.counters
+        if self.of_client[client] >= self.limits.connections_of_client:
+            counters.tcp_refused += 1
+            accepted.close()
+            return
+        if len(self.connections) >= self.limits.connections:
+            counters.tcp_refused += 1
+            next(iter(self.connections)).abort()
+        counters.tcp_connections += 1
+        loop = asyncio.get_running_loop()
+        try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.connect_accepted_socket(lambda: _Connection(self, client), accepted)
+        except OSError:  # the client has gone already
+            accepted.close()
+
+    async def _sweep_forever(self) -> None:
+        """End the connections whose time is up."""
+        while True:
+            await asyncio.sleep(self.limits.sweep)
+            now = self.clock()
+            for connection in [each for each in self.connections if each.deadline <= now]:
+                connection.end()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection. Its replies are written as soon as they are known, in any order.
+
+    What the client has to do next has a `deadline`: send a whole message, read replies, or close.
+    """
+
+    def __init__(self, server: TcpServer, client: str) -> None:
+        self._server = server
+        self._handler = server.handler
+        self._limits = server.limits
+        self._client = client
+        self._transport: asyncio.Transport
+        self._received = b""  # from the first octet of a message that has not been answered
+        self._more = False  # there may be whole messages in it
+        self._parked = 0  # replies that will come later
+        self._blocked = False  # the client does not read its replies
+        self._half_closed = False  # the client will send nothing more
+        self._invalid = False  # the client sent what is no query: the rest is thrown away
+        self._discarded = 0
+        self.deadline = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        self._server.of_client[self._client] += 1
+        self._set_deadline(self._limits.idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over, whoever ended it."""
+        self._server.connections.pop(self, None)
+        self._server.of_client[self._client] -= 1
+        if not self._server.of_client[self._client]:
+            del self._server.of_client[self._client]
+
+    def data_received(self, data: bytes) -> None:
+        """Octets have come: part of a message, or thousands of messages."""
+        if self._invalid:
+            self._discarded += len(data)
+            if self._discarded > _MAX_DISCARDED:
+                self.abort()
+            return
+        if not self._received:
+            self._set_deadline(self._limits.stall)
+        self._received += data
+        self._work()
+
+    def eof_received(self) -> bool:
+        """The client will send nothing more; it still gets every reply."""
+        self._half_closed = True
+        self._work()
+        return True  # the transport stays open until `_finish` closes it
+
+    def pause_writing(self) -> None:
+        """The client leaves its replies unread: it gets no more of them until it reads."""
+        self._blocked = True
+        self._transport.pause_reading()
+        self._set_deadline(self._limits.idle)
+
+    def resume_writing(self) -> None:
+        """The client has read what was waiting for it."""
+        self._blocked = False
+        self._set_deadline(self._limits.idle)
+        self._work()
+
+    def end(self) -> None:
+        """Close the connection because its time is up."""
+        if self._transport.get_write_buffer_size():
+            self.abort()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._transport.abort()
+
+    def _set_deadline(self, seconds: float) -> None:
+        self.deadline = self._server.clock() + seconds
+        self._server.connections.pop(self, None)
+        self._server.connections[self] = None
+
+    def _work(self) -> None:
+        """Answer the messages that have come, at most `_TURN` of them, then let others work."""
+        if self._blocked or self._transport.is_closing():
+            return
+        replies: list[bytes] = []
+        octets = done = at = 0
+        while done < _TURN and octets < _WRITE_BUFFER and not self._invalid:
+            found = _message_at(self._received, at)
+            if found is None:
+                break
+            done += 1
+            at += _LENGTH.size + found[0]
+            reply = self._answer(*found)
+            if reply is not None:
+                replies += (_LENGTH.pack(len(reply)), reply)
+                octets += len(reply)
+        self._received = b"" if self._invalid else self._received[at:]
+        self._more = _message_at(self._received, 0) is not None
+        if done:
+            self._set_deadline(self._limits.stall if self._received else self._limits.idle)
+        if replies:
+            self._transport.write(b"".join(replies))  # may call `pause_writing`
+        if self._more and not self._blocked:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._work)
+        elif not self._blocked:
+            self._transport.resume_reading()
+        self._finish()
+
+    def _answer(self, length: int, message: bytes) -> bytes | None:
+        """The reply to a message, None if there is none or it comes later."""
+        self._handler.counters.tcp_queries += 1
+        if length > _MAX_QUERY:
+            self._invalid = True
+            query = read_query(message)
+            return None if query is None else encode_rejection(message, Rejection(Rcode.FORMERR))
+        reply = self._handler.find(message, True)
+        if reply is not None:
+            return reply
+        outcome = self._handler.handle(message, Transport.TCP, self._reply_later)
+        if isinstance(outcome, bytes):
+            return outcome
+        if outcome is Unanswered.PARKED:
+            self._parked += 1
+        else:
+            self._invalid = True
+        return None
+
+    def _reply_later(self, reply: bytes) -> None:
+        """Send the reply to a parked query."""
+        self._parked -= 1
+        if not self._transport.is_closing():
+            self._transport.write(_LENGTH.pack(len(reply)) + reply)
+            self._finish()
+
+    def _finish(self) -> None:
+        """Close the connection if all that can be answered has been.
+
+        After an invalid message only our side is closed at first, and what still comes is thrown
+        away: closing a socket with unread octets resets the connection, and the replies on their
+        way to the client would be lost.
+        """
+        if self._parked or self._more or self._blocked:
+            return
+        if self._half_closed:
+            self._transport.close()
+        elif self._invalid and not self._transport.is_closing():
+            self._set_deadline(self._limits.linger)
+            try:
+                self._transport.write_eof()
+            except OSError:  # reset by the client
+                self.abort()
+
+
+def _message_at(received: bytes, at: int) -> tuple[int, bytes] | None:
+    """Length and octets of the message that begins here, None if it has not come as a whole.
+
+    Of one that is too large only the header is waited for and given.
+    """
+    start = at + _LENGTH.size
+    if len(received) < start:
+        return None
+    (length,) = _LENGTH.unpack_from(received, at)
+    end = start + (length if length <= _MAX_QUERY else HEADER_SIZE)
+    return None if len(received) < end else (length, received[start:end])

@@ -1,0 +1,86 @@
+"""DNS over UDP: read what has come, answer it, go back to the event loop.
+
+Reading from the socket when the loop says that it is readable takes a quarter of the time that
+asyncio's datagram transport takes for a query, and cannot grow a buffer: a reply that the kernel
+does not take at once is lost, as a packet may be, and counted.
+"""
+
+import asyncio
+import logging
+import socket
+from functools import partial
+from typing import Any
+
+from consuldns.server.handler import Handler, Transport
+from consuldns.server.limited_log import LimitedLog
+
+_BATCH = 64  # packets until the loop gets its turn
+_MAX_QUERY = 4096  # octets; what is longer is cut, and is no query
+
+# Ports of services that answer anything with something: a reply to them would begin a loop, or be
+# an attack on somebody (echo, discard, daytime, quotd, chargen, time). Port 0 cannot be sent to.
+_NEVER_CLIENTS = frozenset({0, 7, 9, 13, 17, 19, 37})
+
+_log = logging.getLogger(__name__)
+
+
+class UdpServer:
+    """Answers the queries that come to one socket. The socket stays open whatever happens."""
+
+    def __init__(
+        self, listener: socket.socket, handler: Handler, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        listener.setblocking(False)
+        self._socket = listener
+        self._handler = handler
+        self._loop = loop
+        self._limited_log = LimitedLog(_log, loop.time)
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._loop.add_reader(self._socket.fileno(), self._drain)
+
+    def stop(self) -> None:
+        """Answer no more; the socket is left to its owner."""
+        self._loop.remove_reader(self._socket.fileno())
+
+    def _drain(self) -> None:
+        receive, send = self._socket.recvfrom, self._socket.sendto
+        find = self._handler.find
+        counters = self._handler.counters
+        for _ in range(_BATCH):
+            try:
+                packet, client = receive(_MAX_QUERY)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._limited_log.warning("receive", "cannot receive over UDP: %s", error)
+                return
+            counters.udp_queries += 1
+            if client[1] in _NEVER_CLIENTS:
+                counters.dropped += 1
+                continue
+            reply = find(packet, False)
+            if reply is None:
+                self._answer(packet, client)
+                continue
+            try:
+                send(reply, client)
+            except OSError as error:
+                self._not_sent(error)
+
+    def _answer(self, packet: bytes, client: Any) -> None:
+        reply = self._handler.handle(packet, Transport.UDP, partial(self._send, client))
+        if isinstance(reply, bytes):
+            self._send(client, reply)
+
+    def _send(self, client: Any, reply: bytes) -> None:
+        try:
+            self._socket.sendto(reply, client)
+        except OSError as error:
+            self._not_sent(error)
+
+    def _not_sent(self, error: OSError) -> None:
+        """No route, no buffer, a firewall's no: this reply is lost, the next may do."""
+        self._handler.counters.send_errors += 1
+        self._limited_log.warning("send", "cannot send a reply over UDP: %s", error)

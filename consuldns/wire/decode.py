@@ -1,0 +1,167 @@
+"""From the bytes of a packet to a query, or to the reason why it is none.
+
+A query is read by hand and only as far as it is used: a header, one question, at most one OPT
+record. Whatever else a message may hold is refused without being looked at, so the cost of a packet
+is bounded by its length (general parsers need 2 ms for a 1.2 kB packet made to hurt). A label may
+hold any octet: what is no hostname is still a name (RFC 2181 section 11).
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from struct import Struct
+
+from consuldns.dns.question import Question, Type
+from consuldns.names import MAX_LABEL, MAX_NAME
+
+HEADER_SIZE = 12
+OPT_FIXED_SIZE = 11  # root, type, size, extended rcode and flags, length of the options
+
+_COUNTS = Struct("!HHHH")
+_TYPE_AND_CLASS = Struct("!HH")
+_OPT = Struct("!BHHBBHH")
+_OPTION = Struct("!HH")
+
+_QR = 0x80
+_OPCODE = 0x78
+_DNSSEC_OK = 0x8000
+_LAST_OFFSET = HEADER_SIZE + MAX_NAME
+
+
+class Rcode(IntEnum):
+    """Response codes that are sent (RFC 1035 4.1.1, RFC 6891 9 for those over 15)."""
+
+    NOERROR = 0
+    FORMERR = 1
+    SERVFAIL = 2
+    NXDOMAIN = 3
+    NOTIMP = 4
+    REFUSED = 5
+    BADVERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Edns:
+    """The OPT record of a query (RFC 6891). `size` in octets as sent; options are not kept."""
+
+    size: int
+    dnssec_ok: bool
+    octets: bytes  # the whole record as sent
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query that deserves an answer.
+
+    `asked` is the question section exactly as sent, to be echoed bit for bit; `key` is the same
+    with the name in lower case: equal for every spelling of a question.
+    """
+
+    id: bytes
+    recursion_desired: bool
+    asked: bytes
+    key: bytes
+    question: Question
+    edns: Edns | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A packet that gets an error without a look at any data.
+
+    Its reply is a bare header, with the OPT record that a query with OPT is owed; BADVERS echoes
+    the question as well.
+    """
+
+    rcode: Rcode
+    asked: bytes = b""
+    edns: Edns | None = None
+
+
+class _Malformed(Exception):
+    """The packet ends too early, or holds what no query holds."""
+
+
+def read_query(packet: bytes) -> Query | Rejection | None:
+    """The query in a packet; None if no reply may be sent (too short, or a reply itself)."""
+    if len(packet) < HEADER_SIZE or packet[2] & _QR:
+        return None
+    if packet[2] & _OPCODE:
+        return Rejection(Rcode.NOTIMP, edns=_edns_if_readable(packet))
+    try:
+        question, end = _read_question(packet)
+        edns, version = _read_edns(packet, end)
+    except _Malformed:
+        return Rejection(Rcode.FORMERR)
+    asked = packet[HEADER_SIZE:end]
+    if version != 0:
+        return Rejection(Rcode.BADVERS, asked, edns)
+    return Query(
+        id=packet[:2],
+        recursion_desired=bool(packet[2] & 1),
+        asked=asked,
+        key=asked[:-4].lower() + asked[-4:],
+        question=question,
+        edns=edns,
+    )
+
+
+def _edns_if_readable(packet: bytes) -> Edns | None:
+    """The OPT record of a message of another opcode, whose layout may be another, too."""
+    try:
+        _, end = _read_question(packet)
+        return _read_edns(packet, end)[0]
+    except _Malformed:
+        return None
+
+
+def _read_question(packet: bytes) -> tuple[Question, int]:
+    """The only question (RFC 9619), and the offset behind it."""
+    questions, answers, authority, additional = _COUNTS.unpack_from(packet, 4)
+    if questions != 1 or answers or authority or additional > 1:
+        raise _Malformed
+    folded = packet.lower()
+    labels = []
+    offset = HEADER_SIZE
+    try:
+        while length := packet[offset]:
+            # Over 63 there are pointers, which nothing before the question could be meant by
+            # (RFC 9267), and label types that were never used.
+            if length > MAX_LABEL or offset > _LAST_OFFSET:
+                raise _Malformed
+            labels.append(folded[offset + 1 : offset + 1 + length])
+            offset += 1 + length
+    except IndexError:
+        raise _Malformed from None
+    offset += 1
+    if offset - HEADER_SIZE > MAX_NAME or offset + 4 > len(packet):
+        raise _Malformed
+    type_, class_ = _TYPE_AND_CLASS.unpack_from(packet, offset)
+    return Question(tuple(labels), type_, class_), offset + 4
+
+
+def _read_edns(packet: bytes, offset: int) -> tuple[Edns | None, int]:
+    """The OPT record at the offset, None if the header counts none, and its version.
+
+    What follows behind it is ignored, as NSD, BIND and PowerDNS do.
+    """
+    if not packet[11]:  # the low octet of ARCOUNT, which is 0 or 1 here
+        return None, 0
+    if offset + OPT_FIXED_SIZE > len(packet):
+        raise _Malformed
+    root, type_, size, _, version, flags, length = _OPT.unpack_from(packet, offset)
+    start = offset + OPT_FIXED_SIZE
+    end = start + length
+    if root != 0 or type_ != Type.OPT or end > len(packet):
+        raise _Malformed
+    _check_options(packet, start, end)
+    return Edns(size, bool(flags & _DNSSEC_OK), packet[offset:end]), version
+
+
+def _check_options(packet: bytes, offset: int, end: int) -> None:
+    """That the options fill the OPT record exactly. All of them are ignored (RFC 6891 6.1.2)."""
+    while offset < end:
+        if offset + 4 > end:
+            raise _Malformed
+        offset += 4 + _OPTION.unpack_from(packet, offset)[1]
+    if offset != end:
+        raise _Malformed

@@ -1,0 +1,200 @@
+"""Resource records as octets, with name compression (RFC 1035 sections 3 and 4.1.4).
+
+A compiled answer is sent behind questions of any spelling and in many orders, so a name may point
+to two places only: into the question, which stands at a fixed offset, or to a target that its own
+contribution holds, whose place is known once the contribution has been placed.
+"""
+
+from collections.abc import Iterable
+from struct import Struct
+
+from consuldns import names
+from consuldns.dns.answer import (
+    Address,
+    Contribution,
+    Data,
+    Record,
+    ServiceTarget,
+    Target,
+    Text,
+)
+from consuldns.names import Labels
+from consuldns.wire.decode import HEADER_SIZE
+
+_FIXED = Struct("!HHIH")  # type, class, TTL, length of the data
+_CLASS_IN = 1
+_SRV = Struct("!HHH")
+_SOA_NUMBERS = Struct("!IIIII")
+_POINTER = Struct("!H")
+_POINTER_MARK = 0xC000
+_POINTER_SIZE = 2
+_REACH = 0x3FFF  # the highest offset that a pointer can name
+_MAX_STRING = 255
+_NO_TARGET = -1
+_QUESTION_NAME = b"\xc0\x0c"
+_LENGTH_OCTETS = [bytes((length,)) for length in range(256)]
+
+# A record whose owner may be a target of its contribution: the target's offset from the
+# contribution's start (or -1), the owner written out, and everything behind the owner.
+_Placed = tuple[int, bytes, bytes]
+
+# Where the targets of a contribution stand, from its start, and their octets there. Keyed by the
+# name as spelled: an owner that is spelled in another way is written out, rare and harmless.
+_Targets = dict[Labels, tuple[int, bytes]]
+
+# Records that a section has already: the owner, and everything behind it.
+Sent = set[tuple[Labels, bytes]]
+
+
+class QuestionNames:
+    """The question's name and the names above it, which stand at the same place in every reply."""
+
+    def __init__(self, name: Labels) -> None:
+        self._name = name
+        self._size = HEADER_SIZE + names.wire_length(name)
+        self._known = {name: _QUESTION_NAME}
+
+    def compressed(self, name: Labels) -> bytes:
+        """The name's octets, its end replaced by a pointer into the question if that has it."""
+        octets = self._known.get(name)
+        if octets is not None:
+            return octets
+        common = 0
+        pointer = self._size - 1
+        for label, ours in zip(reversed(name), reversed(self._name), strict=False):
+            if label != ours and label.lower() != ours:
+                break
+            common += 1
+            pointer -= 1 + len(label)
+        if not common:
+            return _written_out(name)
+        octets = _written_out(name[: len(name) - common])[:-1]
+        return octets + _POINTER.pack(_POINTER_MARK | pointer)
+
+
+class Block:
+    """Records of one section that stay together. `size` in octets, all targets in reach."""
+
+    __slots__ = ("_octets", "_records", "count", "size")
+
+    def __init__(self, records: list[_Placed]) -> None:
+        self.count = len(records)
+        self._records: list[_Placed] | None = None
+        self._octets = b"".join([owner + rest for _, owner, rest in records])
+        self.size = len(self._octets)
+        for target, _, _ in records:
+            if target != _NO_TARGET:
+                self._records = records
+                self.size = len(self.placed(HEADER_SIZE))
+                break
+
+    def placed(self, start: int) -> bytes:
+        """The octets, if the contribution that they belong to starts at this offset."""
+        if self._records is None:
+            return self._octets
+        # Only answers of over 16 kB, sent over TCP, have targets out of the reach of pointers.
+        last = _REACH - start
+        return b"".join(
+            [
+                (_POINTER.pack(_POINTER_MARK | start + target) if 0 <= target <= last else owner)
+                + rest
+                for target, owner, rest in self._records
+            ]
+        )
+
+
+EMPTY_BLOCK = Block([])
+
+
+class Piece:
+    """A contribution as octets: its records of the answer section and of the additional one."""
+
+    __slots__ = ("additional", "answers", "extra")
+
+    def __init__(
+        self, contribution: Contribution, question: QuestionNames, answers: Sent, additional: Sent
+    ) -> None:
+        targets: _Targets = {}
+        self.answers = _encode(contribution.records, question, answers, targets, first=True)
+        self.additional = _encode(contribution.additional, question, additional, targets)
+        self.extra = _encode(contribution.extra, question, additional, targets)
+
+    @property
+    def size(self) -> int:
+        """Octets of all its records."""
+        return self.answers.size + self.additional.size + self.extra.size
+
+
+def encode_authority(records: Iterable[Record], question: QuestionNames) -> Block:
+    """The records of the authority section."""
+    return _encode(records, question, set(), {})
+
+
+def _encode(
+    records: Iterable[Record],
+    question: QuestionNames,
+    sent: Sent,
+    targets: _Targets,
+    *,
+    first: bool = False,
+) -> Block:
+    """The records that were not `sent` yet; an owner that is one of the `targets` points there.
+
+    With `first`, the records are those that a contribution begins with: their targets are noted.
+    """
+    placed: list[_Placed] = []
+    offset = 0
+    for record in records:
+        data = _encode_data(record.data, question)
+        rest = _FIXED.pack(record.type, _CLASS_IN, record.ttl, len(data)) + data
+        if (record.owner, rest) in sent:
+            continue
+        sent.add((record.owner, rest))
+        target, owner = targets.get(record.owner, (_NO_TARGET, b""))
+        if target == _NO_TARGET:
+            owner = question.compressed(record.owner)
+        placed.append((target, owner, rest))
+        if first:
+            offset += _FIXED.size + (_POINTER_SIZE if target != _NO_TARGET else len(owner))
+            _note_target(record.data, data, offset, targets)
+            offset += len(data)
+    return Block(placed) if placed else EMPTY_BLOCK
+
+
+def _note_target(data: Data, octets: bytes, offset: int, targets: _Targets) -> None:
+    """Remember where a target stands, given the record's data and the offset of its octets."""
+    if isinstance(data, ServiceTarget):
+        targets.setdefault(data.name, (offset + _SRV.size, octets[_SRV.size :]))
+    elif isinstance(data, Target):
+        targets.setdefault(data.name, (offset, octets))
+
+
+def _encode_data(data: Data, question: QuestionNames) -> bytes:
+    if isinstance(data, Address):
+        return data.packed
+    if isinstance(data, ServiceTarget):
+        # The target is not compressed (RFC 2782).
+        return _SRV.pack(data.priority, data.weight, data.port) + _written_out(data.name)
+    if isinstance(data, Text):
+        return b"".join([_character_strings(string) for string in data.strings]) or b"\0"
+    if isinstance(data, Target):
+        return question.compressed(data.name)
+    return (
+        question.compressed(data.name_server)
+        + question.compressed(data.mailbox)
+        + _SOA_NUMBERS.pack(
+            data.serial & 0xFFFFFFFF, data.refresh, data.retry, data.expire, data.minimum
+        )
+    )
+
+
+def _character_strings(text: bytes) -> bytes:
+    """A text as character strings of at most 255 octets (RFC 1035 3.3)."""
+    if len(text) <= _MAX_STRING:
+        return _LENGTH_OCTETS[len(text)] + text
+    first, rest = text[:_MAX_STRING], text[_MAX_STRING:]
+    return _LENGTH_OCTETS[_MAX_STRING] + first + _character_strings(rest)
+
+
+def _written_out(name: Labels) -> bytes:
+    return b"".join([_LENGTH_OCTETS[len(label)] + label for label in name]) + b"\0"

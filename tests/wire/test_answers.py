@@ -1,0 +1,327 @@
+"""The table: one entry for all spellings, rotation, generations, and what is dropped when."""
+
+from collections import Counter
+from random import Random
+
+import dns.rcode
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consuldns.dns.answer import Answer, Outcome
+from consuldns.views import keys
+from consuldns.wire.answers import MAX_ORDERS, Answers
+from consuldns.wire.decode import Query, Rcode, read_query
+from tests.wire import made_answers, packets
+from tests.wire.made_answers import SERVICES, WEB_INSTANCES
+from tests.wire.packets import opt, option, parse, query_packet, records
+
+COOKIE = opt(options=option(10, b"12345678"))
+
+
+def table() -> Answers:
+    return Answers(Random(1), [0] * (max(Rcode) + 1))
+
+
+def teach(answers: Answers, packet: bytes, answer: Answer, *, over_tcp: bool = False) -> bytes:
+    """Put an answer into the table, and ask until every order of it is compiled."""
+    query = packets.as_query(packet)
+    reply = answers.find_for(query, over_tcp) or answers.add(query, answer, over_tcp=over_tcp)
+    for _ in range(MAX_ORDERS):
+        assert answers.find_for(query, over_tcp) is not None
+    return reply
+
+
+def test_every_spelling_id_and_flag_shares_an_entry() -> None:
+    answers = table()
+    teach(answers, query_packet(), made_answers.addresses(1))
+    reply = answers.find(b"\xab\xcd" + query_packet("WEB.Service.CONSUL", flags=0x0690)[2:], False)
+    message = parse(reply)
+    assert message.id == 0xABCD
+    assert message.flags == packets.QR | packets.AA
+    assert str(message.question[0].name) == "WEB.Service.CONSUL."
+    assert records(message.answer) == ["WEB.Service.CONSUL. 0 A 10.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        pytest.param(query_packet("web.service.consu"), id="another name"),
+        pytest.param(query_packet(type_=packets.AAAA), id="another type"),
+        pytest.param(query_packet(class_=3), id="another class"),
+        pytest.param(query_packet() + b"x", id="an octet behind"),
+        pytest.param(query_packet()[:-1], id="an octet less"),
+        pytest.param(query_packet(edns=opt(1400)), id="an OPT record not seen yet"),
+        pytest.param(query_packet(edns=opt(), flags=packets.QR), id="a reply"),
+        pytest.param(query_packet(flags=0x2000), id="another opcode"),
+        pytest.param(packets.header(questions=2) + packets.question(), id="two questions"),
+        pytest.param(query_packet(edns=opt(options=option(10, b"x", length=2))), id="bad option"),
+        pytest.param(query_packet(edns=opt(options=option(10, b"x" * 9)))[:-1], id="OPT cut short"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(packets.header(), id="no question"),
+        pytest.param(packets.header() + b"\3web", id="no end"),
+    ],
+)
+def test_what_is_unusual_is_not_found(packet: bytes) -> None:
+    answers = table()
+    teach(answers, query_packet(), made_answers.addresses(1))
+    teach(answers, query_packet(edns=COOKIE), made_answers.addresses(1))
+    assert answers.find(packet, False) is None
+
+
+def test_types_that_differ_in_the_case_bit_only() -> None:
+    answers = table()
+    teach(answers, query_packet(type_=97), made_answers.NODATA)
+    assert answers.find(query_packet(type_=65), False) is None
+
+
+def test_a_name_with_a_zero_octet_is_never_kept() -> None:
+    answers = table()
+    packet = query_packet((b"a\0b", b"consul"))
+    assert parse(answers.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False))
+    assert len(answers) == 0
+    assert answers.find(packet, False) is None
+
+
+def test_all_cookies_share_an_opt() -> None:
+    answers = table()
+    teach(answers, query_packet(edns=COOKIE), made_answers.addresses(1))
+    other = query_packet(edns=opt(options=option(10, b"abcdefgh")))
+    message = parse(answers.find(other, False))
+    assert (message.edns, message.payload, message.options) == (0, 1232, ())
+    longer = query_packet(edns=opt(options=option(10, b"abcdefgh" * 2)))
+    assert answers.find(longer, False) is None
+
+
+def test_dnssec_ok_is_copied() -> None:
+    answers = table()
+    for flags in (0, 0x8000, 0x4000):
+        packet = query_packet(edns=opt(flags=flags))
+        teach(answers, packet, made_answers.addresses(1))
+        assert parse(answers.find(packet, False)).ednsflags == flags & 0x8000
+
+
+def test_several_options_go_the_slow_way() -> None:
+    answers = table()
+    packet = query_packet(edns=opt(options=option(10, b"12345678") + option(12)))
+    teach(answers, packet, made_answers.addresses(1))
+    assert answers.find(packet, False) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_each_instance_comes_first_equally_often(count: int) -> None:
+    answers = table()
+    packet = query_packet()
+    teach(answers, packet, made_answers.addresses(count))
+    replies = [records(parse(answers.find(packet, False)).answer) for _ in range(count * 5)]
+    assert {tuple(sorted(reply)) for reply in replies} == {tuple(sorted(replies[0]))}
+    assert set(Counter(reply[0] for reply in replies).values()) == {5}
+
+
+def test_every_instance_of_many_comes_first_in_time() -> None:
+    answers = table()
+    packet = query_packet(edns=opt())
+    answers.add(packets.as_query(packet), made_answers.addresses(30), over_tcp=False)
+    first = set()
+    for _ in range(60):
+        for _ in range(10):
+            reply = answers.find(packet, False)
+            if reply is None:
+                reply = answers.find_for(packets.as_query(packet), False)
+            first.add(records(parse(reply).answer)[0])
+        answers.rotate()
+    assert len(first) == 30
+
+
+def test_an_order_that_matters_is_kept() -> None:
+    answers = table()
+    packet = query_packet()
+    teach(answers, packet, made_answers.addresses(5, shuffled=False))
+    for _ in range(10):
+        reply = answers.find(packet, False)
+        assert [r[-1] for r in records(parse(reply).answer)] == list("12345")
+
+
+def test_each_transport_and_size_gets_what_it_can_hold() -> None:
+    answers = table()
+    answer = made_answers.service(30)
+    plain, small, large = (
+        query_packet(type_=packets.SRV, edns=edns) for edns in (b"", opt(512), opt(4096))
+    )
+    for packet in (plain, small, large):
+        teach(answers, packet, answer)
+        teach(answers, packet, answer, over_tcp=True)
+    sizes = {
+        (packet, tcp): len(records(parse(answers.find(packet, tcp)).answer))
+        for packet in (plain, small, large)
+        for tcp in (False, True)
+    }
+    assert sizes[plain, True] == sizes[small, True] == sizes[large, True] == 30
+    assert sizes[small, False] <= sizes[plain, False] < sizes[large, False] < 30
+
+
+def test_replies_are_counted_by_rcode() -> None:
+    replies = [0] * (max(Rcode) + 1)
+    answers = Answers(Random(1), replies)
+    packet = query_packet()
+    answers.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False)
+    answers.find_for(packets.as_query(packet), False)
+    answers.find(packet, False)
+    assert replies[dns.rcode.NXDOMAIN] == 3
+    assert sum(replies) == 3
+
+
+class TestDropping:
+    def test_exactly_the_answers_of_a_view_go(self) -> None:
+        answers = table()
+        denied = query_packet("nope.service.consul")
+        teach(answers, query_packet(), made_answers.addresses(1))
+        teach(answers, denied, made_answers.NXDOMAIN)
+        answers.drop(keys.ServiceInstances("dc1", "other"))
+        assert len(answers) == 2
+        answers.drop(WEB_INSTANCES)
+        assert answers.find(query_packet(), False) is None
+        assert answers.find(denied, False) is not None
+        answers.drop(SERVICES)
+        assert len(answers) == 0
+
+    def test_in_the_previous_generation_too(self) -> None:
+        answers = table()
+        teach(answers, query_packet(), made_answers.addresses(1))
+        answers.rotate()
+        answers.drop(WEB_INSTANCES)
+        assert answers.find(query_packet(), False) is None
+
+    def test_an_answer_from_other_views_stays(self) -> None:
+        answers = table()
+        packet = query_packet()
+        teach(answers, packet, made_answers.addresses(1))
+        other = keys.ServiceInstances("dc2", "web")
+        moved = Answer(Outcome.NODATA, sources=frozenset({other}))
+        answers.add(packets.as_query(packet), moved, over_tcp=False)
+        answers.drop(WEB_INSTANCES)
+        assert len(answers) == 1
+        answers.drop(other)
+        assert len(answers) == 0
+
+    def test_clear(self) -> None:
+        answers = table()
+        teach(answers, query_packet(), made_answers.addresses(1))
+        answers.clear()
+        assert len(answers) == 0
+
+    def test_servfail_is_never_kept(self) -> None:
+        answers = table()
+        failed = Answer(Outcome.SERVFAIL, authoritative=False)
+        answers.add(packets.as_query(query_packet()), failed, over_tcp=False)
+        assert len(answers) == 0
+
+
+class TestGenerations:
+    def test_what_is_asked_for_stays(self) -> None:
+        answers = table()
+        other = query_packet("db.service.consul")
+        teach(answers, query_packet(), made_answers.addresses(1))
+        teach(answers, other, made_answers.addresses(1))
+        for _ in range(3):
+            answers.rotate()
+            assert answers.find(query_packet(), False) is not None
+        assert answers.find(other, False) is None
+
+    def test_views_that_answers_came_from_are_told(self) -> None:
+        answers = table()
+        assert answers.rotate() == ()
+        teach(answers, query_packet(), made_answers.addresses(1))
+        assert set(answers.rotate()) == {SERVICES, WEB_INSTANCES}
+        answers.find(query_packet(), False)
+        assert set(answers.rotate()) == {SERVICES, WEB_INSTANCES}
+        assert answers.rotate() == ()
+
+    def test_random_names_do_not_drive_out_what_exists(self) -> None:
+        answers = table()
+        packets_that_exist = [query_packet(f"s{n}.service.consul") for n in range(10)]
+        for packet in packets_that_exist:
+            teach(answers, packet, made_answers.addresses(1))
+        for n in range(5000):
+            packet = query_packet(f"random-{n}.service.consul")
+            answers.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False)
+        assert len(answers) <= 10 + 2000
+        for packet in packets_that_exist:
+            assert answers.find(packet, False) is not None
+
+    def test_a_full_generation_takes_no_more_and_loses_none(self) -> None:
+        answers = table()
+        large = made_answers.service(5000)
+        names = [f"s{n}.service.consul" for n in range(200)]
+        for name in names:
+            packet = query_packet(name, packets.SRV)
+            answers.add(packets.as_query(packet), large, over_tcp=True)
+        assert 5 < len(answers) < 200
+        kept = len(answers)
+        answers.rotate()
+        found = [
+            answers.find_for(packets.as_query(query_packet(name, packets.SRV)), True)
+            for name in names
+        ]
+        assert len([reply for reply in found if reply]) == kept
+
+
+class TestStale:
+    def test_replies_say_so_with_opt_only(self) -> None:
+        answers = table()
+        plain, edns = query_packet(), query_packet(edns=opt())
+        denied = query_packet("nope.service.consul", edns=opt())
+        teach(answers, plain, made_answers.addresses(2))
+        teach(answers, edns, made_answers.addresses(2))
+        teach(answers, denied, made_answers.NXDOMAIN)
+        answers.mark_stale(True)
+        assert parse(answers.find(plain, False)).options == ()
+        assert parse(answers.find(edns, False)).options[0].to_text() == "EDE 3 (Stale Answer)"
+        assert parse(answers.find(denied, False)).options[0].to_text().startswith("EDE 19 ")
+        answers.mark_stale(False)
+        assert parse(answers.find(edns, False)).options == ()
+
+
+@given(
+    spelling=st.lists(st.booleans(), min_size=18, max_size=18),
+    identity=st.binary(min_size=2, max_size=2),
+    edns=st.sampled_from([b"", opt(), opt(512), opt(4096, flags=0x8000), COOKIE]),
+    count=st.integers(0, 40),
+    over_tcp=st.booleans(),
+    stale=st.booleans(),
+)
+def test_a_hit_is_the_slow_reply_but_for_the_order(
+    spelling: list[bool], identity: bytes, edns: bytes, count: int, over_tcp: bool, stale: bool
+) -> None:
+    name = "".join(
+        c.upper() if up else c for c, up in zip("web.service.consul", spelling, strict=True)
+    )
+    packet = identity + query_packet(name, edns=edns)[2:]
+    answers = table()
+    answers.mark_stale(stale)
+    slow = teach(answers, packet, made_answers.addresses(count), over_tcp=over_tcp)
+    hit = answers.find(packet, over_tcp)
+    assert hit is not None
+    assert len(hit) == len(slow)
+    first, second = parse(slow), parse(hit)
+    if not first.flags & packets.TC:
+        assert sorted(records(first.answer)) == sorted(records(second.answer))
+    assert first.question[0].to_text() == second.question[0].to_text() == f"{name}. IN A"
+    assert (first.id, first.flags, first.options) == (second.id, second.flags, second.options)
+
+
+@given(st.binary(max_size=60), st.binary(max_size=20), st.booleans())
+def test_no_packet_that_is_none_hits(middle: bytes, tail: bytes, over_tcp: bool) -> None:
+    answers = table()
+    teach(answers, query_packet(edns=COOKIE), made_answers.addresses(1))
+    for packet in (
+        middle + tail,
+        packets.header() + middle + tail,
+        packets.header() + packets.question() + tail,
+        packets.header(additional=1) + packets.question() + tail,
+        packets.header(additional=1) + packets.question() + COOKIE[:15] + tail,
+    ):
+        if answers.find(packet, over_tcp) is not None:
+            query = read_query(packet)
+            assert isinstance(query, Query)
+            assert query.key == packets.question()
