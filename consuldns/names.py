@@ -15,6 +15,9 @@ IPAddress = IPv4Address | IPv6Address
 IN_ADDR_ARPA: Labels = (b"in-addr", b"arpa")
 IP6_ARPA: Labels = (b"ip6", b"arpa")
 
+# "07" and "256" are labels like any other, but no part of an address.
+_OCTETS = {b"%d" % octet: octet for octet in range(256)}
+
 MAX_LABEL = 63  # octets, RFC 1035 section 2.3.4
 MAX_NAME = 255  # octets on the wire, with length octets and the root
 
@@ -142,10 +145,8 @@ def reverse_name(address: IPAddress) -> Labels:
 def address_of(name: Labels) -> IPAddress | None:
     """The address that a folded reverse name stands for, None if it is not a whole one."""
     if is_below(name, IN_ADDR_ARPA):
-        octets = name[:-2]
-        if len(octets) != 4 or not all(_is_octet(octet) for octet in octets):
-            return None
-        return IPv4Address(bytes(int(octet) for octet in reversed(octets)))
+        octets = [_OCTETS[label] for label in name[-3::-1] if label in _OCTETS]
+        return IPv4Address(bytes(octets)) if len(octets) == len(name) - 2 == 4 else None
     if is_below(name, IP6_ARPA):
         nibbles = name[:-2]
         if len(nibbles) != 32 or not all(_is_nibble(nibble) for nibble in nibbles):
@@ -162,9 +163,8 @@ def network_of(name: Labels) -> tuple[int, str] | None:
     """
     parts = name[-3::-1]
     if is_below(name, IN_ADDR_ARPA):
-        if len(parts) > 4 or not all(_is_octet(octet) for octet in parts):
-            return None
-        return 4, bytes(int(octet) for octet in parts).hex()
+        octets = [_OCTETS[label] for label in parts if label in _OCTETS]
+        return (4, bytes(octets).hex()) if len(octets) == len(parts) <= 4 else None
     if is_below(name, IP6_ARPA):
         if len(parts) > 32 or not all(_is_nibble(nibble) for nibble in parts):
             return None
@@ -174,11 +174,6 @@ def network_of(name: Labels) -> tuple[int, str] | None:
 
 def _is_nibble(label: bytes) -> bool:
     return len(label) == 1 and label in b"0123456789abcdef"
-
-
-def _is_octet(label: bytes) -> bool:
-    # "07" and "256" are names like any other, but no part of an address.
-    return label.isdigit() and len(label) <= 3 and int(label) <= 255 and label == b"%d" % int(label)
 
 
 def parse_address(text: str) -> IPAddress | None:

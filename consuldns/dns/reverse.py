@@ -12,6 +12,7 @@ from consuldns.dns.question import Type
 from consuldns.dns.request import NODATA, NXDOMAIN, Finding, Request, found
 from consuldns.dns.zones import Zone
 from consuldns.names import Labels
+from consuldns.views.model import ReverseZones
 
 PTR_TTL = 0  # Consul's, hard-coded there
 
@@ -22,8 +23,10 @@ def find(request: Request) -> tuple[Zone, Finding] | None:
     An address outside of our zones that we know nevertheless is a zone of its own.
     """
     name = request.name
-    zone = zones.reverse_zone_of(name, request.reading.reverse_zones(), request.policy)
-    targets = _targets(request)
+    folders = request.reading.reverse_zones()
+    zone = zones.reverse_zone_of(name, folders, request.policy)
+    address = names.address_of(name)
+    targets = [] if address is None else _targets(address.packed, folders, request)
     if zone is None:
         if not targets:
             return None
@@ -33,7 +36,10 @@ def find(request: Request) -> tuple[Zone, Finding] | None:
         return zone, _at_apex(zone, pointers, request)
     if targets:
         return zone, found(pointers) if request.type in (Type.PTR, Type.ANY) else NODATA
-    return zone, NODATA if _exists_below(request) else NXDOMAIN
+    if name in folders.enclosing or name in request.policy.above_zones:
+        return zone, NODATA
+    exists = address is None and _is_above_an_address(folders, request)
+    return zone, NODATA if exists else NXDOMAIN
 
 
 def _at_apex(zone: Zone, pointers: list[Contribution], request: Request) -> Finding:
@@ -45,32 +51,27 @@ def _at_apex(zone: Zone, pointers: list[Contribution], request: Request) -> Find
     return finding
 
 
-def _targets(request: Request) -> list[Labels]:
-    """The names of the address that the reverse name stands for, from the first that knows it."""
-    address = names.address_of(request.name)
-    if address is None:
-        return []
-    reading, policy = request.reading, request.policy
-    targets = _targets_in_kv(address.packed, request)
+def _targets(packed: bytes, folders: ReverseZones, request: Request) -> list[Labels]:
+    """The names of an address, from the first that knows it."""
+    targets = _targets_in_kv(packed, folders, request)
     if targets:
         return targets
+    reading, domain = request.reading, request.policy.domain
     datacenter = reading.datacenters().local
-    node = reading.nodes(datacenter).by_address.get(address.packed)
+    target = None
+    node = reading.nodes(datacenter).by_address.get(packed)
     if node is not None:
-        target = records.node_name(node.name, datacenter, policy.domain)
-        if target is not None:
-            return [target]
-    service = reading.service_addresses(datacenter).services.get(address.packed)
-    if service is not None:
-        target = records.service_name(service, datacenter, policy.domain)
-        if target is not None:
-            return [target]
-    return []
+        target = records.node_name(node.name, datacenter, domain)
+    if target is None:
+        service = reading.service_addresses(datacenter).services.get(packed)
+        if service is not None:
+            target = records.service_name(service, datacenter, domain)
+    return [] if target is None else [target]
 
 
-def _targets_in_kv(packed: bytes, request: Request) -> list[Labels]:
+def _targets_in_kv(packed: bytes, folders: ReverseZones, request: Request) -> list[Labels]:
     targets: dict[Labels, Labels] = {}
-    for folder in request.reading.reverse_zones().folders_around(request.name):
+    for folder in folders.folders_around(request.name):
         for text in request.reading.reverse_entries(folder).by_address.get(packed, ()):
             try:
                 target = names.parse_name(text)
@@ -81,15 +82,12 @@ def _targets_in_kv(packed: bytes, request: Request) -> list[Labels]:
     return list(targets.values())
 
 
-def _exists_below(request: Request) -> bool:
-    """Whether the name is an empty non-terminal: above a zone, or above an address that we know."""
-    reading = request.reading
-    folders = reading.reverse_zones()
-    if request.name in folders.enclosing or request.name in request.policy.above_zones:
-        return True
+def _is_above_an_address(folders: ReverseZones, request: Request) -> bool:
+    """Whether a name stands for a network that holds an address which we know."""
     network = names.network_of(request.name)
-    if network is None or len(network[1]) == 2 * network[0]:
+    if network is None:
         return False
+    reading = request.reading
     datacenter = reading.datacenters().local
     return (
         any(

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from consuldns.dns.answer import Answer, Contribution, Outcome
-from consuldns.dns.policy import StartOfAuthorityTimes
 from consuldns.dns.resolver import resolve
-from tests.support.scenarios import Scenario, question, scenarios
+from tests.support.scenarios import Scenario, expected_authority, question, scenarios
 from tests.support.zone_text import record_text
 
 DIFFERENCES = Path(__file__).resolve().parents[2] / "docs" / "consul-differences.md"
@@ -32,7 +31,7 @@ def test_scenario(scenario: Scenario, query: dict[str, Any]) -> None:
     added = [r for c in answer.contributions for r in (*c.additional, *c.extra)]
     assert {record_text(record) for record in added} == set(query.get("additional", []))
     authority = sorted(record_text(record) for record in answer.authority)
-    assert authority == sorted(_expected_authority(query, scenario.policy.soa))
+    assert authority == sorted(expected_authority(query, scenario.policy.soa))
     assert answer.authoritative == (answer.outcome not in (Outcome.REFUSED, Outcome.FORMERR))
 
 
@@ -45,17 +44,6 @@ def _answer_section(answer: Answer) -> list[list[str]]:
 
 def _texts(contribution: Contribution) -> list[str]:
     return sorted(record_text(record) for record in contribution.records)
-
-
-def _expected_authority(query: dict[str, Any], times: StartOfAuthorityTimes) -> list[str]:
-    if "authority" in query or query.get("outcome") not in ("nodata", "nxdomain"):
-        return list(query.get("authority", []))
-    domain = query.get("domain", "consul.")
-    zone = query.get("zone", domain)
-    return [
-        f"{zone} {times.min_ttl} SOA ns.{domain} hostmaster.{domain} * "
-        f"{times.refresh} {times.retry} {times.expire} {times.min_ttl}"
-    ]
 
 
 def test_every_difference_is_explained() -> None:

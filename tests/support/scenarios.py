@@ -83,3 +83,15 @@ def question(ask: str) -> Question:
     name, type_, *class_ = ask.split()
     number = int(type_[4:]) if type_.startswith("TYPE") else int(Type[type_])
     return Question(fold(parse_name(name)), number, Class[class_[0]] if class_ else Class.IN)
+
+
+def expected_authority(query: dict[str, Any], times: StartOfAuthorityTimes) -> list[str]:
+    """The authority section that a query of a scenario wants."""
+    if "authority" in query or query.get("outcome") not in ("nodata", "nxdomain"):
+        return list(query.get("authority", []))
+    domain = query.get("domain", "consul.")
+    zone = query.get("zone", domain)
+    return [
+        f"{zone} {times.min_ttl} SOA ns.{domain} hostmaster.{domain} * "
+        f"{times.refresh} {times.retry} {times.expire} {times.min_ttl}"
+    ]
