@@ -17,6 +17,7 @@ from consuldns import __version__
 from consuldns.errors import ConfigError, ConsuldnsError, StartupError
 
 COMMANDS = {
+    "query": "Ask a DNS server, and show the reply as dig does.",
     "config": "Check, show and explain settings.",
     "completion": "Print the script that completes commands in a shell.",
 }
