@@ -1,0 +1,1 @@
+"""The HTTP side of the embedded agent: routes, query parameters, Consul's JSON."""

@@ -1,0 +1,167 @@
+"""One request and its reply: parameters, bodies, blocking, headers, as Consul does them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from consuldns.agent.durations import parse_duration
+from consuldns.agent.records import Refused
+from consuldns.agent.state import State
+from consuldns.agent.watching import DEFAULT_WAIT, MAX_WAIT, Watching
+
+B = TypeVar("B")
+
+Headers = dict[str, str]
+
+_WITH_CONSISTENCY = ("/v1/catalog/", "/v1/health/")  # whose replies say how consistent they are
+
+
+class Exchange:
+    """What every endpoint needs: the state, and how to answer."""
+
+    def __init__(self, state: State, watching: Watching) -> None:
+        self.state = state
+        self._watching = watching
+
+    async def read(
+        self,
+        request: Request,
+        index: Callable[[], int],
+        body: Callable[[], object],
+        *,
+        none_is_404: bool = False,
+    ) -> Response:
+        """Answer a read, after waiting if it is a blocking query. Bodies are what `body` gives."""
+        headers = await self.wait(request, index)
+        content = body()
+        if content is None and none_is_404:
+            return Response(status_code=404, headers=headers)
+        return reply(request, content, headers=headers)
+
+    async def wait(self, request: Request, index: Callable[[], int]) -> Headers:
+        """Wait as a blocking query asks for; the headers of the reply. Raises Refused."""
+        minimum, seconds = _blocking(request)
+        consistency = _consistency(request)
+        try:
+            self.check_datacenter(request)
+        except Refused as refused:
+            # The index of an error says nothing; Consul gives 1 and "no leader" with it.
+            raise ReadRefused(refused.text) from None
+        if minimum:
+            await self._wait_unless_gone(request, minimum, index, seconds)
+        headers = index_headers(index(), known_leader=True)
+        if request.url.path.startswith(_WITH_CONSISTENCY):
+            headers["X-Consul-Effective-Consistency"] = consistency
+        return headers
+
+    def check_datacenter(self, request: Request) -> None:
+        """Raises Refused for a datacenter that is not this one."""
+        self.require_datacenter(request.query_params.get("dc", ""))
+
+    def require_datacenter(self, datacenter: str) -> None:
+        """Raises Refused for a datacenter that is not this one."""
+        if datacenter.lower() not in ("", self.state.datacenter):
+            raise Refused("No path to datacenter")
+
+    async def _wait_unless_gone(
+        self, request: Request, minimum: int, index: Callable[[], int], seconds: float
+    ) -> None:
+        """Wait, but no longer than the client: its connection may close in the meantime."""
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(self._watching.wait_beyond(minimum, index, seconds))
+            leaving = group.create_task(_disconnected(request))
+            await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            leaving.cancel()
+
+
+class ReadRefused(Refused):
+    """A read that failed behind the agent: its reply carries an index that means nothing."""
+
+
+def index_headers(index: int, *, known_leader: bool) -> Headers:
+    """The headers of a read."""
+    return {
+        "X-Consul-Index": str(index),
+        "X-Consul-KnownLeader": "true" if known_leader else "false",
+        "X-Consul-LastContact": "0",
+    }
+
+
+def reply(
+    request: Request, content: object, *, status: int = 200, headers: Headers | None = None
+) -> Response:
+    """JSON, compact unless the request has `?pretty`."""
+    body = msgspec.json.encode(content)
+    if "pretty" in request.query_params:
+        body = msgspec.json.format(body, indent=4) + b"\n"
+    return Response(body, status, headers, media_type="application/json")
+
+
+async def decode(request: Request, type_: type[B], failed: str = "Request decode failed") -> B:
+    """The body of a request as JSON of this type. Raises Refused (400)."""
+    try:
+        return msgspec.json.decode(await request.body(), type=type_)
+    except msgspec.DecodeError as error:
+        raise Refused(f"{failed}: {error}", 400) from None
+
+
+async def limited_body(request: Request, limit: int, setting: str) -> bytes:
+    """The body of a request, raises Refused (413) if it is longer than `limit` octets."""
+    body = bytearray()
+    length = int(request.headers.get("content-length", "0"))
+    if length <= limit:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                break
+    if max(length, len(body)) > limit:
+        octets = max(length, len(body))
+        where = f"See https://www.consul.io/docs/agent/options.html#{setting}."
+        text = f"Request body({octets} bytes) too large, max size: {limit} bytes. {where}"
+        raise Refused(text, 413)
+    return bytes(body)
+
+
+def unsigned(text: str) -> int:
+    """A number of 64 bits without sign. Raises Refused in the words of Consul."""
+    problem = "invalid syntax"
+    if text.isascii() and text.isdigit():
+        if int(text) < 1 << 64:
+            return int(text)
+        problem = "value out of range"
+    raise Refused(f'strconv.ParseUint: parsing "{text}": {problem}')
+
+
+def _blocking(request: Request) -> tuple[int, float]:
+    """The index to wait beyond (0: do not wait) and for how many seconds."""
+    wait, index = request.query_params.get("wait", ""), request.query_params.get("index", "")
+    try:
+        seconds = parse_duration(wait) if wait else DEFAULT_WAIT
+    except ValueError:
+        raise Refused("Invalid wait time", 400) from None
+    try:
+        minimum = unsigned(index) if index else 0
+    except Refused:
+        raise Refused("Invalid index", 400) from None
+    return minimum, min(seconds, MAX_WAIT) if seconds > 0 else DEFAULT_WAIT
+
+
+def _consistency(request: Request) -> str:
+    stale, consistent = "stale" in request.query_params, "consistent" in request.query_params
+    if stale and consistent:
+        text = "Cannot specify ?stale with ?consistent, conflicting semantics."
+        raise Refused(text, 400)
+    if "filter" in request.query_params:
+        # An unfiltered answer would be worse than none.
+        raise Refused("?filter= is not supported by the embedded agent", 400)
+    return "stale" if stale else "consistent" if consistent else "leader"
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
