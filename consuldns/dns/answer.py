@@ -116,6 +116,7 @@ class Answer:
     `sources` are the views that it was made from: when one is replaced, the answer is void.
     `pick_one`: exactly one of the contributions is to be sent, a random one (two CNAMEs at one name
     are no DNS). Otherwise all are sent, in an order that is to be shuffled when `shuffled` is set.
+    NODATA may have a contribution without records, for its `extra` (metadata of a node).
     """
 
     outcome: Outcome

@@ -33,9 +33,8 @@ class Zone:
 
 def reverse_zone_of(name: Labels, folders: ReverseZones, policy: Policy) -> Zone | None:
     """The reverse zone that a folded name is in or at, the longest that matches."""
-    set_ = policy.reverse_apexes.longest_of(name)
-    held = folders.apexes.longest_of(name)
-    apex = max((each for each in (set_, held) if each is not None), key=len, default=None)
+    matches = (policy.reverse_apexes.longest_of(name), folders.apexes.longest_of(name))
+    apex = max((each for each in matches if each is not None), key=len, default=None)
     return None if apex is None else Zone(apex, policy.domain)
 
 
