@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from random import Random
 
+from consuldns.dns import resolver
 from consuldns.dns.answer import Answer, ExtendedError, Needs, Outcome
 from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question
@@ -71,7 +72,10 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class _Parked:
-    """A query that waits for a view. `deadline` in seconds of the handler's clock."""
+    """A query that waits for a view. `deadline` in seconds of the handler's clock.
+
+    The first query that waits for a view sets the time for all that do: it is control's to keep.
+    """
 
     query: Query
     transport: Transport
@@ -92,10 +96,10 @@ class Handler:
         store: ViewStore,
         policy: Policy,
         *,
-        resolve: Resolve,
         need: Callable[[ViewKey], None],
         randomness: Random,
         clock: Callable[[], float],
+        resolve: Resolve = resolver.resolve,
     ) -> None:
         self.counters = Counters()
         self._store = store

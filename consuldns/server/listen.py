@@ -81,8 +81,8 @@ def _resolve(address: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
     host, port = parse_address(address)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise StartupError(f"cannot listen on {address}: {error.strerror}") from error
+    except (socket.gaierror, UnicodeError) as error:
+        raise StartupError(f"cannot listen on {address}: no such address ({error})") from error
     family, _, _, _, place = found[0]
     return family, place
 

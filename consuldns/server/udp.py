@@ -38,13 +38,14 @@ class UdpServer:
 
     def start(self) -> None:
         """Answer from now on."""
-        self._loop.add_reader(self._socket.fileno(), self._drain)
+        self._loop.add_reader(self._socket.fileno(), self.drain)
 
     def stop(self) -> None:
         """Answer no more; the socket is left to its owner."""
         self._loop.remove_reader(self._socket.fileno())
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Answer what has come, at most a batch of it."""
         receive, send = self._socket.recvfrom, self._socket.sendto
         find = self._handler.find
         counters = self._handler.counters

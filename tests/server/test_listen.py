@@ -1,0 +1,82 @@
+"""Sockets, and what is said when they cannot be had."""
+
+import socket
+
+import pytest
+
+from consuldns.errors import ConfigError, StartupError
+from consuldns.server.listen import listen, parse_address
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:8600", ("127.0.0.1", 8600)),
+        ("[::1]:53", ("::1", 53)),
+        ("[::]:0", ("::", 0)),
+        ("0.0.0.0:65535", ("0.0.0.0", 65535)),
+        ("localhost:8600", ("localhost", 8600)),
+    ],
+)
+def test_addresses(text: str, expected: tuple[str, int]) -> None:
+    assert parse_address(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "127.0.0.1", ":53", "127.0.0.1:", "127.0.0.1:dns", "::1:53", "[::1]", "x:65536", "x:²"],
+)
+def test_not_addresses(text: str) -> None:
+    with pytest.raises(ConfigError, match="ADDRESS:PORT"):
+        parse_address(text)
+
+
+def test_a_udp_socket_for_each_worker_and_a_tcp_socket_for_all() -> None:
+    listeners = listen(["127.0.0.1:0", "[::1]:0"], 3)
+    try:
+        assert len(listeners.tcp) == 2
+        assert [len(worker) for worker in listeners.udp] == [2, 2, 2]
+        for index, tcp in enumerate(listeners.tcp):
+            port = tcp.getsockname()[1]
+            assert {worker[index].getsockname()[1] for worker in listeners.udp} == {port}
+        assert listeners.tcp[1].getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        assert all(not each.getblocking() for each in listeners.tcp)
+    finally:
+        listeners.close()
+
+
+def test_both_families_on_one_port() -> None:
+    first = listen(["0.0.0.0:0"], 1)
+    port = first.tcp[0].getsockname()[1]
+    try:
+        listen([f"[::]:{port}"], 1).close()
+    finally:
+        first.close()
+
+
+def test_a_second_server_is_told_so() -> None:
+    first = listen(["127.0.0.1:0"], 1)
+    port = first.tcp[0].getsockname()[1]
+    try:
+        with pytest.raises(StartupError, match=rf"127\.0\.0\.1:{port} \(TCP\).*another program"):
+            listen(["127.0.0.1:0", f"127.0.0.1:{port}"], 1)
+    finally:
+        first.close()
+
+
+def test_a_udp_port_that_is_taken() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        with pytest.raises(StartupError, match=rf"{port} \(UDP\).*--listen"):
+            listen([f"127.0.0.1:{port}"], 1)
+
+
+def test_an_address_of_another_host() -> None:
+    with pytest.raises(StartupError, match="does not have the address"):
+        listen(["192.0.2.1:0"], 1)
+
+
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(StartupError, match=r"cannot listen on no\.\.name:53: no such address"):
+        listen(["no..name:53"], 1)
