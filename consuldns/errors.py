@@ -10,6 +10,7 @@
     │   ├── NotFound           404
     │   ├── TooManyRequests    429, or the connection limit of Consul
     │   ├── NoPathToDatacenter 500 with that text: the datacenter does not exist
+    │   ├── TransactionRefused 409: a transaction that was not applied, with the reasons
     │   └── BadResponse        any other status, or a body that cannot be understood
     └── KubernetesError        see consuldns.kubernetes
 
@@ -65,6 +66,15 @@ class TooManyRequests(ConsulError):
 
 class NoPathToDatacenter(ConsulError):
     """The datacenter is not known to Consul."""
+
+
+class TransactionRefused(ConsulError):
+    """409: nothing of the transaction was applied. `reasons`: pairs (operation, Consul's text)."""
+
+    def __init__(self, reasons: "tuple[tuple[int, str], ...]") -> None:
+        self.reasons = reasons
+        said = "; ".join(f"operation {number}: {what}" for number, what in reasons[:3])
+        super().__init__(f"Consul refused a transaction: {said}")
 
 
 class BadResponse(ConsulError):

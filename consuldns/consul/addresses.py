@@ -1,0 +1,106 @@
+"""Which service has an address: the index that PTR answers come from.
+
+Consul has no request for that, so the instances of all services are read one after the other, in
+the background. Pure bookkeeping; `needed` does the reading.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from sys import intern
+
+from consuldns.names import parse_address
+from consuldns.views import model
+
+Claim = tuple[str, str, str]  # node and instance id, folded, by which Consul orders; service
+
+
+class AddressBook:
+    """The addresses of all instances, and how up to date they are. Times in seconds."""
+
+    def __init__(self) -> None:
+        self._claims: dict[bytes, tuple[Claim, ...]] = {}
+        self._addresses: dict[str, tuple[bytes, ...]] = {}  # by folded name of the service
+        self._first: dict[bytes, str] = {}
+        self._read_at: OrderedDict[str, float] = OrderedDict()  # oldest first
+        self._moved_at = float("-inf")
+        self.is_changed = False
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def list_services(self, names: Iterable[str]) -> None:
+        """Which services there are: those that have gone are dropped, new ones are to be read."""
+        present = {name.lower() for name in names}
+        for service in [known for known in self._read_at if known not in present]:
+            del self._read_at[service]
+            self._replace(service, {})
+        for service in present - self._read_at.keys():
+            self._read_at[service] = float("-inf")
+            self._read_at.move_to_end(service, last=False)
+
+    def moved(self, now: float) -> None:
+        """Some service has changed, nobody knows which."""
+        self._moved_at = now
+
+    def next_service(self) -> str | None:
+        """The folded name of the service to read next, None if the index is up to date."""
+        service, read_at = next(iter(self._read_at.items()), (None, 0.0))
+        return service if read_at <= self._moved_at else None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every service has been read."""
+        return next(iter(self._read_at.values()), float("-inf")) > float("-inf")
+
+    def postpone(self, service: str) -> None:
+        """The service could not be read: the others first. What is known of it is kept."""
+        if service in self._read_at:
+            self._read_at[service] = max(self._read_at[service], self._moved_at)
+            self._read_at.move_to_end(service)
+
+    def take(self, service: str, view: model.Instances, began: float) -> None:
+        """The instances of a service, from a reading that began then."""
+        if service not in self._read_at:
+            return
+        self._read_at[service] = began
+        self._read_at.move_to_end(service)
+        claims: dict[bytes, Claim] = {}
+        for instance in view.instances:
+            address = parse_address(instance.address)
+            if address is not None:
+                claim = (intern(instance.node.name.lower()), instance.id.lower(), instance.service)
+                claims[address.packed] = min(claim, claims.get(address.packed, claim))
+        self._replace(service, claims)
+
+    def _replace(self, service: str, claims: dict[bytes, Claim]) -> None:
+        if self._claims_of(service) == claims:
+            return
+        for packed in self._addresses.pop(service, ()):
+            others = tuple(each for each in self._claims[packed] if each[2].lower() != service)
+            self._set_claims(packed, others)
+        for packed, claim in claims.items():
+            self._set_claims(packed, (*self._claims.get(packed, ()), claim))
+        if claims:
+            self._addresses[service] = tuple(claims)
+
+    def _claims_of(self, service: str) -> dict[bytes, Claim]:
+        return {
+            packed: claim
+            for packed in self._addresses.get(service, ())
+            for claim in self._claims[packed]
+            if claim[2].lower() == service
+        }
+
+    def _set_claims(self, packed: bytes, claims: tuple[Claim, ...]) -> None:
+        if claims:
+            self._claims[packed] = claims
+            self._first[packed] = min(claims)[2]
+        else:
+            del self._claims[packed]
+            self._first.pop(packed, None)
+        self.is_changed = True
+
+    def index(self) -> model.AddressIndex:
+        """The first instance of each address, in Consul's order: by node, then by id."""
+        self.is_changed = False
+        return model.AddressIndex(index=0, services=dict(self._first))

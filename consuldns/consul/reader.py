@@ -1,0 +1,116 @@
+"""Reads one view of those that are read when needed; checks first that its name exists.
+
+A name from a query gets no further than `source`, unless Consul itself has told it in a list.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from consuldns.consul import blocking, guard
+from consuldns.consul.client import Client, Reply
+from consuldns.consul.freshness import Area
+from consuldns.consul.publication import Publication
+from consuldns.consul.sources import Source, source_of
+from consuldns.errors import BadResponse, NotFound
+from consuldns.views import keys, model
+from consuldns.views.keys import ViewKey
+from consuldns.views.model import AnyView
+
+
+class ViewReader:
+    """Makes views of Consul's replies, and refuses those that cannot be true.
+
+    `local` is the datacenter of the agent. Every method raises NotFound if the lists do not hold
+    the view's name, and another ConsulError if the view cannot be read, or cannot be believed.
+    """
+
+    def __init__(self, client: Client, publication: Publication) -> None:
+        self._client = client
+        self._publication = publication
+        self._settling: dict[ViewKey, guard.Settling] = {}
+        self.local = ""
+        self.skipped_records = 0
+
+    async def read(self, key: ViewKey, *, is_first: bool) -> AnyView:
+        """One reading: quorum-checked if it is the first of a contact, else the leader's word.
+
+        Not `?stale`: a follower that lags would show the state before the change that caused this
+        reading, and the next reading comes with the next change only.
+        """
+        source = self.source(key)
+        reply = await blocking.read(self._client, source.request, "consistent" if is_first else "")
+        return self._view(key, source, reply)
+
+    async def follow(self, key: ViewKey) -> AsyncGenerator[AnyView, None]:
+        """The view now, and after each change."""
+        source = self.source(key)
+        async for reply in blocking.follow(self._client, source.request):
+            yield self._view(key, source, reply)
+
+    def area(self, key: ViewKey) -> Area:
+        """What tells that the view may have changed."""
+        match key:
+            case keys.ReverseZone():
+                return Area.KEYS
+            case keys.ServiceInstances(datacenter) if datacenter == self.local:
+                return Area.SERVICES
+        return Area.REMOTE
+
+    def source(self, key: ViewKey) -> Source:
+        """How to read the view."""
+        match key:
+            case keys.ServiceInstances(datacenter, service):
+                return source_of(key, self.local, self._service_name(datacenter, service))
+            case keys.ReverseZone(folder):
+                self._require_reverse_zone(folder)
+            case keys.ServiceList(datacenter) | keys.NodeList(datacenter):
+                self._require_datacenter(datacenter)
+            case _:
+                raise BadResponse("this view is not read by itself")
+        return source_of(key, self.local)
+
+    def _service_name(self, datacenter: str, service: str) -> str:
+        services = self._publication.services(datacenter)
+        if services is None:
+            raise BadResponse("the services of the datacenter are not known yet")
+        name = services.by_name.get(service.encode())
+        if name is None:
+            raise NotFound(f"no service {service!r} in {datacenter}")
+        return name
+
+    def _require_reverse_zone(self, folder: str) -> None:
+        zones = self._publication.get(keys.ReverseZoneList())
+        if not isinstance(zones, model.ReverseZones):
+            raise BadResponse("the reverse zones are not known yet")
+        if folder not in zones.folders:
+            raise NotFound(f"no reverse zone {folder!r}")
+
+    def _require_datacenter(self, datacenter: str) -> None:
+        known = self._publication.get(keys.DatacenterList())
+        if not isinstance(known, model.Datacenters) or datacenter not in known.names:
+            raise BadResponse("Consul knows no such datacenter")
+
+    def _view(self, key: ViewKey, source: Source, reply: Reply) -> AnyView:
+        view, skipped = source.decode(reply.index, reply.body)
+        self.skipped_records += skipped
+        if isinstance(view, model.Services | model.Nodes):
+            self._require_plausible(key, view)
+        is_empty = isinstance(view, model.Instances) and not view.instances
+        if is_empty or (source.request.may_be_missing and not reply.body):
+            # Deleted just now, as the list is about to say; or rights were lost.
+            self.source(key)
+            raise BadResponse("listed, but empty: does the token lack node:read or key:read?")
+        return view
+
+    def _require_plausible(self, key: ViewKey, view: model.Services | model.Nodes) -> None:
+        """Refuse a list of another datacenter that has shrunk too much to be believed at once."""
+        held, new = self._publication.get(key), guard.names(view)
+        old = guard.names(held) if isinstance(held, model.Services | model.Nodes) else frozenset()
+        if new and not guard.is_suspicious(old, new):
+            self._settling.pop(key, None)
+            return
+        now = asyncio.get_running_loop().time()
+        settling = self._settling.setdefault(key, guard.Settling(old - new, now))
+        if not (guard.shows_itself(old, new) and settling.agrees(old - new, now)):
+            raise BadResponse("too much has vanished at once to be believed yet")
+        del self._settling[key]

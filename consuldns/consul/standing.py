@@ -1,0 +1,272 @@
+"""The lists that are always followed: services, nodes, reverse zones, failing checks, datacenters.
+
+They say what exists, so that a name which does not is denied without a request, and they tell
+`needed` which of its views may have changed.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import aclosing
+
+from consuldns.consul import blocking, guard, sources, types
+from consuldns.consul.client import Client, Reply
+from consuldns.consul.contact import Contact
+from consuldns.consul.freshness import Area
+from consuldns.consul.guard import List
+from consuldns.consul.incidents import Incidents
+from consuldns.consul.needed import NeededViews
+from consuldns.consul.publication import Publication
+from consuldns.consul.sources import Source
+from consuldns.errors import BadResponse, ConsulError, Denied, Unreachable
+from consuldns.views import keys, model
+from consuldns.views.keys import ViewKey
+from consuldns.views.model import AnyView
+
+DATACENTERS_SECONDS = (15.0, 20.0)  # uniform; this list cannot block, and hardly ever changes
+HOLD_SECONDS = 1.0  # between two looks at a list that is held
+CHECKS_SHARE = 5.0  # pauses this many times as long as the server took to filter all checks
+
+
+async def find_local_datacenter(client: Client) -> str:
+    """The datacenter to use for names that say none: as set, or the agent's own.
+
+    /v1/agent/self needs agent:read, which a token for DNS seldom has; nodes tell it as well.
+    """
+    if client.settings.datacenter:
+        return client.settings.datacenter
+    try:
+        reply = await client.get("v1", "agent", "self")
+        return types.decode(reply.body, types.AgentSelf).config.datacenter
+    except (Denied, BadResponse):
+        reply = await client.get("v1", "catalog", "nodes", query={"consistent": ""})
+    for node in types.NODES.decode(reply.body)[0]:
+        if node.datacenter:
+            return node.datacenter
+    raise Denied("Consul shows no node: the token needs node:read")
+
+
+class StandingLists:
+    """Follows the lists of the local datacenter, and publishes them."""
+
+    def __init__(
+        self,
+        client: Client,
+        publication: Publication,
+        needed: NeededViews,
+        contact: Contact,
+        local: str,
+    ) -> None:
+        self._client = client
+        self._publication = publication
+        self._needed = needed
+        self._contact = contact
+        self._incidents = Incidents()
+        self._local = local
+        self._unread: set[ViewKey] = set()
+        self._all_read = asyncio.Event()
+        self._tags: dict[str, frozenset[str]] = {}
+        self._failing: set[types.CheckState] = set()
+        self._datacenters: frozenset[str] = frozenset()
+        self.keys: frozenset[ViewKey] = frozenset(
+            (
+                keys.DatacenterList(),
+                keys.ServiceList(local),
+                keys.NodeList(local),
+                keys.ReverseZoneList(),
+            )
+        )
+        self.skipped_records = 0
+
+    async def run(self) -> None:
+        """Follow all lists until cancelled."""
+        self._unread = set(self.keys)
+        self._all_read.clear()
+        async with asyncio.TaskGroup() as tasks:
+            for name, follow in (
+                ("list of services", self._follow_services),
+                ("list of nodes", self._follow_nodes),
+                ("reverse zones in the KV tree", self._follow_reverse_zones),
+                ("health checks", self._follow_checks),
+                ("list of datacenters", self._poll_datacenters),
+            ):
+                tasks.create_task(self._persist(name, follow))
+
+    async def wait_until_read(self) -> None:
+        """Wait until each list has been read since `run`."""
+        await self._all_read.wait()
+
+    async def _persist(self, name: str, follow: Callable[[], AsyncGenerator[None, None]]) -> None:
+        """Start following again after each failure; one line of log for a row of failures."""
+        backoff = blocking.Backoff()
+        while True:
+            try:
+                async with aclosing(follow()) as steps:
+                    async for _ in steps:
+                        self._incidents.ended(name)
+                        backoff.reset()
+            except ConsulError as error:
+                if isinstance(error, Unreachable):
+                    self._contact.doubt()
+                else:
+                    self._incidents.began(name, error)
+                for key in self.keys & self._publication.waiting:
+                    self._publication.refuse(key, str(error))
+            await backoff.pause()
+
+    async def _follow_services(self) -> AsyncGenerator[None, None]:
+        source = sources.service_list(self._local)
+        async for reply in blocking.follow(self._client, source.request):
+            self._needed.moved(Area.SERVICES)
+            self._needed.changed(self._services_with_other_tags(reply))
+            await self._accept(keys.ServiceList(self._local), source, reply)
+            yield
+
+    def _services_with_other_tags(self, reply: Reply) -> list[ViewKey]:
+        tags, _ = types.decode_service_tags(reply.body)
+        before, self._tags = self._tags, tags
+        return [
+            keys.ServiceInstances(self._local, name.lower())
+            for name, now in tags.items()
+            if before.get(name, now) != now
+        ]
+
+    async def _follow_nodes(self) -> AsyncGenerator[None, None]:
+        source, key = sources.node_list(self._local), keys.NodeList(self._local)
+        async for reply in blocking.follow(self._client, source.request):
+            before = self._publication.get(key)
+            await self._accept(key, source, reply)
+            for name in _changed_nodes(before, self._publication.get(key)):
+                self._needed.changed(self._needed.on_node(name))
+            yield
+
+    async def _follow_reverse_zones(self) -> AsyncGenerator[None, None]:
+        source = sources.reverse_zone_list(self._local)
+        async for reply in blocking.follow(self._client, source.request):
+            self._needed.moved(Area.KEYS)
+            await self._accept(keys.ReverseZoneList(), source, reply)
+            yield
+
+    async def _follow_checks(self) -> AsyncGenerator[None, None]:
+        """What the statuses say is read with the instances; this tells whose have changed."""
+        request = sources.failing_checks(self._local)
+        began = _now()
+        await blocking.read(self._client, request, "consistent")
+        spacing = max(CHECKS_SHARE * (_now() - began), blocking.MIN_SPACING_SECONDS)
+        spacing = min(spacing, blocking.MAX_SPACING_SECONDS)
+        async for reply in blocking.follow(self._client, request, spacing=spacing):
+            records, skipped = types.CHECK_STATES.decode(reply.body)
+            self.skipped_records += skipped
+            before, self._failing = self._failing, set(records)
+            for check in before ^ self._failing:
+                self._needed.changed(self._affected(check))
+            yield
+
+    def _affected(self, check: types.CheckState) -> Collection[ViewKey]:
+        if check.service_name:
+            return (keys.ServiceInstances(self._local, check.service_name.lower()),)
+        return self._needed.on_node(check.node)
+
+    async def _poll_datacenters(self) -> AsyncGenerator[None, None]:
+        while True:
+            reply = await self._client.get("v1", "catalog", "datacenters")
+            found = frozenset(types.decode_texts(reply.body))
+            # One that is missing once is kept: a server that has just started knows itself only.
+            names = {self._local, *found, *self._datacenters}
+            self._datacenters = found
+            view = model.Datacenters(index=0, local=self._local, names=tuple(sorted(names)))
+            self._publication.replace(keys.DatacenterList(), view)
+            self._mark_read(keys.DatacenterList())
+            yield
+            await asyncio.sleep(random.uniform(*DATACENTERS_SECONDS))
+
+    async def _accept(self, key: ViewKey, source: Source, reply: Reply) -> None:
+        """Publish a list that was read; hold the old names if too many vanished at once."""
+        new = self._decode(source, reply)
+        old = self._publication.get(key)
+        if old is None:
+            if not guard.names(new) and not isinstance(new, model.ReverseZones):
+                raise Denied("Consul shows none: the token needs service:read and node:read")
+            self._publish(key, new)
+        elif guard.is_suspicious(guard.names(_list(old)), guard.names(new)):
+            await self._hold(key, source, _list(old), new)
+        else:
+            self._publish(key, new)
+
+    def _decode(self, source: Source, reply: Reply) -> List:
+        view, skipped = source.decode(reply.index, reply.body)
+        self.skipped_records += skipped
+        return _list(view)
+
+    async def _hold(self, key: ViewKey, source: Source, old: List, new: List) -> None:
+        """Keep what has vanished until a look at the token and a second reading agree."""
+        held = f"{type(key).__name__} of Consul"
+        vanished = guard.names(old) - guard.names(new)
+        self._incidents.began(held, f"{len(vanished)} names vanished at once; kept until confirmed")
+        settling = guard.Settling(vanished, _now())
+        while True:
+            self._publish(key, guard.union(old, new))
+            await asyncio.sleep(HOLD_SECONDS)
+            reply = await blocking.read(self._client, source.request, "consistent")
+            if reply.index != new.index:
+                self._needed.moved(Area.SERVICES)
+            new = self._decode(source, reply)
+            before, now = guard.names(old), guard.names(new)
+            if not guard.is_suspicious(before, now):
+                break
+            if settling.agrees(before - now, _now()) and await self._may_believe(new, before):
+                break
+        self._publish(key, new)
+        self._incidents.ended(held)
+
+    async def _may_believe(self, new: List, old_names: frozenset[str]) -> bool:
+        """Whether what can be checked speaks for the loss: the token, and Consul's own service."""
+        if isinstance(new, model.ReverseZones):
+            services = self._publication.get(keys.ServiceList(self._local))
+            shows_itself = services is not None
+        else:
+            shows_itself = guard.shows_itself(old_names, guard.names(new))
+        if not self._client.has_token:
+            return shows_itself
+        try:
+            await self._client.get("v1", "acl", "token", "self")
+        except Denied:
+            return False
+        except BadResponse:
+            return shows_itself  # 401: ACLs are not in use
+        return bool(guard.names(new)) or isinstance(new, model.ReverseZones)
+
+    def _publish(self, key: ViewKey, new: List) -> None:
+        old = self._publication.get(key)
+        self._publication.replace(key, new)
+        self._mark_read(key)
+        gone = guard.names(_list(old)) - guard.names(new) if old is not None else frozenset()
+        match new:
+            case model.Services():
+                self._needed.list_services(new)
+                for name in gone:
+                    self._needed.forget(keys.ServiceInstances(self._local, name.lower()))
+            case model.ReverseZones():
+                for name in gone:
+                    self._needed.forget(keys.ReverseZone(name))
+
+    def _mark_read(self, key: ViewKey) -> None:
+        self._unread.discard(key)
+        if not self._unread:
+            self._all_read.set()
+
+
+def _list(view: AnyView) -> List:
+    assert isinstance(view, List)
+    return view
+
+
+def _changed_nodes(before: AnyView | None, after: AnyView | None) -> set[str]:
+    """The names of nodes that came, went, or differ."""
+    old = {node.name: node for node in before.nodes} if isinstance(before, model.Nodes) else {}
+    new = {node.name: node for node in after.nodes} if isinstance(after, model.Nodes) else {}
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

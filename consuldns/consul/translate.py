@@ -1,0 +1,115 @@
+"""From Consul's records to views. Pure and total: a record that makes no sense is left out."""
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping
+
+from consuldns.consul import types
+from consuldns.names import parse_address
+from consuldns.views import model
+from consuldns.views.model import Health
+
+MAX_WEIGHT = 65535  # RFC 2782
+
+
+def services(index: int, tags: Mapping[str, Iterable[str]]) -> model.Services:
+    """The names of all services, and every tag that any of them has."""
+    return model.Services(
+        index=index,
+        names=tuple(sorted(tags)),
+        tags=tuple(sorted({tag for each in tags.values() for tag in each})),
+    )
+
+
+def nodes(index: int, records: Iterable[types.Node]) -> model.Nodes:
+    """All nodes, in Consul's order."""
+    return model.Nodes(index=index, nodes=tuple(node(record) for record in records))
+
+
+def node(record: types.Node) -> model.Node:
+    """A node."""
+    return model.Node(
+        name=record.name,
+        id=record.id,
+        address=record.address,
+        datacenter=record.datacenter,
+        tagged_addresses=record.tagged_addresses or {},
+        meta=record.meta or {},
+    )
+
+
+def instances(index: int, records: Iterable[types.HealthEntry]) -> model.Instances:
+    """The instances of a service, in Consul's order (node, then id)."""
+    return model.Instances(index=index, instances=tuple(_instance(record) for record in records))
+
+
+def _instance(record: types.HealthEntry) -> model.Instance:
+    service = record.service
+    weights = service.weights or types.Weights()
+    return model.Instance(
+        node=node(record.node),
+        id=service.id,
+        service=service.name,
+        address=service.address,
+        port=service.port,
+        tags=service.tags or (),
+        meta=service.meta or {},
+        tagged_addresses={
+            tag: model.ServiceAddress(address=each.address, port=each.port)
+            for tag, each in (service.tagged_addresses or {}).items()
+        },
+        weight_passing=_weight(weights.passing),
+        weight_warning=_weight(weights.warning),
+        health=health(check.status for check in record.checks or ()),
+    )
+
+
+def _weight(weight: int) -> int:
+    # Consul itself takes 0 and 70000 for 1 when an instance is registered (measured on 1.8.7).
+    return weight if 1 <= weight <= MAX_WEIGHT else 1
+
+
+def health(statuses: Iterable[str]) -> Health:
+    """The worst of the checks of an instance and of its node; see model.Health."""
+    found = set(statuses)
+    if "critical" in found:
+        return Health.CRITICAL
+    if found - {"passing", "warning"}:
+        return Health.UNKNOWN
+    return Health.WARNING if "warning" in found else Health.PASSING
+
+
+def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
+    """The folders at the root of the KV tree that are named like reverse zones."""
+    folders = (key[:-1] for key in keys if key.endswith("/"))
+    return model.ReverseZones(
+        index=index,
+        folders=tuple(sorted(name for name in folders if model.reverse_folder_name(name))),
+    )
+
+
+def reverse_entries(
+    index: int, folder: str, records: Iterable[types.KeyValue]
+) -> model.ReverseEntries:
+    """The reverse names in a folder: `<folder>/<address>`, one target a line."""
+    entries = (_reverse_entry(folder, record) for record in records)
+    return model.ReverseEntries(
+        index=index, entries=tuple(entry for entry in entries if entry is not None)
+    )
+
+
+def _reverse_entry(folder: str, record: types.KeyValue) -> model.ReverseEntry | None:
+    address = record.key.removeprefix(folder + "/")
+    if parse_address(address) is None:
+        return None
+    try:
+        text = base64.b64decode(record.value or "", validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    targets = tuple(line.strip().removesuffix(".") for line in text.splitlines())
+    targets = tuple(target for target in targets if target)
+    return (
+        model.ReverseEntry(address=address, targets=targets, flags=record.flags)
+        if targets
+        else None
+    )

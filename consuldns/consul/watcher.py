@@ -1,0 +1,155 @@
+"""Keeps the views of all workers right: the whole of this package behind a few methods.
+
+Life is a row of sessions. A session begins when Consul answers, reads everything again, and follows
+it until contact is lost; then all that was under way is cancelled, and the views are kept as they
+are until the next.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from consuldns.consul.blocking import Backoff
+from consuldns.consul.client import Client
+from consuldns.consul.contact import Contact
+from consuldns.consul.incidents import Incidents
+from consuldns.consul.needed import NeededViews
+from consuldns.consul.publication import Publication
+from consuldns.consul.reader import ViewReader
+from consuldns.consul.standing import StandingLists, find_local_datacenter
+from consuldns.errors import ConsulError, Unreachable
+from consuldns.views import updates
+from consuldns.views.keys import ViewKey
+
+log = logging.getLogger("consuldns.consul")
+
+NO_CONTACT = "no contact with Consul"
+SWEEP_AFTER_CONTACT_SECONDS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class WatcherStatistics:
+    """A snapshot. `requests` by (endpoint, outcome); `last_contact_seconds` ago, None if never."""
+
+    requests: Mapping[tuple[str, str], int]
+    connections_open: int
+    connections_busy: int
+    views: int
+    views_followed: int
+    records_skipped: int
+    is_in_contact: bool
+    last_contact_seconds: float | None
+
+
+class Watcher:
+    """Publishes what Consul holds, and what a worker needs of it.
+
+    `publish` is called with each message; it goes to all workers alike, and must not block.
+    """
+
+    def __init__(self, client: Client, publish: Callable[[updates.ToWorker], None]) -> None:
+        self._client = client
+        self._publication = Publication(publish)
+        self._contact = Contact(client)
+        self._reader = ViewReader(client, self._publication)
+        self._needed = NeededViews(
+            self._reader, self._publication, self._contact, client.settings.connections
+        )
+        self._standing: StandingLists | None = None
+        self._incidents = Incidents()
+        self._is_in_session = False
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        backoff = Backoff()
+        while True:
+            await self._contact.wait_until_reached()
+            try:
+                standing = await self._standing_lists()
+            except ConsulError as error:
+                self._incidents.began("local datacenter", error)
+                await backoff.pause()
+                continue
+            self._incidents.ended("local datacenter")
+            backoff.reset()
+            await self._session(standing)
+
+    async def _standing_lists(self) -> StandingLists:
+        """The lists of the local datacenter, whose name is found out once."""
+        if self._standing is None:
+            local = await find_local_datacenter(self._client)
+            self._reader.local = local
+            self._standing = StandingLists(
+                self._client, self._publication, self._needed, self._contact, local
+            )
+        return self._standing
+
+    async def _session(self, standing: StandingLists) -> None:
+        """Follow everything until contact is lost."""
+        self._is_in_session = True
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._end_when_lost())
+                tasks.create_task(self._needed.run())
+                tasks.create_task(standing.run())
+                tasks.create_task(self._announce_contact(standing))
+        except* Unreachable:
+            self._publication.set_contact(reachable=False)
+            await self._client.aclose()
+        finally:
+            self._is_in_session = False
+            self._publication.refuse_all(NO_CONTACT)
+
+    async def _end_when_lost(self) -> None:
+        raise await self._contact.wait_until_lost()
+
+    async def _announce_contact(self, standing: StandingLists) -> None:
+        """Tell that answers are fresh: when the lists are read, and what is being asked for."""
+        await standing.wait_until_read()
+        try:
+            async with asyncio.timeout(SWEEP_AFTER_CONTACT_SECONDS):
+                await self._needed.wait_until_swept()
+        except TimeoutError:
+            log.info("many views are asked for: some are still being read again")
+        self._publication.set_contact(reachable=True)
+
+    def need(self, key: ViewKey) -> None:
+        """A worker waits for this view: Replaced, Current or Unavailable is published soon."""
+        if self._standing is None or not self._is_in_session:
+            self._publication.refuse(key, NO_CONTACT)
+        elif key not in self._standing.keys:
+            self._needed.need(key)
+        else:
+            self._publication.waiting.add(key)
+            if self._publication.get(key) is not None:
+                self._publication.confirm(key)
+
+    def asked(self, asked: Collection[ViewKey]) -> None:
+        """Answers were given from these views during the last second or two."""
+        self._needed.asked(asked)
+
+    def known(self) -> Iterable[updates.ToWorker]:
+        """The messages that bring a fresh worker up to date."""
+        return self._publication.known()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every list is there: before that, no name can be denied."""
+        standing = self._standing
+        return standing is not None and all(map(self._publication.get, standing.keys))
+
+    def statistics(self) -> WatcherStatistics:
+        """What was done so far, and what is held."""
+        client = self._client.statistics()
+        skipped = self._standing.skipped_records if self._standing else 0
+        return WatcherStatistics(
+            requests=client.requests,
+            connections_open=client.connections_open,
+            connections_busy=client.connections_busy,
+            views=len(self._publication),
+            views_followed=self._needed.followed,
+            records_skipped=self._reader.skipped_records + skipped,
+            is_in_contact=self._publication.in_contact,
+            last_contact_seconds=self._contact.seconds_since_last(),
+        )
