@@ -17,6 +17,8 @@ from consuldns import __version__
 from consuldns.errors import ConfigError, ConsuldnsError, StartupError
 
 COMMANDS = {
+    "dev": "Try it: a Consul agent of its own, sample services, DNS.",
+    "serve": "Answer DNS for a Consul that runs already.",
     "query": "Ask a DNS server, and show the reply as dig does.",
     "config": "Check, show and explain settings.",
     "completion": "Print the script that completes commands in a shell.",

@@ -104,7 +104,7 @@ class ConsuldnsProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None:
             self.stop()
 
 

@@ -1,0 +1,64 @@
+"""`consuldns dev`: an embedded Consul agent and DNS in front of it, for trying out."""
+
+import asyncio
+import os
+
+import click
+
+from consuldns.cli.options import setting_option
+from consuldns.config.load import load
+from consuldns.config.schema import Settings
+from consuldns.config.values import HOST_PORT, HostPort
+from consuldns.errors import ConfigError
+
+# Consul's own ports, so that what is written about Consul works here as it stands.
+HTTP_ADDRESS = "127.0.0.1:8500"
+DNS_ADDRESS = "127.0.0.1:8600"
+
+
+@click.command()
+@click.option(
+    "--http-addr",
+    metavar="ADDR:PORT",
+    default=HTTP_ADDRESS,
+    help=f"Address of the agent's HTTP API.  [default: {HTTP_ADDRESS}]",
+)
+@setting_option("listen", "ADDR:PORT", default=DNS_ADDRESS, multiple=True)
+@click.option("--no-sample", is_flag=True, help="Start with an empty catalog.")
+def command(http_addr: str, listen: tuple[str, ...], no_sample: bool) -> None:
+    """Try it: a Consul agent of its own, sample services, DNS.
+
+    The agent speaks Consul's HTTP API and keeps everything in memory: when it ends, all is
+    forgotten. Runs until Ctrl-C; when it can answer it prints 'ready'. No file is read, and of the
+    environment only what begins with CONSULDNS_.
+
+    Example: consuldns dev --http-addr 127.0.0.1:8500 --listen 127.0.0.1:8600
+    """
+    agent = _agent_address(http_addr)
+    settings = load(
+        environment={k: v for k, v in os.environ.items() if k.startswith("CONSULDNS_")},
+        flags={"listen": listen, "consul.address": f"http://{agent}"},
+        defaults={"listen": DNS_ADDRESS, "workers": 1},
+    ).settings
+    asyncio.run(_serve(agent, settings, sample=not no_sample))
+
+
+async def _serve(agent: HostPort, settings: Settings, *, sample: bool) -> None:
+    # Here, not above: help and completion must not wait for the server's imports.
+    from consuldns.agent import serving
+    from consuldns.process.control import Control
+
+    control = Control(settings)
+    async with serving.serve((agent.host, agent.port), sample=sample) as embedded:
+        dns = settings.listen[0]
+        click.echo(embedded.announcement, err=True)
+        click.echo(f"Try: dig @{dns.host} -p {dns.port} redis-master.service.consul SRV", err=True)
+        click.echo(f"     curl {embedded.url}/v1/catalog/services", err=True)
+        await control.run()
+
+
+def _agent_address(text: str) -> HostPort:
+    try:
+        return HOST_PORT.read(text)
+    except ValueError as error:
+        raise ConfigError(f"the address {error}", where="--http-addr") from error

@@ -1,0 +1,41 @@
+"""`consuldns serve`: answer DNS for a Consul that runs already."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from consuldns.cli.options import config_option, configuration, setting_option
+
+
+@click.command()
+@setting_option("listen", "ADDR:PORT", multiple=True)
+@setting_option("consul.address", "URL")
+@config_option
+@setting_option("workers", "N")
+@setting_option("admin_addr", "ADDR:PORT")
+def command(
+    listen: tuple[str, ...],
+    consul_addr: str | None,
+    file: Path | None,
+    workers: str | None,
+    admin_addr: str | None,
+) -> None:
+    """Answer DNS for a Consul that runs already.
+
+    Runs until it gets SIGTERM or SIGINT (Ctrl-C). When it can answer it prints 'ready'. All other
+    settings are in the file and in the environment: see 'consuldns config reference'.
+
+    Example: consuldns serve --listen 127.0.0.1:8653 --consul-addr http://127.0.0.1:8500
+    """
+    flags = {
+        "listen": listen,
+        "consul.address": consul_addr,
+        "workers": workers,
+        "admin_addr": admin_addr,
+    }
+    settings = configuration(file, flags).settings
+    # Here, not above: help and completion must not wait for the server's imports.
+    from consuldns.process.control import Control
+
+    asyncio.run(Control(settings).run())

@@ -1,0 +1,122 @@
+"""The link between control and a worker: typed messages on a stream socket pair.
+
+A frame is four octets of length (big-endian) and one MessagePack message. Control tells each worker
+the policy and every view; a worker tells control which views it needs and which are being asked
+for. See `views.updates` for the messages about views; those here are about the processes.
+"""
+
+import asyncio
+import struct
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from consuldns.dns.policy import Policy
+from consuldns.views import updates
+
+LENGTH = struct.Struct(">I")
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A message about a process."""
+
+
+class Start(_Message, frozen=True):
+    """First message to a worker: what it is to obey."""
+
+    policy: Policy
+
+
+class CaughtUp(_Message, frozen=True):
+    """All that is known has been sent: begin to answer."""
+
+
+class Ping(_Message, frozen=True):
+    """Are you there? Answered by Pong."""
+
+
+class Serving(_Message, frozen=True):
+    """The worker answers queries from now on."""
+
+
+class Pong(_Message, frozen=True):
+    """I am here, and these are my counters, by name (they only grow)."""
+
+    counters: dict[str, int]
+
+
+ToWorker = updates.ToWorker | Start | CaughtUp | Ping
+ToControl = updates.ToControl | Serving | Pong
+
+Received = TypeVar("Received")
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def frame(message: ToWorker | ToControl) -> bytes:
+    """The message as it travels."""
+    body = _encoder.encode(message)
+    return LENGTH.pack(len(body)) + body
+
+
+class Link(asyncio.Protocol, Generic[Received]):
+    """One end of a link. `receive` is called with each message, `closed` once at its end."""
+
+    def __init__(
+        self,
+        decoder: msgspec.msgpack.Decoder[Received],
+        receive: Callable[[Received], None],
+        closed: Callable[[], None],
+    ) -> None:
+        self._decoder = decoder
+        self._receive = receive
+        self._closed = closed
+        self._buffer = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport for `send`."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on every whole message."""
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        while len(buffer) - start >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(buffer, start)
+            end = start + LENGTH.size + length
+            if len(buffer) < end:
+                break
+            with memoryview(buffer) as view:
+                message = self._decoder.decode(view[start + LENGTH.size : end])
+            self._receive(message)
+            start = end
+        del buffer[:start]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The other process is gone."""
+        self._transport = None
+        self._closed()
+
+    def send(self, framed: bytes) -> None:
+        """Send what `frame` made; nothing happens if the other end is gone."""
+        if self._transport is not None:
+            self._transport.write(framed)
+
+    def close(self) -> None:
+        """Send what is buffered, then end the link."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+def worker_decoder() -> msgspec.msgpack.Decoder[ToWorker]:
+    """Reads what control sends."""
+    return msgspec.msgpack.Decoder(ToWorker)
+
+
+def control_decoder() -> msgspec.msgpack.Decoder[ToControl]:
+    """Reads what a worker sends."""
+    return msgspec.msgpack.Decoder(ToControl)

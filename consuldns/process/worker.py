@@ -1,0 +1,163 @@
+"""A worker process: answers queries from the views that control sends.
+
+Started by control (`process.workers`) with the sockets it is to serve and one end of the link. It
+begins to answer once it has been told everything, so that a worker that replaces another never
+gives an answer for lack of data. When the link ends, control is gone, and the worker ends too: a
+supervisor that starts control again finds no strangers on its ports.
+"""
+
+import argparse
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from random import Random
+
+from consuldns.dns.resolver import resolve
+from consuldns.process import link, logs
+from consuldns.server.handler import Handler
+from consuldns.server.tcp import TcpServer
+from consuldns.server.udp import UdpServer
+from consuldns.views import updates
+from consuldns.views.keys import ViewKey
+from consuldns.views.store import ViewStore
+from consuldns.wire.decode import Rcode
+
+ASKED_SECONDS = 2.0  # between reports of what is being asked for
+EXPIRE_SECONDS = 0.1  # between looks for parked queries whose time is up
+
+
+@dataclass(slots=True)
+class Descriptors:
+    """What the worker inherits."""
+
+    link: socket.socket
+    udp: list[socket.socket]
+    tcp: list[socket.socket]
+
+
+class Worker:
+    """The worker's life: told, serving, finishing."""
+
+    def __init__(self, descriptors: Descriptors) -> None:
+        self._descriptors = descriptors
+        self._handler: Handler | None = None
+        self._link: link.Link[link.ToWorker] | None = None
+        self._caught_up = asyncio.Event()
+        self._end = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or the end of the link."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._end.set)
+        # Ctrl-C in a terminal reaches the whole group; control decides what is to happen.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _, self._link = await loop.create_connection(
+            lambda: link.Link(link.worker_decoder(), self._receive, self._end.set),
+            sock=self._descriptors.link,
+        )
+        await _either(self._caught_up, self._end)
+        if self._end.is_set():
+            return
+        assert self._handler is not None
+        # What was told at the start lives long: keep the collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+        await self._serve(self._handler)
+
+    async def _serve(self, handler: Handler) -> None:
+        loop = asyncio.get_running_loop()
+        udp = [UdpServer(each, handler, loop) for each in self._descriptors.udp]
+        for server in udp:
+            server.start()
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(TcpServer(handler).serve(tuple(self._descriptors.tcp))),
+                tasks.create_task(_every(ASKED_SECONDS, self._report_asked)),
+                tasks.create_task(_every(EXPIRE_SECONDS, handler.expire)),
+            ]
+            self._send(link.Serving())
+            await self._end.wait()
+            for server in udp:
+                server.stop()
+            for task in background:
+                task.cancel()
+        if self._link is not None:
+            self._link.close()
+
+    def _receive(self, message: link.ToWorker) -> None:
+        match message:
+            case link.Ping():
+                self._send(link.Pong(self._counters()))
+            case link.Start(policy):
+                self._handler = Handler(
+                    ViewStore(),
+                    policy,
+                    resolve=resolve,
+                    need=self._need,
+                    randomness=Random(),
+                    clock=asyncio.get_running_loop().time,
+                )
+            case link.CaughtUp():
+                self._caught_up.set()
+            case update:
+                assert self._handler is not None, "Start is the first message"
+                self._handler.receive(update)
+
+    def _need(self, key: ViewKey) -> None:
+        self._send(updates.Need(key))
+
+    def _report_asked(self) -> None:
+        assert self._handler is not None
+        keys = self._handler.rotate()
+        if keys:
+            self._send(updates.Asked(keys))
+
+    def _counters(self) -> dict[str, int]:
+        if self._handler is None:
+            return {}
+        counters = asdict(self._handler.counters)
+        replies = counters.pop("replies")
+        return counters | {f"replies_{code.name.lower()}": replies[code] for code in Rcode}
+
+    def _send(self, message: link.ToControl) -> None:
+        if self._link is not None:
+            self._link.send(link.frame(message))
+
+
+async def _every(seconds: float, act: Callable[[], object]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        act()
+
+
+async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in (first, second)]
+    _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for each in pending:
+        each.cancel()
+
+
+def _sockets(numbers: str) -> list[socket.socket]:
+    return [socket.socket(fileno=int(number)) for number in numbers.split(",") if number]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run as a process of its own."""
+    parser = argparse.ArgumentParser(prog="consuldns worker", description=__doc__)
+    parser.add_argument("--link", required=True, type=int)
+    parser.add_argument("--udp", required=True)
+    parser.add_argument("--tcp", required=True)
+    given = parser.parse_args(arguments)
+    logs.configure()
+    descriptors = Descriptors(
+        socket.socket(fileno=given.link), _sockets(given.udp), _sockets(given.tcp)
+    )
+    asyncio.run(Worker(descriptors).run())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

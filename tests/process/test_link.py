@@ -1,0 +1,62 @@
+"""Messages between control and worker arrive whole and in order, however the stream is cut."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consuldns.dns.policy import Policy
+from consuldns.process import link
+from consuldns.views import keys, model, updates
+
+NODE = model.Node("n1", "id", "10.0.0.1", "dc1", {"lan_ipv4": "10.0.0.1"}, {"k": "v"})
+INSTANCE = model.Instance(
+    NODE, "i", "web", "", 80, ("a", "b"), {}, {"lan": model.ServiceAddress("10.0.0.2", 1)},
+    1, 1, model.Health.WARNING,
+)  # fmt: skip
+MESSAGES: list[link.ToWorker] = [
+    link.Start(Policy(alt_domain=(b"alt", b"test"), service_ttl={"*": 5})),
+    updates.Replaced(keys.DatacenterList(), model.Datacenters(0, "dc1", ("dc1", "dc2"))),
+    updates.Replaced(keys.ServiceList("dc1"), model.Services(7, ("web", "consul"), ("a",))),
+    updates.Replaced(keys.NodeList("dc1"), model.Nodes(7, (NODE,))),
+    updates.Replaced(keys.ServiceInstances("dc1", "web"), model.Instances(7, (INSTANCE,))),
+    updates.Replaced(keys.ReverseZoneList(), model.ReverseZones(8, ("0.70.254.10.IN-ADDR.ARPA",))),
+    updates.Replaced(
+        keys.ReverseZone("0.70.254.10.IN-ADDR.ARPA"),
+        model.ReverseEntries(8, (model.ReverseEntry("10.254.70.176", ("a.b",), 2**63),)),
+    ),
+    updates.Replaced(
+        keys.ServiceAddresses("dc1"), model.AddressIndex(9, {b"\x0a\x00\x00\x01": "web"})
+    ),
+    updates.Current(keys.NodeList("dc1")),
+    updates.Outdated(keys.ServiceInstances("dc1", "web")),
+    updates.Unavailable(keys.ServiceInstances("dc1", "web"), "no leader"),
+    updates.Forgotten(keys.ServiceInstances("dc1", "web")),
+    updates.Contact(False),
+    link.CaughtUp(),
+    link.Ping(),
+]
+
+
+@given(st.lists(st.integers(1, 400), min_size=1))
+def test_messages_survive_any_cut(sizes: list[int]) -> None:
+    stream = b"".join(link.frame(message) for message in MESSAGES)
+    received: list[link.ToWorker] = []
+    end = link.Link(link.worker_decoder(), received.append, lambda: None)
+    position = 0
+    while position < len(stream):
+        size = sizes[position % len(sizes)]
+        end.data_received(stream[position : position + size])
+        position += size
+    assert received == MESSAGES
+
+
+def test_what_a_worker_says_arrives() -> None:
+    messages: list[link.ToControl] = [
+        link.Serving(),
+        updates.Need(keys.ServiceInstances("dc1", "web")),
+        updates.Asked((keys.NodeList("dc1"), keys.ReverseZone("x"))),
+        link.Pong({"queries_udp": 3}),
+    ]
+    received: list[link.ToControl] = []
+    end = link.Link(link.control_decoder(), received.append, lambda: None)
+    end.data_received(b"".join(link.frame(message) for message in messages))
+    assert received == messages
