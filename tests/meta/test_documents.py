@@ -1,0 +1,172 @@
+"""The documents tell the truth: links lead to files, settings load, commands do what is shown."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from consuldns.config.load import load
+from tests.support.consul_agent import REPOSITORY, free_ports, wait_until
+from tests.support.consuldns_process import ConsuldnsProcess
+
+DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+PROGRAMS = Path(sys.executable).parent  # where `consuldns` is installed
+ENVIRONMENT = {"PATH": f"{PROGRAMS}:/usr/bin:/bin:/usr/sbin", "PYTHONPATH": str(REPOSITORY)}
+
+
+def name(document: Path) -> str:
+    return str(document.relative_to(REPOSITORY))
+
+
+def fences(document: Path, language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", document.read_text(), re.M | re.S)
+
+
+# --- links and settings --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_links_lead_to_files(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text())
+    files = [target for target in targets if "://" not in target]
+    assert [file for file in files if not (document.parent / file).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_settings_can_be_loaded(document: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(fences(document, "toml")):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(text)
+        load(file=file, environment={})
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+class Dev(ConsuldnsProcess):
+    """`consuldns dev` on free ports, which stand for the ports that the documents name."""
+
+    def __init__(self) -> None:
+        http, dns, admin = map(str, free_ports(3))
+        self.ports = {"8500": http, "8600": dns, "9153": admin}
+        super().__init__(
+            ["dev", "--http-addr", f"127.0.0.1:{http}", "--listen", f"127.0.0.1:{dns}"],
+            environment={"CONSULDNS_ADMIN_ADDR": f"127.0.0.1:{admin}"},
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        self.wait_for_line("ready")
+        return self
+
+    def run(self, command: str) -> str:
+        """What a command prints, with the documents' ports again in place of the real ones."""
+        result = subprocess.run(
+            ["bash", "-c", _replaced(command, self.ports)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            cwd=REPOSITORY,
+            env=ENVIRONMENT,
+        )
+        return _replaced(result.stdout + result.stderr, {b: a for a, b in self.ports.items()})
+
+
+def _replaced(text: str, ports: dict[str, str]) -> str:
+    return re.sub(rf"\b(?:{'|'.join(ports)})\b", lambda match: ports[match[0]], text)
+
+
+def commands(fence: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command of a fence, and the lines that are shown as its output."""
+    for part in re.split(r"^\$ ", fence, flags=re.M)[1:]:
+        command, *output = part.splitlines()
+        yield command, output
+
+
+def is_printed(shown: list[str], printed: str) -> bool:
+    """Whether these lines were printed and no others; `...` stands for any.
+
+    Spaces and tabs are equal in any number.
+    """
+    pattern = "".join(
+        r"(?:.*\n)*?" if line.strip() == "..." else re.escape(_normal(line)) for line in shown
+    )
+    return re.fullmatch(pattern, _normal(printed)) is not None
+
+
+def _normal(text: str) -> str:
+    return "".join(" ".join(line.split()) + "\n" for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    "document", [each for each in DOCUMENTS if fences(each, "console")], ids=name
+)
+def test_commands_print_what_is_shown(document: Path) -> None:
+    with Dev() as server:
+        for fence in fences(document, "console"):
+            for command, shown in commands(fence):
+                assert_prints(server, command, shown)
+
+
+def assert_prints(server: Dev, command: str, shown: list[str]) -> None:
+    """Again and again if need be: a change takes some milliseconds from Consul to the DNS."""
+    printed: list[str] = []
+
+    def is_as_shown() -> bool:
+        printed.append(server.run(command))
+        return is_printed(shown, printed[-1])
+
+    try:
+        wait_until(is_as_shown, command)
+    except AssertionError as error:
+        raise AssertionError(f"$ {command}\n{printed[-1]}") from error
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "result"),
+    [
+        (["a  b"], "a\tb\n", True),
+        (["...", "b", "..."], "a\nb\nc\n", True),
+        (["a", "c"], "a\nb\nc\n", False),
+        (["..."], "", True),
+        ([], "a\n", False),
+    ],
+)
+def test_comparison_of_output(shown: list[str], printed: str, result: bool) -> None:
+    assert is_printed(shown, printed) is result
+
+
+def test_unbound_asks_us_with_the_configuration_of_the_readme(tmp_path: Path) -> None:
+    (shown,) = fences(REPOSITORY / "README.md", "unbound")
+    (port,) = free_ports(1)
+    with Dev() as server:
+        file = tmp_path / "unbound.conf"
+        own = "server:\n" + "".join(f"    {line}\n" for line in _of_unbound(tmp_path, port))
+        file.write_text(own + shown.replace("@8653", f"@{server.ports['8600']}"))
+        unbound = subprocess.Popen(["/usr/sbin/unbound", "-d", "-c", str(file)])
+        try:
+            forward = f"dig @127.0.0.1 -p {port} monitoring-heapster.service.consul +short"
+            wait_until(lambda: server.run(forward) == "10.254.70.176\n", "an answer by unbound")
+            backward = server.run(f"dig @127.0.0.1 -p {port} -x 10.254.70.176 +short")
+            assert backward == "monitoring-heapster.service.dc1.consul.\n"
+        finally:
+            unbound.terminate()
+            unbound.wait(timeout=20)
+
+
+def _of_unbound(folder: Path, port: int) -> list[str]:
+    """What unbound needs to run here, as nobody in particular."""
+    return [
+        f"interface: 127.0.0.1@{port}",
+        f'directory: "{folder}"',
+        'pidfile: ""',
+        'username: ""',
+        'chroot: ""',
+        "use-syslog: no",
+        "num-threads: 1",
+    ]
