@@ -52,10 +52,10 @@ class AddressBook:
         """Whether every service has been read."""
         return next(iter(self._read_at.values()), float("-inf")) > float("-inf")
 
-    def postpone(self, service: str) -> None:
-        """The service could not be read: the others first. What is known of it is kept."""
+    def skip(self, service: str, now: float) -> None:
+        """The service is not to be read until the next change. What is known of it is kept."""
         if service in self._read_at:
-            self._read_at[service] = max(self._read_at[service], self._moved_at)
+            self._read_at[service] = now
             self._read_at.move_to_end(service)
 
     def take(self, service: str, view: model.Instances, began: float) -> None:

@@ -1,9 +1,8 @@
 """Requests to one Consul agent: the only module that speaks HTTP to it.
 
-Each request has a connection of its own while it runs, at most `connections` at a time: a transport
-of httpx that holds one connection costs 0.7 ms of CPU a request, one pool for all 32 costs 1.0 ms.
-The path is sent exactly as encoded here (httpx folds `..` in a URL, and a service may be named so),
-redirects are never followed, and replies are bounded in size and in time.
+Each request has a connection of its own while it runs, at most `connections` at a time. The path is
+sent exactly as encoded here (httpx folds `..` in a URL, and a service may be named so), redirects
+are never followed, and replies are bounded in size and in time.
 """
 
 import asyncio
@@ -18,6 +17,7 @@ import httpx
 import msgspec
 
 from consuldns.config.schema import ConsulSettings
+from consuldns.consul.connection import Connection
 from consuldns.consul.token import TokenSource
 from consuldns.errors import (
     BadResponse,
@@ -32,7 +32,6 @@ from consuldns.errors import (
 )
 
 MAX_BODY = 64 << 20  # octets; 100,000 checks are 40 MB
-CONNECT_SECONDS = 3.0
 DEADLINE_SECONDS = 10.0  # above the 7 s that Consul waits for a leader before its error
 
 NO_QUERY: Mapping[str, str] = {}
@@ -68,7 +67,7 @@ class Client:
         self._token = TokenSource(settings)
         self._max_body = max_body
         self._free = asyncio.Semaphore(settings.connections)
-        self._idle: list[httpx.AsyncHTTPTransport] = []
+        self._idle: list[Connection] = []
         self._busy = 0
         self._requests: Counter[tuple[str, str]] = Counter()
         self.settings = settings
@@ -171,25 +170,21 @@ class Client:
             raise Unreachable(f"no answer from {self.settings.address}: {reason}") from error
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[httpx.AsyncHTTPTransport]:
-        """A transport with at most one connection. One that failed is closed, never used again."""
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection for one request. One that failed is closed."""
         async with self._free:
-            connection = self._idle.pop() if self._idle else self._new_connection()
+            connection = (
+                self._idle.pop() if self._idle else Connection(self._tls, self._server_name)
+            )
             self._busy += 1
             try:
                 yield connection
             except BaseException:
                 await connection.aclose()
                 raise
-            else:
-                self._idle.append(connection)
             finally:
                 self._busy -= 1
-
-    def _new_connection(self) -> httpx.AsyncHTTPTransport:
-        one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=60.0)
-        verify = self._tls if self._tls is not None else False
-        return httpx.AsyncHTTPTransport(verify=verify, limits=one, trust_env=False)
+            self._idle.append(connection)
 
     def _prepare(self, method: str, target: bytes, body: bytes) -> httpx.Request:
         # identity: Consul is near, and packing costs it and us more CPU than the octets are worth.
@@ -197,14 +192,8 @@ class Client:
         token = self._token.current()
         if token:
             headers["X-Consul-Token"] = token
-        extensions: dict[str, object] = {
-            "target": target,
-            "timeout": {"connect": CONNECT_SECONDS},
-        }
-        if self._server_name:
-            extensions["sni_hostname"] = self._server_name
         return httpx.Request(
-            method, self._url, headers=headers, content=body or None, extensions=extensions
+            method, self._url, headers=headers, content=body, extensions={"target": target}
         )
 
     async def _read_body(self, response: httpx.Response) -> bytes:

@@ -18,7 +18,10 @@ from consuldns.views.keys import ViewKey
 ASKED_SECONDS = 30.0  # a view not asked for in so long is not kept fresh
 FORGET_SECONDS = 600.0
 MAX_VIEWS = 20_000
-SWEEP_SECONDS = 0.6  # least time between two readings of a view that may have changed
+# Between two readings of a view that may have changed: at least so long, and so long that all who
+# are asked for cost Consul no more than so many requests a second.
+SWEEP_SECONDS = 0.4
+SWEEP_REQUESTS_PER_SECOND = 1200
 LATE_SECONDS = 4.0  # after which a view that nobody got round to reading must not be used
 REMOTE_SECONDS = 3.0  # nothing tells of changes in another datacenter: age does
 SCORE_DECAY = 0.9  # a second; about the last ten seconds count
@@ -140,13 +143,14 @@ class Freshness:
         return None
 
     def _next_of(self, sweep: _Sweep, now: float) -> ViewKey | None:
+        pause = max(SWEEP_SECONDS, len(sweep.asked) / SWEEP_REQUESTS_PER_SECOND)
         for key in sweep.asked:
             entry = self._entries[key]
             if not self._is_suspect(entry, now):
                 break
             if sweep.behind_since is None:
                 sweep.behind_since = now
-            if entry.read_at > now - SWEEP_SECONDS:
+            if entry.read_at > now - pause:
                 return None
             if not entry.is_reading and entry.retry_at <= now:
                 return key
@@ -165,6 +169,11 @@ class Freshness:
         """Whether the view was last read before then, or never."""
         entry = self._entries.get(key)
         return entry is None or entry.read_at < moment
+
+    def is_kept_right(self, key: ViewKey) -> bool:
+        """Whether the view is read again by itself when it may have changed."""
+        entry = self._entries.get(key)
+        return entry is not None and (entry.is_followed or key in self._sweeps[entry.area].asked)
 
     def is_superseded(self, key: ViewKey, began: float) -> bool:
         """Whether something newer than a reading that began then has come meanwhile."""
@@ -201,7 +210,8 @@ class Freshness:
         sweep = self._sweeps[entry.area]
         is_suspect = self._is_suspect(entry, now)
         if key in sweep.asked:
-            if is_suspect:
+            sweep.asked.move_to_end(key)
+            if entry.suspected_at >= began:
                 self._hinted[key] = None
             return False
         if not is_suspect and not entry.is_followed:

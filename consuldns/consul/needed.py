@@ -23,7 +23,7 @@ from consuldns.views.model import AnyView
 
 TICK_SECONDS = 1.0
 FORGET_EVERY_TICKS = 10
-BACKLOG_SECONDS = 0.05
+BACKLOG_SECONDS = 0.02
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = (0.5, 1.0)  # uniform, after a reading that failed
 # Pauses between the readings for the index of addresses: while it is new or asked for, and else.
@@ -269,10 +269,13 @@ class NeededViews:
 
     async def _fill(self, key: keys.ServiceInstances) -> None:
         began = _now()
+        if self._freshness.is_kept_right(key):
+            self._book.skip(key.service, began)
+            return
         try:
             view = await self._reader.read(key, is_first=False)
         except ConsulError as error:
-            self._book.postpone(key.service)
+            self._book.skip(key.service, _now())
             self._failed(key, error)
             return
         assert isinstance(view, model.Instances)

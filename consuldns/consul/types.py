@@ -157,7 +157,7 @@ def decode_service_tags(body: bytes) -> tuple[dict[str, frozenset[str]], int]:
     good: dict[str, frozenset[str]] = {}
     for name, part in parts.items():
         try:
-            good[name] = frozenset(msgspec.json.decode(part, type=list[str]))
+            good[name] = frozenset(msgspec.json.decode(part, type=list[str] | None) or ())
         except msgspec.DecodeError:
             continue
     return good, len(parts) - len(good)

@@ -1,0 +1,87 @@
+"""The index of service addresses."""
+
+from consuldns.consul.addresses import AddressBook
+from consuldns.views import model
+from consuldns.views.model import Health
+
+
+def instances(service: str, *places: tuple[str, str, str]) -> model.Instances:
+    """Instances at (node, id, address)."""
+    return model.Instances(
+        0,
+        tuple(
+            model.Instance(
+                node=model.Node(node, "", "10.9.9.9", "dc1", {}, {}),
+                id=number,
+                service=service,
+                address=address,
+                port=80,
+                tags=(),
+                meta={},
+                tagged_addresses={},
+                weight_passing=1,
+                weight_warning=1,
+                health=Health.PASSING,
+            )
+            for node, number, address in places
+        ),
+    )
+
+
+def packed(*octets: int) -> bytes:
+    return bytes(octets)
+
+
+def test_first_instance_by_node_then_id_has_the_address() -> None:
+    book = AddressBook()
+    book.list_services(["Web", "db"])
+    book.take("db", instances("db", ("zeta", "1", "10.0.0.1")), 1.0)
+    assert not book.is_complete
+    book.take("web", instances("Web", ("Alpha", "2", "10.0.0.1"), ("alpha", "1", "10.0.0.2")), 1.0)
+    assert book.is_complete
+    assert book.index().services == {packed(10, 0, 0, 1): "Web", packed(10, 0, 0, 2): "Web"}
+    book.take("web", instances("Web"), 2.0)
+    assert book.index().services == {packed(10, 0, 0, 1): "db"}
+
+
+def test_addresses_that_are_the_nodes_or_hostnames_are_left_out() -> None:
+    book = AddressBook()
+    book.list_services(["a"])
+    places = (("n", "1", ""), ("n", "2", "host.example.com"), ("n", "3", "2001:db8::1"))
+    book.take("a", instances("a", *places), 1.0)
+    assert list(book.index().services) == [bytes.fromhex("20010db8000000000000000000000001")]
+
+
+def test_services_that_went_are_dropped_and_new_ones_are_read() -> None:
+    book = AddressBook()
+    book.list_services(["a", "b"])
+    for service in ("a", "b"):
+        book.take(service, instances(service, ("n", service, "10.0.0.1")), 1.0)
+    assert book.next_service() is None
+    book.list_services(["b", "c"])
+    assert book.next_service() == "c"
+    assert book.index().services == {packed(10, 0, 0, 1): "b"}
+
+
+def test_change_somewhere_makes_all_due_oldest_first() -> None:
+    book = AddressBook()
+    book.list_services(["a", "b"])
+    book.take("b", instances("b"), 1.0)
+    book.take("a", instances("a"), 2.0)
+    book.moved(3.0)
+    assert book.next_service() == "b"
+    book.skip("b", 4.0)
+    assert book.next_service() == "a"
+    book.skip("a", 4.0)
+    assert book.next_service() is None
+
+
+def test_same_addresses_again_are_no_news() -> None:
+    book = AddressBook()
+    book.list_services(["a"])
+    book.take("a", instances("a", ("n", "1", "10.0.0.1")), 1.0)
+    book.index()
+    book.take("a", instances("a", ("n", "1", "10.0.0.1")), 2.0)
+    assert not book.is_changed
+    book.take("a", instances("a", ("n", "1", "10.0.0.3")), 3.0)
+    assert book.is_changed

@@ -1,0 +1,65 @@
+"""Which losses are believed at once."""
+
+import pytest
+
+from consuldns.consul import guard
+from consuldns.views import model
+
+
+def numbered(count: int, *more: str) -> frozenset[str]:
+    return frozenset((*(f"s{number}" for number in range(count)), *more))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "suspicious"),
+    [
+        pytest.param(numbered(3, "consul"), numbered(4, "consul"), False, id="one came"),
+        pytest.param(numbered(9, "consul"), numbered(8, "consul"), False, id="one went"),
+        pytest.param(numbered(9, "consul"), numbered(5, "consul"), False, id="less than half"),
+        pytest.param(numbered(9, "consul"), numbered(3, "consul"), True, id="more than half"),
+        pytest.param(
+            numbered(4, "consul"), numbered(0, "consul"), False, id="four: too few to tell"
+        ),
+        pytest.param(numbered(1, "consul"), numbered(1), True, id="Consul's own service"),
+        pytest.param(numbered(1), frozenset(), True, id="all"),
+        pytest.param(frozenset(), frozenset(), False, id="never any"),
+        pytest.param(numbered(20), frozenset({"x", "y"}), True, id="others instead"),
+    ],
+)
+def test_suspicion(old: frozenset[str], new: frozenset[str], *, suspicious: bool) -> None:
+    assert guard.is_suspicious(old, new) is suspicious
+
+
+def test_union_keeps_what_vanished_and_takes_what_came() -> None:
+    old = model.Services(5, ("a", "b"), ("x",))
+    assert guard.union(old, model.Services(9, ("b", "c"), ("y",))) == model.Services(
+        9, ("a", "b", "c"), ("x", "y")
+    )
+    kept = model.Node("A", "", "10.0.0.1", "dc1", {}, {})
+    before = model.Node("b", "", "10.0.0.2", "dc1", {}, {})
+    after = model.Node("b", "", "10.0.0.3", "dc1", {}, {})
+    merged = guard.union(model.Nodes(1, (kept, before)), model.Nodes(2, (after,)))
+    assert merged == model.Nodes(2, (kept, after))
+    zones = guard.union(model.ReverseZones(1, ("a",)), model.ReverseZones(2, ("b",)))
+    assert zones == model.ReverseZones(2, ("a", "b"))
+
+
+def test_loss_settles_when_nothing_more_vanishes() -> None:
+    settling = guard.Settling(numbered(5), 100.0)
+    assert not settling.agrees(numbered(5), 101.0)
+    assert not settling.agrees(numbered(6), 102.0), "more has vanished: the time starts again"
+    assert not settling.agrees(numbered(6), 103.5)
+    assert settling.agrees(numbered(4), 104.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shows"),
+    [
+        ({"consul", "a"}, {"consul"}, True),
+        ({"consul", "a"}, {"a"}, False),
+        ({"a", "b"}, {"a"}, True),
+        ({"a", "b"}, set(), False),
+    ],
+)
+def test_canary(old: set[str], new: set[str], *, shows: bool) -> None:
+    assert guard.shows_itself(frozenset(old), frozenset(new)) is shows

@@ -1,0 +1,145 @@
+"""From Consul's JSON to views."""
+
+import base64
+import json
+
+import pytest
+
+from consuldns.consul import sources, translate, types
+from consuldns.errors import BadResponse
+from consuldns.views import model
+from consuldns.views.model import Health
+
+ENTRY = {
+    "Node": {
+        "ID": "5f1c",
+        "Node": "Web-1",
+        "Address": "10.0.0.1",
+        "Datacenter": "dc1",
+        "TaggedAddresses": {"wan": "198.51.100.1"},
+        "Meta": None,
+        "CreateIndex": 5,
+    },
+    "Service": {
+        "ID": "web-a",
+        "Service": "Web",
+        "Tags": ["v1", "Blue"],
+        "Address": "",
+        "TaggedAddresses": {"lan_ipv4": {"Address": "10.0.0.9", "Port": 81}},
+        "Meta": {"team": "a"},
+        "Port": 80,
+        "Weights": {"Passing": 3, "Warning": 70000},
+    },
+    "Checks": [{"Status": "passing"}, {"Status": "warning", "Output": "slow"}],
+}
+
+
+def test_instance_keeps_everything_that_is_answered() -> None:
+    view, skipped = sources.service_instances("dc1", "web").decode(7, json.dumps([ENTRY]).encode())
+    node = model.Node("Web-1", "5f1c", "10.0.0.1", "dc1", {"wan": "198.51.100.1"}, {})
+    instance = model.Instance(
+        node=node,
+        id="web-a",
+        service="Web",
+        address="",
+        port=80,
+        tags=("v1", "Blue"),
+        meta={"team": "a"},
+        tagged_addresses={"lan_ipv4": model.ServiceAddress("10.0.0.9", 81)},
+        weight_passing=3,
+        weight_warning=1,
+        health=Health.WARNING,
+    )
+    assert (view, skipped) == (model.Instances(7, (instance,)), 0)
+
+
+def test_nulls_are_empty() -> None:
+    bare = {
+        "Node": {"Node": "n", "Address": "", "TaggedAddresses": None, "Meta": None},
+        "Service": {"ID": "s", "Service": "s", "Tags": None, "Meta": None, "Weights": None},
+        "Checks": None,
+    }
+    view, skipped = sources.service_instances("dc1", "s").decode(1, json.dumps([bare]).encode())
+    assert isinstance(view, model.Instances)
+    (instance,) = view.instances
+    assert (instance.tags, instance.meta, instance.health) == ((), {}, Health.PASSING)
+    assert (instance.weight_passing, instance.weight_warning, skipped) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "health"),
+    [
+        ([], Health.PASSING),
+        (["passing"], Health.PASSING),
+        (["passing", "warning"], Health.WARNING),
+        (["warning", "critical"], Health.CRITICAL),
+        (["maint"], Health.UNKNOWN),
+        (["maint", "warning"], Health.UNKNOWN),
+        (["maint", "critical"], Health.CRITICAL),
+        ([""], Health.UNKNOWN),
+    ],
+)
+def test_health_is_the_worst_of_the_checks(statuses: list[str], health: Health) -> None:
+    assert translate.health(statuses) is health
+
+
+def test_bad_record_is_skipped_and_its_neighbours_kept() -> None:
+    bad: list[object] = [{"Node": 5}, "x", {**ENTRY, "Service": {**ENTRY["Service"], "Port": "80"}}]  # type: ignore[dict-item]
+    body = json.dumps([ENTRY, *bad, ENTRY]).encode()
+    view, skipped = sources.service_instances("dc1", "web").decode(1, body)
+    assert isinstance(view, model.Instances)
+    assert (len(view.instances), skipped) == (2, 3)
+
+
+def test_bad_tags_of_one_service_cost_only_that_service() -> None:
+    tags, skipped = types.decode_service_tags(b'{"a": ["x"], "b": 5, "c": null, "d": [1]}')
+    assert (tags, skipped) == ({"a": frozenset("x"), "c": frozenset()}, 2)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": 1}', b"[", b"5"])
+def test_body_that_is_no_list_is_an_error(body: bytes) -> None:
+    for source in (sources.node_list("dc1"), sources.service_instances("dc1", "web")):
+        with pytest.raises(BadResponse):
+            source.decode(1, body)
+
+
+def test_services_are_sorted_with_all_tags() -> None:
+    view, _ = sources.service_list("dc1").decode(
+        3, b'{"web": ["b", "a"], "Db": ["a"], "consul": []}'
+    )
+    assert view == model.Services(3, ("Db", "consul", "web"), ("a", "b"))
+
+
+def test_reverse_zones_are_the_folders_that_are_named_so() -> None:
+    keys = ("0.70.254.10.IN-ADDR.ARPA/", "10.in-addr.arpa/", "1.in-addr.arpa", "app/", "arpa/")
+    body = json.dumps(keys).encode()
+    view, _ = sources.reverse_zone_list("dc1").decode(3, body)
+    assert view == model.ReverseZones(3, ("0.70.254.10.IN-ADDR.ARPA", "10.in-addr.arpa"))
+    assert sources.reverse_zone_list("dc1").decode(1, b"")[0] == model.ReverseZones(1, ())
+
+
+def key(address: str, value: str | None, flags: int = 0) -> dict[str, object]:
+    encoded = None if value is None else base64.b64encode(value.encode()).decode()
+    return {"Key": f"0.70.254.10.IN-ADDR.ARPA/{address}", "Flags": flags, "Value": encoded}
+
+
+def test_reverse_entries_keep_what_can_be_answered() -> None:
+    records = [
+        key("10.254.70.176", "monitoring-heapster.service.dc1.consul"),
+        key("10.254.70.177", " a.example.com. \n\nb.example.com\n", flags=7),
+        key("", None),
+        key("10.254.70.178", None),
+        key("not-an-address", "x"),
+        {"Key": "0.70.254.10.IN-ADDR.ARPA/10.254.70.179", "Value": "%%%"},
+        {"Key": "0.70.254.10.IN-ADDR.ARPA/10.254.70.180", "Value": "/w=="},
+    ]
+    source = sources.reverse_zone("dc1", "0.70.254.10.IN-ADDR.ARPA")
+    view, skipped = source.decode(9, json.dumps(records).encode())
+    assert view == model.ReverseEntries(
+        9,
+        (
+            model.ReverseEntry("10.254.70.176", ("monitoring-heapster.service.dc1.consul",), 0),
+            model.ReverseEntry("10.254.70.177", ("a.example.com", "b.example.com"), 7),
+        ),
+    )
+    assert skipped == 0
