@@ -15,7 +15,7 @@ class Dev(ConsuldnsProcess):
     """`consuldns dev` on free ports; Consul's own are its defaults."""
 
     def __init__(self) -> None:
-        self.http_port, self.dns_port = free_ports(2)
+        self.http_port, self.dns_port, admin_port = free_ports(3)
         super().__init__(
             [
                 "dev",
@@ -23,7 +23,8 @@ class Dev(ConsuldnsProcess):
                 f"127.0.0.1:{self.http_port}",
                 "--listen",
                 f"127.0.0.1:{self.dns_port}",
-            ]
+            ],
+            environment={"CONSULDNS_ADMIN_ADDR": f"127.0.0.1:{admin_port}"},
         )
 
 

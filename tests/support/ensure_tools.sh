@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The DNS tools that the tests and benchmarks use, from Debian's packages, where they are missing.
+# The tools that the tests and benchmarks use, from Debian's packages, where they are missing.
 set -euo pipefail
-declare -A package_of=([dig]=bind9-dnsutils [kdig]=knot-dnsutils [dnsperf]=dnsperf [unbound]=unbound)
+declare -A package_of=([dig]=bind9-dnsutils [kdig]=knot-dnsutils [dnsperf]=dnsperf [unbound]=unbound
+    [curl]=curl)
 missing=()
 for tool in "${!package_of[@]}"; do
     command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${package_of[$tool]}")
