@@ -17,6 +17,7 @@ from consuldns.config.schema import Settings
 from consuldns.consul.client import Client
 from consuldns.consul.watcher import Watcher
 from consuldns.process import admin, logs, systemd
+from consuldns.process.metrics import Figures
 from consuldns.process.workers import Workers, WorkerSockets
 from consuldns.server import listen
 from consuldns.views import updates
@@ -93,6 +94,11 @@ class Control:
         reasons += [f"worker {n}: not serving" for n in self._workers.not_serving()]
         return reasons
 
-    def counters(self) -> dict[str, int]:
-        """All counters of the workers, and those of their supervision."""
-        return self._workers.counters() | {"worker_restarts": self._workers.restarts()}
+    def figures(self) -> Figures:
+        """What the metrics are made of."""
+        return Figures(
+            workers=self._workers.counters(),
+            worker_restarts=self._workers.restarts(),
+            watcher=self._watcher.statistics(),
+            is_ready=not self.not_ready(),
+        )

@@ -1,6 +1,7 @@
 """The real program as a process: `consuldns serve`, `consuldns dev`, on free ports of 127.0.0.1."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,11 +152,14 @@ class Serve(ConsuldnsProcess):
         return httpx.get(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5)
 
     def metric(self, name: str) -> float:
-        """A counter of /metrics, without labels; 0 if it is not there."""
-        for line in self.admin("/metrics").text.splitlines():
-            if line.startswith(f"{name} "):
-                return float(line.split()[1])
-        return 0.0
+        """A metric, summed over its labels; AssertionError if there is none of that name."""
+        samples = [
+            float(line.rsplit(" ", 1)[1])
+            for line in self.admin("/metrics").text.splitlines()
+            if re.match(rf"{name}[ {{]", line)
+        ]
+        assert samples, f"no metric {name}"
+        return sum(samples)
 
 
 def children_of(pid: int) -> list[int]:

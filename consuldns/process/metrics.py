@@ -1,0 +1,120 @@
+"""What the counters of the processes mean, for Prometheus.
+
+The hot path counts with plain integers; names, labels and help texts are given here, at each
+scrape. No label ever takes a value that a client chose.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from consuldns import __version__
+from consuldns.consul.watcher import WatcherStatistics
+
+# Counters of a worker (`server.handler.Counters`): metric, labels and what it counts.
+WORKER_COUNTERS: Mapping[str, tuple[str, dict[str, str], str]] = {
+    "udp_queries": ("dns_requests", {"proto": "udp"}, "Messages received."),
+    "tcp_queries": ("dns_requests", {"proto": "tcp"}, "Messages received."),
+    "misses": ("cache_misses", {}, "Queries that the table of compiled answers did not know."),
+    "dropped": ("dns_dropped", {}, "Messages that are no queries and got no reply."),
+    "rejected": ("dns_rejected", {}, "Malformed or unsupported queries, answered with an error."),
+    "parked": ("dns_parked", {}, "Queries that waited for data from Consul."),
+    "expired": ("dns_expired", {}, "Queries that waited in vain."),
+    "turned_away": ("dns_turned_away", {}, "Queries that found too many others waiting."),
+    "failures": ("panics", {}, "Unexpected errors; each is a bug."),
+    "send_errors": ("dns_send_errors", {}, "Replies that the kernel did not take."),
+    "tcp_connections": ("tcp_connections", {}, "TCP connections accepted."),
+    "tcp_refused": ("tcp_refused", {}, "TCP connections ended because there were too many."),
+}
+RESPONSES = "replies_"  # and the rcode's name
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is known at the time of a scrape."""
+
+    workers: Mapping[str, int]
+    worker_restarts: int
+    watcher: WatcherStatistics
+    is_ready: bool
+
+
+class FiguresSource(Protocol):
+    """What is asked at each scrape."""
+
+    def figures(self) -> Figures:
+        """The figures of this moment."""
+
+
+class FiguresCollector(Collector):
+    """Makes metrics of the figures at each scrape."""
+
+    def __init__(self, figures: FiguresSource) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics."""
+        figures = self._figures.figures()
+        yield from _of_workers(figures)
+        yield from _of_watcher(figures.watcher)
+        yield _gauge("ready", "Whether every worker answers from complete data.", figures.is_ready)
+        build = GaugeMetricFamily(
+            "consuldns_build_info", "The version, as a label.", labels=["version"]
+        )
+        build.add_metric([__version__], 1)
+        yield build
+
+
+def _of_workers(figures: Figures) -> Iterator[Metric]:
+    families: dict[str, CounterMetricFamily] = {}
+    for counter, (name, labels, text) in WORKER_COUNTERS.items():
+        family = families.setdefault(
+            name, CounterMetricFamily(f"consuldns_{name}", text, labels=list(labels))
+        )
+        family.add_metric(list(labels.values()), figures.workers.get(counter, 0))
+    responses = CounterMetricFamily("consuldns_dns_responses", "Replies sent.", labels=["rcode"])
+    for counter, count in figures.workers.items():
+        if counter.startswith(RESPONSES):
+            responses.add_metric([counter.removeprefix(RESPONSES).upper()], count)
+    yield from families.values()
+    yield responses
+    restarts = CounterMetricFamily("consuldns_worker_restarts", "Workers that had to be replaced.")
+    restarts.add_metric([], figures.worker_restarts)
+    yield restarts
+
+
+def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "consuldns_consul_requests",
+        "Requests to Consul that have ended, by what was asked and how it went.",
+        labels=["endpoint", "outcome"],
+    )
+    for (endpoint, outcome), count in watcher.requests.items():
+        requests.add_metric([endpoint, outcome], count)
+    yield requests
+    yield _gauge("consul_connections", "Connections to Consul.", watcher.connections_open)
+    yield _gauge("consul_contact", "Whether Consul answers.", watcher.is_in_contact)
+    yield _gauge("views", "Views of Consul's state in memory.", watcher.views)
+    yield _gauge(
+        "views_followed", "Views with a blocking query of their own.", watcher.views_followed
+    )
+    skipped = CounterMetricFamily(
+        "consuldns_consul_records_skipped", "Records from Consul that could not be understood."
+    )
+    skipped.add_metric([], watcher.records_skipped)
+    yield skipped
+    if watcher.last_contact_seconds is not None:
+        yield _gauge(
+            "consul_last_contact_seconds",
+            "Time since Consul last answered.",
+            watcher.last_contact_seconds,
+        )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    gauge = GaugeMetricFamily(f"consuldns_{name}", text)
+    gauge.add_metric([], float(value))
+    return gauge

@@ -1,0 +1,55 @@
+"""The metrics say what the counters count, under names that Prometheus' own rules allow."""
+
+import re
+from dataclasses import fields
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from consuldns.consul.watcher import WatcherStatistics
+from consuldns.process.metrics import RESPONSES, WORKER_COUNTERS, Figures, FiguresCollector
+from consuldns.server.handler import Counters
+
+
+class Source:
+    def figures(self) -> Figures:
+        watcher = WatcherStatistics(
+            requests={("health/service", "ok"): 3, ("kv", "Denied"): 1},
+            connections_open=5,
+            connections_busy=4,
+            views=9,
+            views_followed=2,
+            records_skipped=0,
+            is_in_contact=True,
+            last_contact_seconds=0.5,
+        )
+        workers = {"udp_queries": 7, "tcp_queries": 2, "replies_nxdomain": 4}
+        return Figures(workers, worker_restarts=1, watcher=watcher, is_ready=True)
+
+
+def text() -> str:
+    registry = CollectorRegistry()
+    registry.register(FiguresCollector(Source()))
+    return generate_latest(registry).decode()
+
+
+def test_values_arrive() -> None:
+    lines = text().splitlines()
+    assert 'consuldns_dns_requests_total{proto="udp"} 7.0' in lines
+    assert 'consuldns_dns_responses_total{rcode="NXDOMAIN"} 4.0' in lines
+    assert 'consuldns_consul_requests_total{endpoint="health/service",outcome="ok"} 3.0' in lines
+    assert "consuldns_worker_restarts_total 1.0" in lines
+    assert "consuldns_consul_last_contact_seconds 0.5" in lines
+
+
+def test_every_counter_of_a_worker_has_a_metric() -> None:
+    counted = {field.name for field in fields(Counters)} - {RESPONSES.rstrip("_")}
+    assert counted == set(WORKER_COUNTERS)
+
+
+def test_names_follow_the_rules() -> None:
+    for family in text_string_to_metric_families(text()):
+        assert re.fullmatch(r"consuldns_[a-z]+(_[a-z]+)*", family.name), family.name
+        assert family.documentation.endswith("."), family.name
+        for sample in family.samples:
+            assert sample.name.endswith("_total") == (family.type == "counter"), sample.name
