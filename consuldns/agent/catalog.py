@@ -12,10 +12,10 @@ import msgspec
 from consuldns.agent.gateways import INGRESS, TERMINATING, Gateways
 from consuldns.agent.records import (
     CRITICAL,
+    Body,
     Check,
     Node,
     Refused,
-    Request,
     Service,
     Weights,
     stamped,
@@ -32,7 +32,7 @@ Key = tuple[str, str]
 """The folded name of a node, and the folded id of a service or check on it."""
 
 
-class Registration(Request, frozen=True, kw_only=True):
+class Registration(Body, frozen=True, kw_only=True):
     """The body of `/v1/catalog/register`."""
 
     id: str = ""
@@ -47,7 +47,7 @@ class Registration(Request, frozen=True, kw_only=True):
     skip_node_update: bool = False
 
 
-class Deregistration(Request, frozen=True, kw_only=True):
+class Deregistration(Body, frozen=True, kw_only=True):
     """The body of `/v1/catalog/deregister`."""
 
     node: str = ""

@@ -34,8 +34,8 @@ class KeyValues:
         """The keys that begin so, each cut after the first separator beyond the prefix."""
         keys: dict[str, None] = {}
         for entry in self.under(prefix):
-            head, found, _ = entry.key[len(prefix) :].partition(separator or "\0")
-            keys[prefix + head + found if separator and found else entry.key] = None
+            cut = entry.key.find(separator, len(prefix)) if separator else -1
+            keys[entry.key if cut < 0 else entry.key[: cut + len(separator)]] = None
         return list(keys)
 
     def index_of(self, key: str) -> int:

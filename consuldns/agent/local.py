@@ -15,9 +15,9 @@ from consuldns.agent.durations import parse_duration
 from consuldns.agent.records import (
     CRITICAL,
     STATUSES,
+    Body,
     Check,
     Refused,
-    Request,
     Service,
     ServiceAddress,
     Weights,
@@ -30,7 +30,11 @@ SERVICE_MAINTENANCE = "_service_maintenance:"
 
 
 class CheckDefinition(msgspec.Struct, frozen=True, rename=consul_name, kw_only=True):
-    """A check as it is given to an agent. Fields of other kinds of checks are not looked at."""
+    """A check as it is given to an agent.
+
+    Of the kinds of checks that Consul knows only TTL checks are run; the fields after `ttl` are
+    here to tell the others from no check at all.
+    """
 
     id: str = ""
     check_id: str = ""
@@ -39,9 +43,16 @@ class CheckDefinition(msgspec.Struct, frozen=True, rename=consul_name, kw_only=T
     status: str = ""
     notes: str = ""
     ttl: str = ""
+    http: str = ""
+    tcp: str = ""
+    grpc: str = ""
+    args: list[str] | None = None
+    interval: str = ""
+    alias_node: str = ""
+    alias_service: str = ""
 
 
-class ServiceDefinition(Request, frozen=True, kw_only=True):
+class ServiceDefinition(Body, frozen=True, kw_only=True):
     """A service as it is given to an agent."""
 
     kind: str = ""

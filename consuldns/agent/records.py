@@ -11,6 +11,8 @@ import msgspec
 ANY, PASSING, WARNING, CRITICAL = "any", "passing", "warning", "critical"
 STATUSES = (PASSING, WARNING, CRITICAL)
 
+_UPPER = ("id", "ttl", "http", "tcp", "grpc", "kv")  # words that Consul writes in capitals
+
 
 class Refused(Exception):
     """A request that Consul refuses: the status and the text of its reply."""
@@ -22,15 +24,15 @@ class Refused(Exception):
 
 def consul_name(field: str) -> str:
     """`service_id` as `ServiceID`, `modify_index` as `ModifyIndex`."""
-    upper = {"id": "ID", "ttl": "TTL", "http": "HTTP", "tcp": "TCP", "kv": "KV"}
-    return "".join(upper.get(part, part.capitalize()) for part in field.split("_"))
+    parts = field.split("_")
+    return "".join(part.upper() if part in _UPPER else part.capitalize() for part in parts)
 
 
-class Request(msgspec.Struct, frozen=True, rename=consul_name, forbid_unknown_fields=True):
+class Body(msgspec.Struct, frozen=True, rename=consul_name, forbid_unknown_fields=True):
     """The body of a request."""
 
 
-class Record(Request, frozen=True):
+class Record(Body, frozen=True):
     """A record of a table, which some requests contain as a whole."""
 
     create_index: int = 0
@@ -61,14 +63,14 @@ class Node(Record, frozen=True, kw_only=True):
     meta: dict[str, str] | None = None
 
 
-class Weights(Request, frozen=True):
+class Weights(Body, frozen=True):
     """Weights of an instance in SRV records, by its health."""
 
     passing: int = 0
     warning: int = 0
 
 
-class ServiceAddress(Request, frozen=True):
+class ServiceAddress(Body, frozen=True):
     """An address of an instance for a purpose (`lan_ipv4`, `wan`, ...)."""
 
     address: str = ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from consuldns.agent.kv import KeyValues
-from consuldns.agent.records import Check, Entry, Node, Refused, Request, Service
+from consuldns.agent.records import Body, Check, Entry, Node, Refused, Service
 from consuldns.agent.state import State
 
 MAX_OPERATIONS = 64
@@ -21,7 +21,7 @@ MAX_BODY = 524_288
 Result = Entry | Node | Service | Check
 
 
-class KVOperation(Request, frozen=True):
+class KVOperation(Body, frozen=True):
     """An operation on a key or, with the `-tree` verbs, on a prefix."""
 
     verb: str = ""
@@ -32,14 +32,14 @@ class KVOperation(Request, frozen=True):
     session: str = ""
 
 
-class NodeOperation(Request, frozen=True):
+class NodeOperation(Body, frozen=True):
     """An operation on a node."""
 
     verb: str = ""
     node: Node = Node()
 
 
-class ServiceOperation(Request, frozen=True):
+class ServiceOperation(Body, frozen=True):
     """An operation on a service of a node."""
 
     verb: str = ""
@@ -47,14 +47,14 @@ class ServiceOperation(Request, frozen=True):
     service: Service = Service()
 
 
-class CheckOperation(Request, frozen=True):
+class CheckOperation(Body, frozen=True):
     """An operation on a check."""
 
     verb: str = ""
     check: Check = Check()
 
 
-class Operation(Request, frozen=True):
+class Operation(Body, frozen=True):
     """One operation: the first field that is set counts."""
 
     kv: KVOperation | None = None

@@ -79,6 +79,14 @@ def test_config_entries_that_cannot_be_stored_or_found(consul: Subject) -> None:
     reply = consul.put("/v1/config", {"Kind": "ingress-gateway"})
     text = "failed inserting config entry: object missing primary index"
     assert (reply.status_code, reply.text) == (500, text)
+    wrong = {"Kind": "ingress-gateway", "Name": "x", "Listeners": "x"}
+    bodies: list[JSON] = [wrong, []]
+    for body in bodies:
+        reply = consul.put("/v1/config", body)
+        assert reply.status_code == 400
+        assert reply.text.startswith("Bad request: Request decoding failed: ")
+    reply = consul.get("/v1/config/bogus/none")
+    assert (reply.status_code, reply.text) == (500, "invalid config entry kind: bogus")
     reply = consul.get("/v1/config/ingress-gateway/none")
     text = 'Config entry not found for "ingress-gateway" / "none"'
     assert (reply.status_code, reply.text) == (404, text)

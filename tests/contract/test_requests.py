@@ -40,6 +40,7 @@ def test_parameters_that_exclude_each_other(consul: Subject, path: str) -> None:
 
 @pytest.mark.parametrize("path", READS)
 def test_an_unknown_datacenter(consul: Subject, path: str) -> None:
+    assert consul.get(f"{path}?dc=DC1").status_code == 500
     reply = consul.get(f"{path}?dc=dc9")
     assert (reply.status_code, reply.text) == (500, "No path to datacenter")
     assert reply.headers.get("X-Consul-Index", "1") == "1"
@@ -69,9 +70,17 @@ def test_methods_that_are_not_allowed(consul: Subject, method: str, path: str) -
     assert (reply.status_code, reply.text) == (405, f"method {method} not allowed")
 
 
-@pytest.mark.parametrize("path", ["/v1/none", "/v1/catalog/services/", "/v2/kv/x"])
-def test_paths_that_lead_nowhere(consul: Subject, path: str) -> None:
-    reply = consul.get(path)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/none"),
+        ("GET", "/v1/catalog/services/"),
+        ("GET", "/v2/kv/x"),
+        ("PUT", "/v1/agent/check/bogus/x"),
+    ],
+)
+def test_paths_that_lead_nowhere(consul: Subject, method: str, path: str) -> None:
+    reply = consul.request(method, path)
     assert (reply.status_code, reply.text) == (404, "")
 
 
@@ -103,6 +112,7 @@ def test_unclean_paths_are_redirected(consul: Subject, path: str, clean: str) ->
         ("/v1/health/node/", "Missing node name"),
         ("/v1/health/checks/", "Missing service name"),
         ("/v1/health/state/", "Missing check state"),
+        ("/v1/session/node/", "Missing node name"),
         ("/v1/health/service/x?passing=maybe", "Invalid value for ?passing"),
     ],
 )

@@ -78,6 +78,13 @@ def test_sessions_that_cannot_be(consul: Subject, wanted: JSON, text: str) -> No
     assert (reply.status_code, reply.text[: len(text)]) == (500, text)
 
 
+@pytest.mark.parametrize("body", ["{", [], {"LockDelay": "x"}])
+def test_bodies_that_are_no_session(consul: Subject, body: JSON) -> None:
+    reply = consul.put("/v1/session/create", body)
+    assert reply.status_code == 400
+    assert reply.text.startswith("Request decode failed: ")
+
+
 def test_ids_that_are_none(consul: Subject) -> None:
     reply = consul.put(f"/v1/session/renew/{NO_SESSION}")
     assert (reply.status_code, reply.text) == (404, f"Session id '{NO_SESSION}' not found")

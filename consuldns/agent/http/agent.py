@@ -1,14 +1,16 @@
 """`/v1/agent`, `/v1/status`, `/v1/config` and `/v1/query`."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from consuldns.agent.gateways import INGRESS, TERMINATING
 from consuldns.agent.http import shapes
 from consuldns.agent.http.exchange import Exchange, decode, reply
 from consuldns.agent.local import CheckDefinition, ServiceDefinition
-from consuldns.agent.records import CRITICAL, PASSING, STATUSES, WARNING, Refused
-from consuldns.agent.records import Request as Body
+from consuldns.agent.records import CRITICAL, PASSING, STATUSES, WARNING, Body, Refused
 from consuldns.agent.state import SERVER_PORT
 
 CONSUL_VERSION = "1.8.7"
@@ -160,7 +162,7 @@ class ServerEndpoints:
 
     async def put_config(self, request: Request) -> Response:
         """PUT: the config entry of a gateway."""
-        entry = await decode(request, dict)
+        entry = await decode(request, dict[str, Any], "Bad request: Request decoding failed")
         with self._exchange.state.change():
             self._gateways.put(entry)
         return reply(request, True)
@@ -168,6 +170,8 @@ class ServerEndpoints:
     async def get_config(self, request: Request) -> Response:
         """GET: the config entry of a gateway."""
         kind, name = request.path_params["kind"], request.path_params["name"]
+        if kind not in (INGRESS, TERMINATING):
+            raise Refused(f"invalid config entry kind: {kind}")
         entry = self._gateways.get(kind, name)
         if entry is None:
             raise Refused(f'Config entry not found for "{kind}" / "{name}"', 404)

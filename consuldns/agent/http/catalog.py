@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from consuldns.agent.catalog import CHECKS, NODES, SERVICES, Deregistration, Instance, Registration
 from consuldns.agent.http import shapes
-from consuldns.agent.http.exchange import Exchange, decode, reply
+from consuldns.agent.http.exchange import Exchange, decode, named, reply
 from consuldns.agent.records import ANY, PASSING, Check, Refused
 from consuldns.agent.tables import Topic
 
@@ -206,14 +206,6 @@ class HealthEndpoints:
 
         topics = (CHECKS, NODES) if "node-meta" in request.query_params else (CHECKS,)
         return await self._exchange.read(request, lambda: self._index_of(*topics), body)
-
-
-def named(request: Request, what: str) -> str:
-    """The folded name in the path. Raises Refused if it is empty."""
-    name = str(request.path_params["name"])
-    if not name:
-        raise Refused(f"Missing {what}", 400)
-    return name.lower()
 
 
 def has_meta(request: Request, meta: Mapping[str, str] | None) -> bool:

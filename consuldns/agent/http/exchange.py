@@ -64,7 +64,7 @@ class Exchange:
 
     def require_datacenter(self, datacenter: str) -> None:
         """Raises Refused for a datacenter that is not this one."""
-        if datacenter.lower() not in ("", self.state.datacenter):
+        if datacenter not in ("", self.state.datacenter):
             raise Refused("No path to datacenter")
 
     async def _wait_unless_gone(
@@ -100,6 +100,14 @@ def reply(
     if "pretty" in request.query_params:
         body = msgspec.json.format(body, indent=4) + b"\n"
     return Response(body, status, headers, media_type="application/json")
+
+
+def named(request: Request, what: str) -> str:
+    """The folded name in the path. Raises Refused if it is empty."""
+    name = str(request.path_params["name"])
+    if not name:
+        raise Refused(f"Missing {what}", 400)
+    return name.lower()
 
 
 async def decode(request: Request, type_: type[B], failed: str = "Request decode failed") -> B:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from consuldns.agent.http import shapes
-from consuldns.agent.http.exchange import Exchange, decode, reply
+from consuldns.agent.http.exchange import Exchange, decode, named, reply
 from consuldns.agent.records import Refused, Session
 from consuldns.agent.sessions import SESSIONS, SessionRequest
 
@@ -26,7 +26,7 @@ class SessionEndpoints:
             Route("/v1/session/destroy/{id:path}", self.destroy, methods=["PUT"]),
             Route("/v1/session/renew/{id:path}", self.renew, methods=["PUT"]),
             Route("/v1/session/info/{id:path}", self.info),
-            Route("/v1/session/node/{node:path}", self.of_node),
+            Route("/v1/session/node/{name:path}", self.of_node),
             Route("/v1/session/list", self.list),
         ]
 
@@ -60,7 +60,7 @@ class SessionEndpoints:
 
     async def of_node(self, request: Request) -> Response:
         """GET: the sessions of a node."""
-        node = request.path_params["node"].lower()
+        node = named(request, "node name")
         return await self._read(request, lambda session: session.node.lower() == node)
 
     async def list(self, request: Request) -> Response:
