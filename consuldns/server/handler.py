@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from random import Random
 
+import msgspec
+
 from consuldns.dns import resolver
 from consuldns.dns.answer import Answer, ExtendedError, Needs, Outcome
 from consuldns.dns.policy import Policy
@@ -70,8 +72,7 @@ class Counters:
     replies: list[int] = field(default_factory=lambda: [0] * (max(Rcode) + 1))  # by rcode
 
 
-@dataclass(frozen=True, slots=True)
-class _Parked:
+class _Parked(msgspec.Struct, frozen=True):
     """A query that waits for a view. `deadline` in seconds of the handler's clock.
 
     The first query that waits for a view sets the time for all that do: it is control's to keep.

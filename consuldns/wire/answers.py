@@ -11,6 +11,7 @@ two. Denials have a table of their own: a flood of random names cannot drive out
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import cycle, product
 from random import Random
 from struct import Struct
@@ -34,6 +35,7 @@ from consuldns.wire.encode import (
 
 MAX_ORDERS = 8  # arrangements of one answer that are rotated
 _MAX_ROTATION = 65_536  # octets of them all
+_MANY = 1_000  # contributions that may be more than fit into any message
 _MAX_ENTRIES = 50_000  # in a generation
 _MAX_OCTETS = 32_000_000  # in a generation, by estimate
 _MAX_DENIALS = 2_000
@@ -60,6 +62,7 @@ def _usual_headers() -> dict[bytes, int]:
 
 
 _USUAL_HEADERS = _usual_headers()
+_NXDOMAIN = Rcode.NXDOMAIN.value
 _WITH_EDNS = 2  # the kinds from here on
 
 
@@ -67,22 +70,40 @@ class _Entry:
     """A compiled answer and its arrangements.
 
     `rotations` has, for each room that was needed, all arrangements of the answer, to be sent in
-    turns. Until all are made, one for each query, the room is missing there.
+    turns. Until all are made, one for each query, the room is missing there. `octets` is an
+    estimate of the memory that all this takes.
     """
 
-    __slots__ = ("_largest_udp", "_order", "_started", "_turns", "compiled", "rotations", "sources")
+    __slots__ = (
+        "_largest_udp",
+        "_order",
+        "_started",
+        "_turns",
+        "compiled",
+        "octets",
+        "rotations",
+        "sources",
+    )
 
     def __init__(self, query: Query, answer: Answer, randomness: Random) -> None:
+        if answer.shuffled and len(answer.contributions) > _MANY:
+            # Not all may fit into a message: let chance choose.
+            chosen = randomness.sample(answer.contributions, len(answer.contributions))
+            answer = replace(answer, contributions=tuple(chosen))
         self.compiled = CompiledAnswer(answer, query.question)
         self.sources = answer.sources
         self.rotations: dict[int, cycle[Arrangement]] = {}
         self._started: dict[int, list[Arrangement]] = {}
-        self._turns = answer.pick_one or answer.shuffled
-        self._order = list(range(self.compiled.count))
-        if self._turns:
+        count = self.compiled.count
+        self._order = list(range(count))
+        self._turns = 1
+        if count > 1 and (answer.pick_one or answer.shuffled):
+            self._turns = min(MAX_ORDERS, count)
             randomness.shuffle(self._order)
         # ANY is what attackers use to make small questions into large replies (RFC 8482).
         self._largest_udp = edns_room(0) if query.question.type == Type.ANY else TCP_ROOM
+        arrangements = min(self._turns * self.compiled.size, _MAX_ROTATION)
+        self.octets = _ENTRY_OVERHEAD + self.compiled.size + arrangements
 
     def arrange(self, room: int, randomness: Random) -> Arrangement:
         """The next arrangement for a room; completes `rotations` after a few calls."""
@@ -92,26 +113,22 @@ class _Entry:
         if rotation is not None:
             self.rotations[room] = rotation
             return next(rotation)
-        started = self._started.setdefault(shared, [])
+        started = self._started.pop(shared, None) or []
         arrangement = self.compiled.arrange(self._next_order(len(started), randomness), limit)
         started.append(arrangement)
-        if len(started) >= min(self._wanted(), _MAX_ROTATION // max(1, len(arrangement[1]))):
+        if len(started) >= min(self._turns, _MAX_ROTATION // max(1, len(arrangement[1]))):
             self.rotations[room] = self.rotations[shared] = cycle(started)
-            del self._started[shared]
+        else:
+            self._started[shared] = started
         return arrangement
-
-    def _wanted(self) -> int:
-        return min(MAX_ORDERS, self.compiled.count) if self._turns else 1
 
     def _next_order(self, turn: int, randomness: Random) -> list[int]:
         """Contributions in a random order; another one comes first at each turn."""
-        if not self._turns or not self._order:
-            return self._order
-        first = self._order[turn % len(self._order)]
         if self.compiled.pick_one:
-            return [first]
+            return self._order[turn : turn + 1]
         if turn == 0:
             return self._order
+        first = self._order[turn]
         order = self._order.copy()
         order.remove(first)
         randomness.shuffle(order)
@@ -119,16 +136,10 @@ class _Entry:
 
     def renew(self, randomness: Random) -> None:
         """Forget the arrangements if they cannot all have been made: others get their turn."""
-        if self._turns and self.compiled.count > MAX_ORDERS:
+        if 1 < self._turns < len(self._order):
             self.rotations.clear()
             self._started.clear()
             randomness.shuffle(self._order)
-
-    @property
-    def octets(self) -> int:
-        """An estimate of the memory that this takes."""
-        arrangements = min(self._wanted() * self.compiled.size, _MAX_ROTATION)
-        return _ENTRY_OVERHEAD + self.compiled.size + arrangements
 
 
 class _Generation:
@@ -245,7 +256,7 @@ class Answers:
         start = (packet[:2], heads[kind], packet[HEADER_SIZE:end], body)
         if opt is None:
             return b"".join(start)
-        options = compiled.options or self._options[compiled.rcode == Rcode.NXDOMAIN]
+        options = compiled.options or self._options[compiled.rcode == _NXDOMAIN]
         return b"".join((*start, opt.reply, options))
 
     def find_for(self, query: Query, over_tcp: bool) -> bytes | None:
@@ -305,7 +316,7 @@ class Answers:
         arrangement = entry.arrange(TCP_ROOM if over_tcp else room, self._randomness)
         compiled = entry.compiled
         self._replies[compiled.rcode] += 1
-        options = compiled.options or self._options[compiled.rcode == Rcode.NXDOMAIN]
+        options = compiled.options or self._options[compiled.rcode == _NXDOMAIN]
         return assemble(query, arrangement, options)
 
     def _learn(self, edns: Edns) -> None:
@@ -316,6 +327,8 @@ class Answers:
         formed.
         """
         octets = edns.octets
+        if octets[:_OPT_KEY] in self._opts:
+            return
         if len(octets) > OPT_FIXED_SIZE:
             (length,) = _OPTION_LENGTH.unpack_from(octets, OPT_FIXED_SIZE + 2)
             if _OPT_KEY + length != len(octets):

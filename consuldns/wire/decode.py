@@ -6,9 +6,10 @@ is bounded by its length (general parsers need 2 ms for a 1.2 kB packet made to 
 hold any octet: what is no hostname is still a name (RFC 2181 section 11).
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
-from struct import Struct
+from struct import Struct, error
+
+import msgspec
 
 from consuldns.dns.question import Question, Type
 from consuldns.names import MAX_LABEL, MAX_NAME
@@ -16,7 +17,8 @@ from consuldns.names import MAX_LABEL, MAX_NAME
 HEADER_SIZE = 12
 OPT_FIXED_SIZE = 11  # root, type, size, extended rcode and flags, length of the options
 
-_COUNTS = Struct("!HHHH")
+# The counts of questions, answers and authority, and the high octet of that of additional records.
+_ONE_QUESTION = b"\0\1\0\0\0\0\0"
 _TYPE_AND_CLASS = Struct("!HH")
 _OPT = Struct("!BHHBBHH")
 _OPTION = Struct("!HH")
@@ -39,8 +41,7 @@ class Rcode(IntEnum):
     BADVERS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Edns:
+class Edns(msgspec.Struct, frozen=True):
     """The OPT record of a query (RFC 6891). `size` in octets as sent; options are not kept."""
 
     size: int
@@ -48,8 +49,7 @@ class Edns:
     octets: bytes  # the whole record as sent
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """A query that deserves an answer.
 
     `asked` is the question section exactly as sent, to be echoed bit for bit; `key` is the same
@@ -64,8 +64,7 @@ class Query:
     edns: Edns | None
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(msgspec.Struct, frozen=True):
     """A packet that gets an error without a look at any data.
 
     Its reply is a bare header, with the OPT record that a query with OPT is owed; BADVERS echoes
@@ -116,8 +115,7 @@ def _edns_if_readable(packet: bytes) -> Edns | None:
 
 def _read_question(packet: bytes) -> tuple[Question, int]:
     """The only question (RFC 9619), and the offset behind it."""
-    questions, answers, authority, additional = _COUNTS.unpack_from(packet, 4)
-    if questions != 1 or answers or authority or additional > 1:
+    if packet[4:11] != _ONE_QUESTION or packet[11] > 1:
         raise _Malformed
     folded = packet.lower()
     labels = []
@@ -128,15 +126,15 @@ def _read_question(packet: bytes) -> tuple[Question, int]:
             # (RFC 9267), and label types that were never used.
             if length > MAX_LABEL or offset > _LAST_OFFSET:
                 raise _Malformed
-            labels.append(folded[offset + 1 : offset + 1 + length])
-            offset += 1 + length
-    except IndexError:
+            offset += 1
+            labels.append(folded[offset : offset + length])
+            offset += length
+        type_, class_ = _TYPE_AND_CLASS.unpack_from(packet, offset + 1)
+    except (IndexError, error):
         raise _Malformed from None
-    offset += 1
-    if offset - HEADER_SIZE > MAX_NAME or offset + 4 > len(packet):
+    if offset >= HEADER_SIZE + MAX_NAME:
         raise _Malformed
-    type_, class_ = _TYPE_AND_CLASS.unpack_from(packet, offset)
-    return Question(tuple(labels), type_, class_), offset + 4
+    return Question(tuple(labels), type_, class_), offset + 5
 
 
 def _read_edns(packet: bytes, offset: int) -> tuple[Edns | None, int]:
@@ -153,7 +151,8 @@ def _read_edns(packet: bytes, offset: int) -> tuple[Edns | None, int]:
     end = start + length
     if root != 0 or type_ != Type.OPT or end > len(packet):
         raise _Malformed
-    _check_options(packet, start, end)
+    if length:
+        _check_options(packet, start, end)
     return Edns(size, bool(flags & _DNSSEC_OK), packet[offset:end]), version
 
 

@@ -5,6 +5,7 @@ contributions as often as needed; `assemble` puts an arrangement behind the id a
 a query. Everything that an arrangement holds is independent of both.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
@@ -32,7 +33,8 @@ _MAX_ERROR_TEXT = 64  # octets
 _OPT_ROOM = OPT_FIXED_SIZE + _OPTION.size + 2
 
 # Room for everything but OPT. TCP keeps it free without OPT, too, to have one room only.
-TCP_ROOM = 0xFFFF - _OPT_ROOM
+_MAX_MESSAGE = 0xFFFF
+TCP_ROOM = _MAX_MESSAGE - _OPT_ROOM
 PLAIN_ROOM = PLAIN_SIZE
 
 NO_OPTIONS = _LENGTH.pack(0)
@@ -62,7 +64,7 @@ def edns_room(size: int) -> int:
 
     Sizes in between are rounded down to a few steps, so that an answer has few arrangements.
     """
-    return max(step for step in _SIZE_STEPS if step <= max(size, PLAIN_SIZE)) - _OPT_ROOM
+    return _SIZE_STEPS[bisect_right(_SIZE_STEPS, max(size, PLAIN_SIZE)) - 1] - _OPT_ROOM
 
 
 # 1220 is what DNSSEC asks for as a minimum (RFC 4035 4.1), and what some clients send.
@@ -150,10 +152,15 @@ class CompiledAnswer:
 
 
 def _encode_contributions(answer: Answer, question: QuestionNames) -> list[Piece]:
-    """The pieces, without records that another one of the same message has."""
+    """The pieces, without records that another one of the same message has.
+
+    What is more than any message can hold is not encoded: thousands of instances cost no more time
+    and memory than one message does, and every arrangement of the others is truncated.
+    """
     answers: Sent = set()
     additional: Sent = set()
     pieces = []
+    octets = 0
     for contribution in answer.contributions:
         if answer.pick_one:  # each is alone in its message
             answers, additional = set(), set()
@@ -161,6 +168,9 @@ def _encode_contributions(answer: Answer, question: QuestionNames) -> list[Piece
         # A node without the address that was asked for may still have metadata to add.
         if piece.answers.count or not contribution.records:
             pieces.append(piece)
+        octets += piece.answers.size
+        if octets > _MAX_MESSAGE and not answer.pick_one:
+            break
     return pieces
 
 

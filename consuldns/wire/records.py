@@ -8,7 +8,6 @@ contribution holds, whose place is known once the contribution has been placed.
 from collections.abc import Iterable
 from struct import Struct
 
-from consuldns import names
 from consuldns.dns.answer import (
     Address,
     Contribution,
@@ -31,6 +30,7 @@ _POINTER_SIZE = 2
 _REACH = 0x3FFF  # the highest offset that a pointer can name
 _MAX_STRING = 255
 _NO_TARGET = -1
+_NOWHERE = (_NO_TARGET, b"")
 _QUESTION_NAME = b"\xc0\x0c"
 _LENGTH_OCTETS = [bytes((length,)) for length in range(256)]
 
@@ -49,27 +49,34 @@ Sent = set[tuple[Labels, bytes]]
 class QuestionNames:
     """The question's name and the names above it, which stand at the same place in every reply."""
 
+    __slots__ = ("_name", "_pointers")
+
     def __init__(self, name: Labels) -> None:
         self._name = name
-        self._size = HEADER_SIZE + names.wire_length(name)
-        self._known = {name: _QUESTION_NAME}
+        self._pointers = {name: _QUESTION_NAME}
 
     def compressed(self, name: Labels) -> bytes:
         """The name's octets, its end replaced by a pointer into the question if that has it."""
-        octets = self._known.get(name)
-        if octets is not None:
-            return octets
-        common = 0
-        pointer = self._size - 1
-        for label, ours in zip(reversed(name), reversed(self._name), strict=False):
+        pointer = self._pointers.get(name)
+        if pointer is not None:
+            return pointer
+        above = self._pointers.get(name[1:])
+        if above is not None:
+            return _LENGTH_OCTETS[len(name[0])] + name[0] + above
+        asked = self._name
+        left, right = len(name), len(asked)
+        while left and right:
+            label, ours = name[left - 1], asked[right - 1]
             if label != ours and label.lower() != ours:
                 break
-            common += 1
-            pointer -= 1 + len(label)
-        if not common:
+            left -= 1
+            right -= 1
+        if left == len(name):
             return _written_out(name)
-        octets = _written_out(name[: len(name) - common])[:-1]
-        return octets + _POINTER.pack(_POINTER_MARK | pointer)
+        offset = HEADER_SIZE + right + sum(map(len, asked[:right]))
+        pointer = _POINTER.pack(_POINTER_MARK | offset)
+        self._pointers[name[left:]] = pointer
+        return b"".join([_LENGTH_OCTETS[len(label)] + label for label in name[:left]]) + pointer
 
 
 class Block:
@@ -82,11 +89,9 @@ class Block:
         self._records: list[_Placed] | None = None
         self._octets = b"".join([owner + rest for _, owner, rest in records])
         self.size = len(self._octets)
-        for target, _, _ in records:
-            if target != _NO_TARGET:
-                self._records = records
-                self.size = len(self.placed(HEADER_SIZE))
-                break
+        if records and max(records)[0] != _NO_TARGET:
+            self._records = records
+            self.size = len(self.placed(HEADER_SIZE))
 
     def placed(self, start: int) -> bytes:
         """The octets, if the contribution that they belong to starts at this offset."""
@@ -107,22 +112,26 @@ EMPTY_BLOCK = Block([])
 
 
 class Piece:
-    """A contribution as octets: its records of the answer section and of the additional one."""
+    """A contribution as octets: its records of the answer section and of the additional one.
 
-    __slots__ = ("additional", "answers", "extra")
+    `size` is the octets of all of them.
+    """
+
+    __slots__ = ("additional", "answers", "extra", "size")
 
     def __init__(
         self, contribution: Contribution, question: QuestionNames, answers: Sent, additional: Sent
     ) -> None:
         targets: _Targets = {}
         self.answers = _encode(contribution.records, question, answers, targets, first=True)
-        self.additional = _encode(contribution.additional, question, additional, targets)
-        self.extra = _encode(contribution.extra, question, additional, targets)
-
-    @property
-    def size(self) -> int:
-        """Octets of all its records."""
-        return self.answers.size + self.additional.size + self.extra.size
+        self.additional = self.extra = EMPTY_BLOCK
+        self.size = self.answers.size
+        if contribution.additional:
+            self.additional = _encode(contribution.additional, question, additional, targets)
+            self.size += self.additional.size
+        if contribution.extra:
+            self.extra = _encode(contribution.extra, question, additional, targets)
+            self.size += self.extra.size
 
 
 def encode_authority(records: Iterable[Record], question: QuestionNames) -> Block:
@@ -147,10 +156,11 @@ def _encode(
     for record in records:
         data = _encode_data(record.data, question)
         rest = _FIXED.pack(record.type, _CLASS_IN, record.ttl, len(data)) + data
-        if (record.owner, rest) in sent:
+        identity = (record.owner, rest)
+        if identity in sent:
             continue
-        sent.add((record.owner, rest))
-        target, owner = targets.get(record.owner, (_NO_TARGET, b""))
+        sent.add(identity)
+        target, owner = targets.get(record.owner, _NOWHERE)
         if target == _NO_TARGET:
             owner = question.compressed(record.owner)
         placed.append((target, owner, rest))
