@@ -8,7 +8,7 @@ target=$1
 mkdir -p "$(dirname "$target")"
 if found=$(command -v consul); then
     ln -sf "$found" "$target"
-    "$target" version | head -n 1
+    "$target" version | sed -n 1p
     exit 0
 fi
 work=$(mktemp -d)
@@ -30,4 +30,4 @@ apt=(apt-get -qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::Sourc
 (cd "$work" && "${apt[@]}" download consul)
 dpkg -x "$work"/consul_*.deb "$work/unpacked"
 mv "$work/unpacked/usr/bin/consul" "$target"
-"$target" version | head -n 1
+"$target" version | sed -n 1p
