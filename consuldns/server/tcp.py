@@ -63,7 +63,7 @@ class TcpServer:
                 tasks.create_task(self._sweep_forever())
         finally:
             for connection in list(self.connections):
-                connection.abort()
+                connection.end()
 
     async def _accept_forever(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
