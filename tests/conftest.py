@@ -1,0 +1,7 @@
+"""Settings of all tests."""
+
+from hypothesis import settings
+
+# How long an example takes says more about the other work of the machine than about the code.
+settings.register_profile("consuldns", deadline=None)
+settings.load_profile("consuldns")
