@@ -139,7 +139,11 @@ class ConsulAgent:
             raise AssertionError(f"PUT {path}: {reply.status_code} {reply.text}")
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
