@@ -13,6 +13,7 @@ from typing import Any
 
 from consuldns.server.handler import Handler, Transport
 from consuldns.server.limited_log import LimitedLog
+from consuldns.server.wildcard import WildcardSocket, is_wildcard
 
 _BATCH = 64  # packets until the loop gets its turn
 _MAX_QUERY = 4096  # octets; what is longer is cut, and is no query
@@ -31,7 +32,7 @@ class UdpServer:
         self, listener: socket.socket, handler: Handler, loop: asyncio.AbstractEventLoop
     ) -> None:
         listener.setblocking(False)
-        self._socket = listener
+        self._socket = WildcardSocket(listener) if is_wildcard(listener) else listener
         self._handler = handler
         self._loop = loop
         self._limited_log = LimitedLog(_log, loop.time)

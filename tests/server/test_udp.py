@@ -52,6 +52,27 @@ async def test_answers(address: str) -> None:
     assert worker.handler.counters.udp_queries == 4
 
 
+@pytest.mark.parametrize(
+    ("wildcard", "asked"), [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "::1")], ids=["v4", "v6"]
+)
+async def test_a_wildcard_address_replies_from_the_one_that_was_asked(
+    wildcard: str, asked: str
+) -> None:
+    worker = Worker()
+    listeners = listen([wildcard], 1)
+    ((listener,),) = listeners.udp
+    server = UdpServer(listener, worker.handler, asyncio.get_running_loop())
+    server.start()
+    with socket.socket(listener.family, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.bind((asked.replace(".2", ".1"), 0))
+        client.connect((asked, listener.getsockname()[1]))  # takes nothing from other addresses
+        client.send(query_packet())
+        assert len(records(parse(await receive(client)).answer)) == 3
+    server.stop()
+    listeners.close()
+
+
 async def test_more_than_a_batch() -> None:
     worker = Worker()
     with serving(worker) as client:
@@ -84,6 +105,9 @@ async def test_parked_queries_are_answered_later() -> None:
 
 class BrokenSocket:
     """A socket whose kernel refuses to send, and to receive now and then."""
+
+    def getsockname(self) -> tuple[str, int]:
+        return ("192.0.2.53", 53)
 
     def __init__(self, errors: list[OSError]) -> None:
         self.errors = errors
