@@ -1,6 +1,6 @@
 """What holds for every catalog, name and type."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Answer, Outcome
@@ -13,11 +13,12 @@ from consuldns.views.store import ViewStore
 from tests.support.catalog import Catalog, Payload
 
 # Few labels, so that names are met often; odd ones, so that they are met at all.
-WORDS = [
-    *("db", "web", "_tcp", "_db", "tcp", "v1", "2", "foo", "a", "service", "node", "addr", "query"),
-    *("dc1", "dc2", "dc9", "_x", "ns", "7f000001", "ab", "abcd", "x" * 63, "..", "sp ace", "ü", ""),
+PLAIN = ["db", "web", "foo", "a", "v1", "2", "_tcp", "_db", "tcp", "dc1"]
+ODD = [
+    *("service", "node", "addr", "query", "dc2", "dc9", "_x", "ns", "7f000001", "ab", "abcd"),
+    *("x" * 63, "..", "sp ace", "ü", ""),
 ]
-words = st.sampled_from(WORDS)
+words = st.one_of(*[st.sampled_from(PLAIN)] * 5, st.sampled_from(ODD))
 dotted = st.one_of(words, st.lists(words, min_size=2, max_size=3).map(".".join))
 addresses = st.sampled_from(
     [
@@ -29,11 +30,14 @@ addresses = st.sampled_from(
 numbers = st.sampled_from([0, 1, 80, 65535, 65536, -1])
 
 
+statuses = st.sampled_from(["passing", "passing", "warning", "critical", "other"])
+
+
 @st.composite
 def service_payloads(draw: st.DrawFn) -> Payload:
     return {
         "ID": draw(words),
-        "Service": draw(dotted),
+        "Service": draw(st.one_of(words, words, dotted)),
         "Address": draw(addresses),
         "Port": draw(numbers),
         "Tags": draw(st.lists(dotted, max_size=3)),
@@ -59,10 +63,9 @@ def register_payloads(draw: st.DrawFn) -> Payload:
             st.dictionaries(st.sampled_from(["lan_ipv4", "lan_ipv6"]), addresses)
         ),
     }
-    if draw(st.booleans()):
+    if draw(st.integers(0, 3)):
         payload["Service"] = draw(service_payloads())
-        status = draw(st.sampled_from(["passing", "warning", "critical", "other"]))
-        payload["Checks"] = [{"Status": status}]
+        payload["Checks"] = draw(st.lists(st.fixed_dictionaries({"Status": statuses}), max_size=1))
     return payload
 
 
@@ -80,7 +83,7 @@ reverse_names = st.sampled_from(
 catalogs = st.builds(
     Catalog,
     datacenters=st.just(["dc1", "dc2"]),
-    register=st.lists(register_payloads(), max_size=5),
+    register=st.lists(register_payloads(), min_size=1, max_size=4),
     kv=st.dictionaries(
         st.builds("{}/{}".format, st.one_of(dotted, reverse_names), addresses), dotted, max_size=3
     ),
@@ -96,12 +99,41 @@ labels = st.one_of(
     words.filter(bool).map(str.encode), st.binary(min_size=1, max_size=63).map(bytes.lower)
 )
 domains = st.sampled_from([(b"consul",), (b"alt",), (b"a", b"dc1", b"consul"), (b"example",)])
-domain_names = st.builds(
+strange_names = st.builds(
     lambda left, domain: (*left, *domain), st.lists(labels, max_size=6), domains
 )
-question_names: st.SearchStrategy[Labels] = st.one_of(
-    domain_names, reverse_names.map(parse_name)
-).filter(is_valid)
+
+
+@st.composite
+def names_of(draw: st.DrawFn, catalog: Catalog) -> Labels:
+    """A name that says something about the catalog, or a label more or less, or anything."""
+    payloads = [p for p in catalog.register if "Service" in p]
+    if not payloads or draw(st.integers(0, 4)) == 0:
+        return draw(st.one_of(strange_names, reverse_names.map(parse_name)).filter(is_valid))
+    payload = draw(st.sampled_from(payloads))
+    service = payload["Service"]
+    tag = draw(st.sampled_from([*service["Tags"], "tcp"]))
+    form = draw(
+        st.sampled_from(
+            [
+                f"{service['Service']}.service",
+                *[f"{tag}.{service['Service']}.service"] * 3,
+                f"_{service['Service']}._{tag}.service",
+                f"_{service['Service']}._{tag}",
+                f"{tag}.{service['Service']}",
+                f"{payload['Node']}.node",
+            ]
+        )
+    )
+    is_local = payload["Datacenter"] == "dc1"
+    datacenter = () if is_local and draw(st.booleans()) else (payload["Datacenter"],)
+    where = (form, *datacenter, "consul")
+    whole = tuple(label.encode() for label in ".".join(where).split("."))
+    name = fold((*draw(st.lists(labels, max_size=1)), *whole))
+    return name if is_valid(name) else whole[-1:]
+
+
+worlds = catalogs.flatmap(lambda catalog: st.tuples(st.just(catalog), names_of(catalog)))
 types = st.one_of(st.sampled_from([int(each) for each in Type]), st.integers(0, 65535))
 
 # One type of each kind that a name is treated by.
@@ -114,10 +146,11 @@ def ask(name: Labels, type_: int, views: ViewStore, policy: Policy) -> Answer:
     return answer
 
 
-@given(catalogs, policies, question_names, types)
+@given(worlds, policies, types)
 def test_every_answer_can_be_sent(
-    catalog: Catalog, policy: Policy, name: Labels, type_: int
+    world: tuple[Catalog, Labels], policy: Policy, type_: int
 ) -> None:
+    catalog, name = world
     answer = ask(name, type_, catalog.views(), policy)
     sections = [(*c.records, *c.additional, *c.extra) for c in answer.contributions]
     for record in (*answer.authority, *(record for section in sections for record in section)):
@@ -130,20 +163,22 @@ def test_every_answer_can_be_sent(
         assert is_below(name, fold(soa.owner))
 
 
-@given(catalogs, policies, question_names, st.integers(1, 3))
-def test_a_name_exists_for_every_type_or_for_none_and_none_exists_below_none(
-    catalog: Catalog, policy: Policy, name: Labels, up: int
+@settings(max_examples=400)
+@given(worlds, policies)
+def test_a_name_exists_for_every_type_or_for_none_and_so_does_what_is_above_it(
+    world: tuple[Catalog, Labels], policy: Policy
 ) -> None:
+    catalog, name = world
     views = catalog.views()
-    outcomes = {ask(name, type_, views, policy).outcome for type_ in KINDS}
-    if Outcome.NXDOMAIN in outcomes:
-        assert outcomes == {Outcome.NXDOMAIN}
-        return
-    if Outcome.REFUSED in outcomes or _is_address_anywhere(name, policy):
-        return
-    above = name[up:]
-    outcome = ask(above, Type.A, views, policy).outcome
-    assert outcome is not Outcome.NXDOMAIN, f"{above} exists above {name}"
+    exists_below = False
+    for above in (name[start:] for start in range(len(name))):
+        outcomes = {ask(above, type_, views, policy).outcome for type_ in KINDS}
+        if Outcome.REFUSED in outcomes:
+            break  # above our zone
+        exists = Outcome.NXDOMAIN not in outcomes
+        assert exists or outcomes == {Outcome.NXDOMAIN}, above
+        assert exists or not exists_below, f"something exists below {above}"
+        exists_below = exists_below or (exists and not _is_address_anywhere(above, policy))
 
 
 def _is_address_anywhere(name: Labels, policy: Policy) -> bool:
@@ -154,8 +189,9 @@ def _is_address_anywhere(name: Labels, policy: Policy) -> bool:
     return any(isinstance(r, AddressName) for r in readings(name[: len(name) - len(domain)]))
 
 
-@given(catalogs, question_names, types)
-def test_records_of_an_answer_are_distinct(catalog: Catalog, name: Labels, type_: int) -> None:
+@given(worlds, types)
+def test_records_of_an_answer_are_distinct(world: tuple[Catalog, Labels], type_: int) -> None:
+    catalog, name = world
     answer = ask(name, type_, catalog.views(), Policy())
     if not answer.pick_one:
         records = [record for each in answer.contributions for record in each.records]
