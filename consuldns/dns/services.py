@@ -109,10 +109,12 @@ def _locations(
         weight = select.weight(instance)
         record = records.service(request.name, ttl, weight, instance.port, name)
         meta = _node_meta(instance, datacenter, ttl, request)
-        # Two nodes with one service address: Consul sends the record twice (RFC 2181 section 5).
-        distinct.setdefault(
-            (weight, instance.port, names.fold(name)), Contribution((record,), additional, meta)
-        )
+        same = (weight, instance.port, names.fold(name))
+        # Two nodes with one service address: Consul sends the record twice (RFC 2181 section 5),
+        # and the metadata of both.
+        if same in distinct:
+            meta = (*distinct[same].extra, *meta)
+        distinct[same] = Contribution((record,), additional, meta)
     return found(list(distinct.values()))
 
 
@@ -131,7 +133,8 @@ def _target(
         return endpoint, ()
     name = None
     own = select.endpoint(select.service_address(instance, Type.SRV))
-    if not isinstance(own, bytes) and endpoint == select.endpoint(instance.node.address):
+    is_own_name = isinstance(own, tuple)
+    if is_own_name or (own is None and endpoint == select.endpoint(instance.node.address)):
         name = records.node_name(instance.node.name, datacenter, request.domain)
     if name is None:
         name = records.address_name(endpoint, datacenter, request.domain)
