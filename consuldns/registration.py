@@ -1,10 +1,12 @@
-"""What is written to Consul, as plain values: instances, keys, and the operations on them.
+"""What is written to Consul, as plain values: nodes, instances, keys, and the operations on them.
 
 The sync worker decides in these terms what is to be written (`consuldns.kubernetes.plan`), and
 `consuldns.consul.registry` turns them into transactions. Neither knows the other.
 """
 
 import msgspec
+
+from consuldns.errors import ConsulError
 
 PASSING, WARNING, CRITICAL = "passing", "warning", "critical"
 
@@ -13,12 +15,20 @@ class Value(msgspec.Struct, frozen=True):
     """A plain value."""
 
 
-class Instance(Value, frozen=True):
-    """An instance of a service on the cluster's node of the catalog, with its one check.
+class Node(Value, frozen=True):
+    """A node of the catalog."""
 
-    `tagged_addresses` by Consul's names for them (`virtual`); `weight` is that of a passing
-    instance; `status` is passing, warning or critical, and `output` says why, in a few words that
-    never change while the status stays.
+    name: str
+    address: str
+    meta: dict[str, str]
+
+
+class Instance(Value, frozen=True):
+    """An instance of a service, with its one check.
+
+    `weight` is that of a passing instance; `status` is passing, warning or critical, and `output`
+    says why, in a few words that never change while the status stays. There are no tagged
+    addresses: /v1/txn of Consul 1.8.7 takes them without a word, and does not store them.
     """
 
     id: str
@@ -27,7 +37,6 @@ class Instance(Value, frozen=True):
     port: int
     tags: tuple[str, ...] = ()
     meta: dict[str, str] = {}
-    tagged_addresses: dict[str, tuple[str, int]] = {}
     weight: int = 1
     status: str = PASSING
     output: str = ""
@@ -41,21 +50,37 @@ class Key(Value, frozen=True):
     flags: int = 0
 
 
+class SetNode(Value, frozen=True):
+    """Register a node, or bring it up to date. With `is_new` only if there is none of the name."""
+
+    node: Node
+    is_new: bool = False
+
+
+class RemoveNode(Value, frozen=True):
+    """Remove a node with all that is on it, sessions too."""
+
+    node: str
+
+
 class SetInstance(Value, frozen=True):
     """Register the instance, or bring it up to date; its check is an operation of its own."""
 
+    node: str
     instance: Instance
 
 
 class SetCheck(Value, frozen=True):
     """Register the check of an instance, or bring it up to date."""
 
+    node: str
     instance: Instance
 
 
 class RemoveInstance(Value, frozen=True):
     """Remove an instance, with its check, if it has not changed since `index`."""
 
+    node: str
     id: str
     service: str
     index: int
@@ -75,7 +100,7 @@ class RemoveKey(Value, frozen=True):
     index: int
 
 
-Operation = SetInstance | SetCheck | RemoveInstance | SetKey | RemoveKey
+Operation = SetNode | RemoveNode | SetInstance | SetCheck | RemoveInstance | SetKey | RemoveKey
 
 MAX_OPERATIONS = 64  # in one transaction; Consul up to 1.16 refuses more (measured with 1.8.7)
 
@@ -87,19 +112,8 @@ class Lock(Value, frozen=True):
     session: str
 
 
-class OperationError(Value, frozen=True):
-    """Why a transaction was refused. `position` among the operations; None: the lock is lost."""
-
-    position: int | None
-    reason: str
-
-
-class Node(Value, frozen=True):
-    """A node of the catalog."""
-
-    name: str
-    address: str
-    meta: dict[str, str]
+class LockLost(ConsulError):
+    """The lock that a transaction depends on is not ours any more. Nothing was done."""
 
 
 class StoredInstance(Value, frozen=True):

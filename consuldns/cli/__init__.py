@@ -19,6 +19,7 @@ from consuldns.errors import ConfigError, ConsuldnsError, StartupError
 COMMANDS = {
     "dev": "Try it: a Consul agent of its own, sample services, DNS.",
     "serve": "Answer DNS for a Consul that runs already.",
+    "sync": "Put the services of a Kubernetes cluster into Consul.",
     "query": "Ask a DNS server, and show the reply as dig does.",
     "config": "Check, show and explain settings.",
     "completion": "Print the script that completes commands in a shell.",

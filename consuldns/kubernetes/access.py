@@ -5,6 +5,7 @@ plain URL such as http://127.0.0.1:8001 (`kubectl proxy`), where somebody else s
 """
 
 import asyncio
+import base64
 import ssl
 import tempfile
 import time
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from consuldns.errors import ConfigError
 
@@ -110,6 +113,11 @@ class Access:
     proxy: str = ""
     account: str = ""  # as far as we know without asking
 
+    async def account_name(self) -> str:
+        """Who we are, for people: the subject of our token if it tells, else what is known."""
+        authorization = (await self.credentials.headers()).get("Authorization", "")
+        return _token_subject(authorization) or self.account or "unknown"
+
     def tls(self) -> ssl.SSLContext:
         """How TLS is to be done with the credentials that there are now."""
         context = ssl.create_default_context(cadata=self.authorities or None)
@@ -120,6 +128,18 @@ class Access:
         if certificate is not None:
             _load_certificate(context, *certificate)
         return context
+
+
+def _token_subject(authorization: str) -> str:
+    """`system:serviceaccount:<namespace>:<name>` of a service account's token (a JWT)."""
+    parts = authorization.removeprefix("Bearer ").split(".")
+    if len(parts) != 3:
+        return ""
+    try:
+        payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
+        return str(msgspec.json.decode(payload, type=dict[str, object]).get("sub", ""))
+    except (ValueError, msgspec.MsgspecError):
+        return ""
 
 
 def _load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:

@@ -17,7 +17,15 @@ from typing import Generic, Never
 from consuldns.errors import ConsuldnsError
 from consuldns.kubernetes import errors
 from consuldns.kubernetes.client import GRACE, Client, Listed, Seen
-from consuldns.kubernetes.types import Item, Kind
+from consuldns.kubernetes.types import (
+    EndpointSlice,
+    Item,
+    Kind,
+    Namespace,
+    Node,
+    Pod,
+    Service,
+)
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +99,7 @@ def _key(each: Item) -> Key:
 class Reflector(Generic[Item]):
     """Keeps the store of one kind true, and tells of every change, in order.
 
+    `on_change` is called for each event that matters, and after each list, even an unchanged one.
     `restarts` counts why lists and watches were begun again.
     """
 
@@ -146,13 +155,16 @@ class Reflector(Generic[Item]):
             self._version = ""
             return self._failure(type(error).__name__.lower(), error)
 
+    async def list_once(self) -> None:
+        """List, and leave it at that. Raises KubernetesError."""
+        await self._list()
+
     async def _list(self) -> None:
         listed = await self.client.list(self.kind, self.label_selector)
         changes = self.store.replace(listed)
         self._version = listed.version
         self._recovered(f"{len(listed.objects)} objects")
-        if changes or self.store.lists == 1:
-            self.on_change(changes)
+        self.on_change(changes)
 
     async def _watch(self) -> float:
         """Follow the changes until the server or `request_list` ends it."""
@@ -226,3 +238,12 @@ class Reflector(Generic[Item]):
         if self._complaint:
             self._complaint = ""
             log.info("following %s again: %s", self.kind, what)
+
+
+AnyReflector = (
+    Reflector[Service]
+    | Reflector[EndpointSlice]
+    | Reflector[Node]
+    | Reflector[Namespace]
+    | Reflector[Pod]
+)

@@ -1,0 +1,166 @@
+"""`consuldns sync`: the Kubernetes sync worker and its one-off tasks."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from consuldns.cli.options import Command, config_option, configuration, setting_option
+from consuldns.config.schema import Settings
+from consuldns.kubernetes import report
+from consuldns.process import logs, sync
+
+EXIT_FAILED = 1
+EXIT_PENDING = 20
+EXIT_UNSAFE = 21
+
+_FLAGS = {
+    "consul_addr": ("consul.address", "URL"),
+    "kube_api": ("sync.kube_api", "URL"),
+    "kubeconfig": ("sync.kubeconfig", "FILE"),
+    "context": ("sync.context", "NAME"),
+    "cluster": ("sync.cluster", "NAME"),
+    "admin_addr": ("sync.admin_addr", "ADDR:PORT"),
+}
+
+
+@click.group()
+def command() -> None:
+    """Put the services of a Kubernetes cluster into Consul.
+
+    Each service is registered in Consul's catalog under its flat name, gets a reverse name in the
+    KV tree, and leaves again when it goes.
+    """
+
+
+def _settings_options(*names: str) -> Callable[[Command], Command]:
+    """The options of these settings, and --config."""
+
+    def decorate(function: Command) -> Command:
+        function = config_option(function)
+        for name in reversed(names):
+            function = setting_option(*_FLAGS[name])(function)
+        return function
+
+    return decorate
+
+
+_everything = _settings_options("consul_addr", "kube_api", "kubeconfig", "context", "cluster")
+_consul_only = _settings_options("consul_addr", "cluster")
+
+
+def _settings(file: Path | None, given: dict[str, Any]) -> Settings:
+    flags = {_FLAGS[name][0]: value for name, value in given.items()}
+    return configuration(file, flags).settings
+
+
+adopt_option = click.option(
+    "--adopt",
+    is_flag=True,
+    help="Take over what another cluster of this name (one that was rebuilt) has in Consul.",
+)
+allow_option = click.option(
+    "--allow-mass-delete",
+    is_flag=True,
+    help="Remove at once even if it is more than half, and more than ten, of the services.",
+)
+
+
+@command.command()
+@_everything
+@setting_option(*_FLAGS["admin_addr"], default="none")
+@adopt_option
+@allow_option
+def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | None) -> None:
+    """Keep Consul as the cluster is, until SIGTERM.
+
+    Any number of workers may run for one cluster; one of them writes, the others stand by.
+
+    Example: consuldns sync run --kube-api http://127.0.0.1:8001 --cluster blue
+    """
+    settings = _settings(file, given)
+    logs.configure()
+    asyncio.run(sync.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
+
+
+@command.command()
+@_everything
+@adopt_option
+@allow_option
+def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | None) -> None:
+    """Make Consul as the cluster is now, and end.
+
+    Exit status 0: done, or nothing to do; 1: something was refused; 21: removals were held back.
+
+    Example: consuldns sync once --kubeconfig ~/.kube/config
+    """
+    logs.configure()
+    task = sync.once(_settings(file, given), adopt=adopt, allow_mass_delete=allow_mass_delete)
+    difference, outcome = asyncio.run(task)
+    click.echo(report.text(difference.plan, difference.kept_back))
+    for service, reason in outcome.failed.items():
+        click.echo(f"refused {'/'.join(service or ('-',))}: {reason}", err=True)
+    if difference.kept_back:
+        raise click.exceptions.Exit(EXIT_UNSAFE)
+    if outcome.failed:
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+@command.command()
+@_everything
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="How to print it.  [default: text]",
+)
+def diff(file: Path | None, output: str, **given: str | None) -> None:
+    """Say what 'sync once' would do. Writes nothing.
+
+    Exit status 0: nothing to do; 20: there is; 21: there is, and removals would be held back.
+
+    Example: consuldns sync diff --output json | jq .operations
+    """
+    logs.configure()
+    difference = asyncio.run(sync.diff(_settings(file, given)))
+    if output == "json":
+        click.echo(report.json(difference.plan, difference.kept_back))
+    else:
+        click.echo(report.text(difference.plan, difference.kept_back))
+    if difference.kept_back:
+        raise click.exceptions.Exit(EXIT_UNSAFE)
+    if difference.plan:
+        raise click.exceptions.Exit(EXIT_PENDING)
+
+
+@command.command()
+@_consul_only
+def purge(file: Path | None, **given: str | None) -> None:
+    """Remove all that one cluster has in Consul.
+
+    Refused while a worker runs, which would write it again. Needs no Kubernetes API.
+
+    Example: consuldns sync purge --cluster blue
+    """
+    logs.configure()
+    outcome = asyncio.run(sync.purge(_settings(file, given)))
+    removed = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.done.items()))
+    click.echo(f"removed: {removed or 'the node only'}")
+    if outcome.failed:
+        for reason in outcome.failed.values():
+            click.echo(f"refused: {reason}", err=True)
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+@command.command()
+@_consul_only
+def status(file: Path | None, **given: str | None) -> None:
+    """Print what Consul has of one cluster, as JSON.
+
+    Example: consuldns sync status --cluster blue
+    """
+    found = asyncio.run(sync.status(_settings(file, given)))
+    click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))

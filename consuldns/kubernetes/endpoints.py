@@ -1,0 +1,116 @@
+"""The endpoints of a service, put together from its slices.
+
+A slice holds some endpoints of one address family, and while slices are rebalanced an endpoint may
+be in two of them: what counts is the union. Pods of one service may listen on different ports (a
+named target port), and then are in slices with different ports; so an endpoint is an address with
+its ports.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from consuldns import names
+from consuldns.kubernetes.types import MANAGED_BY, Conditions, Endpoint, EndpointSlice, ServiceKey
+
+CONTROLLER = "endpointslice-controller.k8s.io"
+
+Port = tuple[str, str, int]
+"""Name, protocol and number."""
+
+
+class State(IntEnum):
+    """How fit an endpoint is, the fittest first: of two opinions the better one counts."""
+
+    READY = 0
+    SERVING = 1  # being shut down, but still answering
+    NOT_READY = 2
+    GONE = 3  # being shut down, and answering no more
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedEndpoint:
+    """An endpoint. `is_pod`: the cluster's own controller says that it is a pod of the namespace.
+
+    That can be forged by whoever may write slices in the namespace; see `reverse` for what is made
+    of it.
+    """
+
+    address: str
+    ports: tuple[Port, ...]
+    state: State
+    hostname: str = ""
+    pod: str = ""
+    node: str = ""
+    zone: str = ""
+    is_pod: bool = False
+
+
+def state(conditions: Conditions | None, *, publish_not_ready: bool) -> State:
+    """What the conditions mean. Unknown readiness is ready, unknown serving is as ready."""
+    if publish_not_ready or conditions is None or conditions.ready in (None, True):
+        return State.READY
+    if not conditions.terminating:
+        return State.NOT_READY
+    return State.SERVING if conditions.serving else State.GONE
+
+
+def join(
+    slices: Iterable[EndpointSlice], service: ServiceKey, *, publish_not_ready: bool
+) -> list[JoinedEndpoint]:
+    """The endpoints of all slices, in the order of their addresses."""
+    joined: dict[tuple[str, tuple[Port, ...]], JoinedEndpoint] = {}
+    # In the order of names: which of two slices describes an endpoint must not depend on chance.
+    for each in sorted(slices, key=lambda slice_: slice_.metadata.name):
+        if each.address_type not in ("IPv4", "IPv6"):
+            continue  # FQDN is deprecated and never was implemented
+        ports = _ports(each)
+        is_managed = (each.metadata.labels or {}).get(MANAGED_BY) == CONTROLLER
+        for endpoint in each.endpoints or ():
+            fitness = state(endpoint.conditions, publish_not_ready=publish_not_ready)
+            for address in _addresses(endpoint):
+                key = (address, ports)
+                if key not in joined or fitness < joined[key].state:
+                    joined[key] = _joined(endpoint, address, ports, fitness, is_managed, service[0])
+    return [joined[key] for key in sorted(joined)]
+
+
+def _joined(
+    endpoint: Endpoint,
+    address: str,
+    ports: tuple[Port, ...],
+    fitness: State,
+    is_managed: bool,
+    namespace: str,
+) -> JoinedEndpoint:
+    target = endpoint.target_ref
+    is_pod = target is not None and target.kind == "Pod" and target.namespace == namespace
+    return JoinedEndpoint(
+        address,
+        ports,
+        fitness,
+        hostname=endpoint.hostname or "",
+        pod=target.name if target is not None and is_pod else "",
+        node=endpoint.node_name or "",
+        zone=endpoint.zone or "",
+        is_pod=is_managed and is_pod,
+    )
+
+
+def _ports(each: EndpointSlice) -> tuple[Port, ...]:
+    return tuple(
+        sorted(
+            (port.name or "", port.protocol or "TCP", port.port or 0) for port in each.ports or ()
+        )
+    )
+
+
+def _addresses(endpoint: Endpoint) -> list[str]:
+    parsed = (names.parse_address(text) for text in endpoint.addresses)
+    return [str(address) for address in parsed if address is not None]
+
+
+def is_up(endpoints: Iterable[JoinedEndpoint], *, serve_terminating: bool) -> bool:
+    """Whether there is an endpoint to send anything to."""
+    worst = State.SERVING if serve_terminating else State.READY
+    return any(endpoint.state <= worst for endpoint in endpoints)

@@ -1,0 +1,178 @@
+"""What Consul holds of ours now, as far as we know: read from it, and brought up to date by writes.
+
+Contents are kept as fingerprints: what was written must be told from what should be, not shown. So
+50,000 instances take 15 MB, not 100.
+"""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity
+from consuldns.kubernetes.registry import Registry
+from consuldns.kubernetes.types import ServiceKey
+from consuldns.registration import (
+    PASSING,
+    Instance,
+    Key,
+    Node,
+    Operation,
+    RemoveInstance,
+    RemoveKey,
+    SetCheck,
+    SetInstance,
+    SetKey,
+    SetNode,
+    StoredInstance,
+    StoredKey,
+)
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+@dataclass(slots=True)
+class HeldInstance:
+    """An instance of ours: fingerprints of it and of its check."""
+
+    fingerprint: int
+    check: int
+    service: str
+    index: int
+
+
+@dataclass(slots=True)
+class HeldKey:
+    """A key of ours."""
+
+    fingerprint: int
+    index: int
+
+
+def fingerprint(instance: Instance) -> int:
+    """A number that tells an instance, without its check, from any other content."""
+    return hash(
+        _encoder.encode(
+            (
+                instance.service,
+                instance.address,
+                instance.port,
+                instance.tags,
+                instance.meta,
+                instance.weight,
+            )
+        )
+    )
+
+
+def check_fingerprint(instance: Instance) -> int:
+    """The same of its check. A check that passes is as good as none, for Consul and for us."""
+    return 0 if instance.status == PASSING else hash((instance.status, instance.output))
+
+
+def key_fingerprint(key: Key) -> int:
+    """The same of a key."""
+    return hash((key.value, key.flags))
+
+
+@dataclass
+class Held:
+    """Everything of ours in Consul. `names` is which service holds which flat name.
+
+    `foreign_keys` are reverse keys and flat names of others; `foreign_instances` counts instances
+    that somebody else put on our node. Neither is ever touched.
+    """
+
+    node: Node | None = None
+    instances: dict[ServiceKey, dict[str, HeldInstance]] = field(default_factory=dict)
+    keys: dict[str, HeldKey] = field(default_factory=dict)
+    names: dict[str, ServiceKey] = field(default_factory=dict)
+    foreign_keys: set[str] = field(default_factory=set)
+    foreign_instances: int = 0
+
+    @property
+    def count(self) -> int:
+        """The number of instances."""
+        return sum(len(each) for each in self.instances.values())
+
+    @property
+    def incumbents(self) -> dict[str, ServiceKey]:
+        """Which service has which flat name: by its claim, or if that is lost, by its instances."""
+        in_use = {
+            instance.service: owner
+            for owner, there in self.instances.items()
+            for instance in there.values()
+        }
+        return in_use | self.names
+
+    def take_instance(self, stored: StoredInstance, identity: Identity) -> None:
+        """Note an instance that was read from our node."""
+        instance = stored.instance
+        owner = _owner(instance.meta, identity)
+        if owner is None:
+            self.foreign_instances += 1
+            return
+        self.instances.setdefault(owner, {})[instance.id] = HeldInstance(
+            fingerprint(instance), check_fingerprint(instance), instance.service, stored.index
+        )
+
+    def take_key(self, stored: StoredKey, identity: Identity) -> None:
+        """Note a key that was read: ours by its path, or by its Flags."""
+        path = stored.key.path
+        if stored.session:
+            return  # the lock
+        if not path.startswith(identity.root) and stored.key.flags not in identity.all_flags:
+            self.foreign_keys.add(path)
+            return
+        self.keys[path] = HeldKey(key_fingerprint(stored.key), stored.index)
+        self._take_name(stored.key)
+
+    def _take_name(self, key: Key) -> None:
+        if key.path.startswith(NAMES):
+            _, _, service = key.value.decode(errors="replace").partition("/")
+            namespace, _, name = service.partition("/")
+            self.names[key.path.removeprefix(NAMES)] = (namespace, name)
+
+    def apply(self, operation: Operation, owner: ServiceKey | None, index: int) -> None:
+        """Note an operation that was done; `index` is what Consul gave for it."""
+        match operation:
+            case SetNode(node=node):
+                self.node = node
+            case SetInstance(instance=instance):
+                assert owner is not None
+                there = self.instances.setdefault(owner, {})
+                check = there[instance.id].check if instance.id in there else 0
+                there[instance.id] = HeldInstance(
+                    fingerprint(instance), check, instance.service, index
+                )
+            case SetCheck(instance=instance):
+                assert owner is not None
+                self.instances[owner][instance.id].check = check_fingerprint(instance)
+            case RemoveInstance(id=id_):
+                assert owner is not None
+                remaining = self.instances.get(owner, {})
+                remaining.pop(id_, None)
+                if not remaining:
+                    self.instances.pop(owner, None)
+            case SetKey(key=key):
+                self.keys[key.path] = HeldKey(key_fingerprint(key), index)
+                self._take_name(key)
+            case RemoveKey(path=path):
+                self.keys.pop(path, None)
+                self.names.pop(path.removeprefix(NAMES), None)
+
+
+def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:
+    if meta.get("k8s-cluster") != identity.cluster:
+        return None
+    return meta.get("external-k8s-ns", ""), meta.get("external-k8s-ref-name", "")
+
+
+async def read(registry: Registry, identity: Identity) -> Held:
+    """Read everything of ours."""
+    held = Held(node=await registry.node(identity.node))
+    async for instance in registry.instances(identity.node):
+        held.take_instance(instance, identity)
+    for prefix in (identity.root, NAMES, REVERSE):
+        async for key in registry.keys(prefix):
+            held.take_key(key, identity)
+    return held

@@ -1,0 +1,249 @@
+"""One worker writes: the one whose Consul session holds the cluster's lock.
+
+The session ends by itself when its worker is dead for 15 to 30 s, and the key vanishes with it. No
+lock delay is needed, because every transaction checks the lock first: a leader that was paused and
+comes back cannot write. For the same reason a worker may end the session of another that provably
+is dead, a process of the same machine that does not exist any more, and need not wait.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Never
+
+import msgspec
+
+from consuldns.errors import ConsuldnsError, ConsulError, TransactionRefused
+from consuldns.kubernetes.ownership import CLUSTER_UID, FORMER_UIDS, Identity
+from consuldns.kubernetes.registry import Registry
+from consuldns.registration import Lock, Node, SetNode, StoredKey
+
+log = logging.getLogger(__name__)
+
+TTL = 15  # seconds; Consul takes 10 at least
+RENEWAL = 5.0
+RETRY = 1.0  # after Consul could not be reached
+PATIENCE = 10.0  # of one blocking query for the lock; also how soon a dead holder is noticed
+
+
+class ForeignCluster(ConsuldnsError):
+    """Another cluster has the name, or somebody else has the node."""
+
+
+class WorkerName(msgspec.Struct, frozen=True):
+    """Who a worker is: enough to tell, on the same machine, whether its process still runs.
+
+    The process id means something within one PID namespace of one boot only, and is used again; the
+    start time, in clock ticks since boot, tells one use from the next.
+    """
+
+    host: str
+    boot: str
+    namespace: str
+    pid: int
+    started: int
+
+    def is_dead(self) -> bool:
+        """Whether it ran where we run, and does not any more."""
+        us = this_worker()
+        if (self.host, self.boot, self.namespace) != (us.host, us.boot, us.namespace):
+            return False
+        return bool(us.boot) and _start_time(self.pid) != self.started
+
+
+def this_worker() -> WorkerName:
+    """The name of this process."""
+    boot = namespace = ""
+    with contextlib.suppress(OSError):  # not Linux: then no worker ever is provably dead
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = str(Path("/proc/self/ns/pid").stat().st_ino)
+    pid = os.getpid()
+    return WorkerName(socket.gethostname(), boot, namespace, pid, _start_time(pid))
+
+
+def _start_time(pid: int) -> int:
+    """When a process was started, 0 if there is none or it is but a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
+async def claim_node(registry: Registry, identity: Identity, *, adopt: bool) -> Identity:
+    """Make sure that the cluster has its node; our identity, with the UIDs of former clusters.
+
+    Raises ForeignCluster if it belongs to another cluster, unless that is to be adopted.
+    """
+    node = await registry.node(identity.node)
+    if node is None:
+        with contextlib.suppress(TransactionRefused):  # another worker of ours was faster
+            await registry.apply([SetNode(identity.node_registration(), is_new=True)], None)
+        node = await registry.node(identity.node)
+    return recognised(node, identity, adopt=adopt)
+
+
+def recognised(node: Node | None, identity: Identity, *, adopt: bool = False) -> Identity:
+    """Our identity, with the UIDs of former clusters that the node knows. Raises ForeignCluster."""
+    if node is None:
+        return identity
+    uid = node.meta.get(CLUSTER_UID, "")
+    former = tuple(each for each in node.meta.get(FORMER_UIDS, "").split(",") if each)
+    if uid == identity.uid:
+        return dataclasses.replace(identity, former=former)
+    if not adopt:
+        owner = f"belongs to another cluster (its UID is {uid})" if uid else "is not of our making"
+        raise ForeignCluster(
+            f"node {identity.node!r} in Consul {owner}; ours is {identity.uid}. Give this cluster "
+            f"another name with --cluster, or take over what is there with --adopt, or remove it "
+            f"with 'consuldns sync purge --cluster {identity.cluster}'"
+        )
+    log.warning("adopting node %s of cluster %s", identity.node, uid or "without UID")
+    return dataclasses.replace(identity, former=tuple(filter(None, (uid, *former))))
+
+
+class Leadership:
+    """Tries to lead for as long as it runs; `lock` is there while it does.
+
+    `identity` is ours with the UIDs of former clusters, as of the latest term; `on_change` is
+    called whenever `lock` changes.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        identity: Identity,
+        on_change: Callable[[], None],
+        *,
+        adopt: bool = False,
+    ) -> None:
+        self._registry, self._adopt = registry, adopt
+        self._worker = msgspec.json.encode(this_worker())
+        self._session = ""
+        self._complaint = ""
+        self.identity = identity
+        self.lock: Lock | None = None
+        self.terms = 0  # how often we became the leader
+        self._on_change = on_change
+        self._lost = asyncio.Event()
+
+    async def run(self) -> Never:
+        """Campaign, lead, campaign again; give the lock back at the end.
+
+        Raises ForeignCluster.
+        """
+        try:
+            while True:
+                await self._campaign()
+                await self._lead()
+        finally:
+            await self.resign()
+
+    async def once(self) -> bool:
+        """Try once to lead, and do not wait; whether we do. Raises ForeignCluster, ConsulError."""
+        holder, _ = await self._registry.key(self.identity.leader_key)
+        return await self._try(holder)
+
+    def lose(self) -> None:
+        """The lock is gone: a transaction or a renewal said so."""
+        if self.lock is not None:
+            log.warning("the lock is lost: cluster=%s", self.identity.cluster)
+        self._set(None)
+
+    def _set(self, lock: Lock | None) -> None:
+        self.lock = lock
+        if lock is None:
+            self._lost.set()
+        else:
+            self._lost.clear()
+        self._on_change()
+
+    async def resign(self) -> None:
+        """Release the lock, so that a standby need not wait for the session to end."""
+        session, self._session = self._session, ""
+        held = self.lock is not None
+        self._set(None)
+        if not session:
+            return
+        with contextlib.suppress(ConsulError, TimeoutError):
+            async with asyncio.timeout(3):
+                if held:
+                    await self._registry.release(self.identity.leader_key, session)
+                await self._registry.destroy_session(session)
+                log.info("the lock is released: cluster=%s", self.identity.cluster)
+
+    async def _campaign(self) -> None:
+        """Wait until the lock is free, and take it."""
+        index, announced = 0, False
+        while self.lock is None:
+            try:
+                holder, index = await self._registry.key(
+                    self.identity.leader_key, after=index, wait=PATIENCE
+                )
+                if not await self._try(holder) and holder is not None and not announced:
+                    announced = True
+                    log.info("another worker leads, standing by: %s", _holder(holder))
+            except ConsulError as error:
+                index = 0
+                await self._trouble(error)
+            else:
+                self._complaint = ""
+
+    async def _try(self, holder: StoredKey | None) -> bool:
+        """Take the lock, if it is free, ours already, or held by a worker that is dead."""
+        if holder is not None and holder.session and holder.session != self._session:
+            name = await self._registry.session_name(holder.session)
+            if name is None or not _is_dead(name):
+                return False
+            log.info("ending the session of a worker that is dead: %s", _holder(holder))
+            await self._registry.destroy_session(holder.session)
+        self.identity = await claim_node(self._registry, self.identity, adopt=self._adopt)
+        if not self._session or not await self._registry.renew_session(self._session):
+            self._session = await self._registry.create_session(
+                self.identity.node, self._worker.decode(), TTL
+            )
+        key = self.identity.leader_key
+        if not await self._registry.acquire(key, self._worker, self._session):
+            return False
+        self._set(Lock(key, self._session))
+        self.terms += 1
+        log.info("this worker leads: cluster=%s session=%s", self.identity.cluster, self._session)
+        return True
+
+    async def _lead(self) -> None:
+        """Keep the session until it is gone. While Consul is away nobody can say that it is."""
+        while self.lock is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RENEWAL):
+                    await self._lost.wait()
+            try:
+                if self.lock is not None and not await self._registry.renew_session(self._session):
+                    self.lose()
+            except ConsulError as error:
+                await self._trouble(error)
+
+    async def _trouble(self, error: ConsulError) -> None:
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            log.warning("no word from Consul about the lock: %s", error)
+        await asyncio.sleep(RETRY)
+
+
+def _is_dead(name: str) -> bool:
+    try:
+        return msgspec.json.decode(name, type=WorkerName).is_dead()
+    except msgspec.MsgspecError:
+        return False
+
+
+def _holder(key: StoredKey) -> str:
+    try:
+        worker = msgspec.json.decode(key.key.value, type=WorkerName)
+    except msgspec.MsgspecError:
+        return "?"
+    return f"process {worker.pid} on {worker.host}"

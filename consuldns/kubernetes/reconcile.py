@@ -1,0 +1,286 @@
+"""The loop: something changed, so make a plan and do it, as long as this worker leads.
+
+    events of the cluster --dirty services--> plan --> guard --> transactions --> Consul
+    changes in Consul, terms, time --everything--^
+
+What Consul holds is read at the start of each term, when somebody else may have changed it, after
+any error, and every five minutes; in between it is known from what was written. So a change costs
+what it is worth, and nothing is written when nothing changed.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Never
+
+from consuldns.config.sync import SyncSettings
+from consuldns.errors import ConsulError
+from consuldns.kubernetes import held, report
+from consuldns.kubernetes.apply import Applier, Outcome
+from consuldns.kubernetes.cluster import Cluster
+from consuldns.kubernetes.held import Held
+from consuldns.kubernetes.leader import Leadership
+from consuldns.kubernetes.ownership import NAMES, REVERSE
+from consuldns.kubernetes.plan import Plan, Planner, Step
+from consuldns.kubernetes.registry import Registry
+from consuldns.kubernetes.safety import MassDeletion
+from consuldns.kubernetes.statistics import Statistics
+from consuldns.kubernetes.watch import AnyReflector
+from consuldns.registration import LockLost
+
+log = logging.getLogger(__name__)
+
+DEBOUNCE = 0.05  # seconds: a deployment's events come in bursts
+RESYNC = 300.0  # seconds between looks at everything, if nothing else asks for one
+SHORTEST_REREAD = 1.0  # seconds between two reads of everything because Consul changed, and
+REREAD_COST = 20  # so many times as long as one takes
+RETRY = (0.5, 60.0)  # seconds: first and longest wait after failures, doubling
+OUTAGE_RETRY = 1.0  # seconds, while Consul cannot be reached
+CHANGE_WAIT = 30.0  # seconds of one blocking query
+MOST_LINES = 50  # of the log for one plan
+
+
+@dataclass
+class Reconciler:
+    """Keeps Consul as the cluster wants it."""
+
+    registry: Registry
+    leadership: Leadership
+    cluster: Cluster
+    reflectors: Sequence[AnyReflector]
+    settings: SyncSettings
+    guard: MassDeletion
+    applier: Applier
+    version: str  # of the API server
+    statistics: Statistics = field(default_factory=Statistics)
+
+    def __post_init__(self) -> None:
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()  # no plan is being made or done
+        self._dirty_since: float | None = None
+        self._everything_at = 0.0  # monotonic; when everything is due
+        self._list_at = 0.0
+        self._read_at = float("-inf")
+        self._read_cost = 0.0
+        self._written = 0  # the latest index that we wrote
+        self._failures = 0
+        self._complaint = ""
+
+    def wake(self) -> None:
+        """Something changed in the cluster, or about the lock."""
+        if self._dirty_since is None:
+            self._dirty_since = time.monotonic()
+        self._wake.set()
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether every kind has been listed. Nothing is removed, or even planned, before."""
+        return all(reflector.store.is_listed for reflector in self.reflectors)
+
+    async def run(self) -> Never:
+        """Reconcile for ever."""
+        while True:
+            while self.leadership.lock is None or not self.is_synced:
+                self._wake.clear()
+                await self._wake.wait()
+            try:
+                async with asyncio.TaskGroup() as watchers:
+                    tasks = [watchers.create_task(self._watch_consul(r)) for r in self._watched()]
+                    try:
+                        await self._term()
+                    finally:
+                        for task in tasks:
+                            task.cancel()
+            except* LockLost:
+                self.leadership.lose()
+            except* ConsulError as group:
+                await self._outage(group.exceptions[0])
+
+    async def _term(self) -> None:
+        """Reconcile while we lead. Raises LockLost and other ConsulErrors."""
+        planner = Planner(self.cluster, self.settings, self.leadership.identity)
+        holding: Held | None = None
+        while self.leadership.lock is not None:
+            if holding is None or time.monotonic() >= self._everything_at:
+                holding = await self._read(first=holding is None)
+                plan = await self.plan_all(planner, holding)
+            else:
+                plan = await self._plan_dirty(planner, holding)
+            await self._do(plan, holding)
+            await self._rest()
+
+    async def plan_all(self, planner: Planner, holding: Held) -> Plan:
+        """A plan for everything."""
+        self.cluster.take_dirty()
+        taken = await self._taken(holding)
+        return planner.plan_all(holding, taken=taken, version=self.version)
+
+    async def _plan_dirty(self, planner: Planner, holding: Held) -> Plan:
+        services, addresses, names = self.cluster.take_dirty()
+        taken: Collection[str] = ()
+        if names:
+            taken = await self._taken(holding)
+        return planner.plan(
+            holding,
+            services=services,
+            addresses=addresses,
+            taken=taken,
+            assign=names,
+            version=self.version,
+        )
+
+    async def _read(self, *, first: bool) -> Held:
+        """Read what Consul holds."""
+        started = time.monotonic()
+        holding = await held.read(self.registry, self.leadership.identity)
+        self._read_at = time.monotonic()
+        self._read_cost = self._read_at - started
+        self._everything_at = self._read_at + RESYNC
+        self.statistics.reads += 1
+        if first:
+            log.info("read from Consul: instances=%d keys=%d", holding.count, len(holding.keys))
+        return holding
+
+    async def _taken(self, holding: Held) -> set[str]:
+        """The names of others: in the catalog, or claimed by other clusters."""
+        ours = {each.lower() for each in holding.incumbents}
+        claimed = {p.removeprefix(NAMES) for p in holding.foreign_keys if p.startswith(NAMES)}
+        return (set(await self.registry.service_names()) - ours) | claimed
+
+    async def _do(self, plan: Plan, holding: Held) -> None:
+        """Guard a plan, do it, and note what came of it."""
+        lock = self.leadership.lock
+        if lock is None:
+            raise LockLost("the lock was lost while a plan was made")
+        since, self._dirty_since = self._dirty_since, None
+        kept_back = self.check(plan, holding)
+        lines = list(report.service_lines(plan, holding)) if plan else []
+        outcome = await self.applier.apply(plan, holding, lock)
+        self._note(plan, kept_back, holding, outcome)
+        for _, line in [each for each in lines if each[0] not in outcome.failed][:MOST_LINES]:
+            log.info("%s", line)
+        if len(lines) > MOST_LINES:
+            log.info("and %d services more", len(lines) - MOST_LINES)
+        if since is not None and plan:
+            self.statistics.observe_latency(time.monotonic() - since)
+
+    def check(self, plan: Plan, holding: Held) -> list[Step]:
+        """Take out what the guard holds back, and say so."""
+        was_holding = bool(self.guard.waiting)
+        kept_back = self.guard.check(
+            plan,
+            holding,
+            self.cluster.namespaces,
+            now=time.monotonic(),
+            lists=self._lists,
+        )
+        if kept_back and not was_holding:
+            log.error(
+                "held: %d services would be removed, of %d. They go when two more complete lists, "
+                "%d s apart, say the same, or with --allow-mass-delete",
+                len(self.guard.waiting),
+                len(holding.instances),
+                self.guard.hold,
+            )
+        return kept_back
+
+    def _note(self, plan: Plan, kept_back: Sequence[Step], holding: Held, outcome: Outcome) -> None:
+        statistics = self.statistics
+        for kind, count in outcome.done.items():
+            statistics.operations[kind, "done"] += count
+        statistics.operations["service", "failed"] += len(outcome.failed)
+        statistics.transactions += outcome.transactions
+        statistics.last_sync = time.time()
+        statistics.services, statistics.instances = len(holding.instances), holding.count
+        statistics.conflicts = len(plan.conflicts)
+        statistics.foreign_instances = holding.foreign_instances
+        statistics.held_removals = len(kept_back)
+        statistics.failed_services = len(outcome.failed)
+        self._written = max(self._written, outcome.index)
+        self._complaint = ""
+        for key, problems in plan.problems.items():
+            for problem in problems:
+                log.warning("service=%s/%s: %s", *key, problem)
+        if outcome.failed:
+            self._retry(outcome)
+        else:
+            self._failures = 0
+
+    def _retry(self, outcome: Outcome) -> None:
+        """What failed may have failed because we know Consul badly: look at everything again."""
+        first, longest = RETRY
+        wait = min(longest, first * 2 ** min(self._failures, 16))
+        self._failures += 1
+        self._everything_at = min(self._everything_at, time.monotonic() + wait)
+        for key, reason in list(outcome.failed.items())[:MOST_LINES]:
+            log.warning("refused service=%s retry=%.1fs: %s", "/".join(key or ("-",)), wait, reason)
+
+    async def _rest(self) -> None:
+        """Wait until there is something to do; then a moment more, for what comes along."""
+        until = min(self._everything_at, self._settle_held())
+        if not self.cluster.is_dirty:
+            self._idle.set()
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(until - time.monotonic(), 0)):
+                    await self._wake.wait()
+            self._idle.clear()
+        await asyncio.sleep(DEBOUNCE)
+
+    def _settle_held(self) -> float:
+        """While removals are held, list again and again; when to look at them next."""
+        now = time.monotonic()
+        if not self.guard.waiting:
+            return float("inf")
+        if self.guard.is_proven(now=now, lists=self._lists):
+            self._everything_at = now
+        elif now >= self._list_at:
+            # Two of them fall into the time to hold; each wakes us when it is complete.
+            self._list_at = now + max(self.guard.hold / 2, DEBOUNCE)
+            for reflector in self.reflectors:
+                reflector.request_list()
+        return self._list_at
+
+    @property
+    def _lists(self) -> int:
+        """How many times every kind has been listed."""
+        return min(reflector.store.lists for reflector in self.reflectors)
+
+    async def _outage(self, error: BaseException) -> None:
+        if str(error) != self._complaint:
+            self._complaint = str(error)
+            log.warning("cannot reconcile, trying again: %s", error)
+        await asyncio.sleep(OUTAGE_RETRY)
+
+    def _watched(self) -> list[str]:
+        identity = self.leadership.identity
+        keys = (identity.root, NAMES, REVERSE)
+        return [f"node:{identity.node}", *(f"keys:{prefix}" for prefix in keys)]
+
+    async def _watch_consul(self, resource: str) -> Never:
+        """Have everything looked at when somebody else may have changed what is ours.
+
+        Consul wakes us for our own writes, too, and to answer it looks at each of our instances:
+        so ask seldom where that takes long, and not while we write.
+        """
+        index, cost = await self.registry.changed(resource, after=0, wait=0), 0.0
+        while True:
+            await asyncio.sleep(max(SHORTEST_REREAD, REREAD_COST * cost))
+            await self._idle.wait()
+            started = time.monotonic()
+            try:
+                new = await self.registry.changed(resource, after=index, wait=0)
+                cost = time.monotonic() - started
+                if new == index:
+                    new = await self.registry.changed(resource, after=index, wait=CHANGE_WAIT)
+            except ConsulError:
+                new = 0
+            if new != index and (new < index or new > self._written):
+                self.statistics.repairs += 1
+                pause = max(SHORTEST_REREAD, REREAD_COST * self._read_cost)
+                self._everything_at = min(self._everything_at, self._read_at + pause)
+                self._wake.set()
+            index = new
