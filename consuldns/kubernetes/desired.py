@@ -26,7 +26,7 @@ from consuldns.registration import Instance, Key
 MAX_NAME = 253  # characters of a name without a final dot, RFC 1035 section 2.3.4
 
 
-class DescribedPort(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class DescribedPort(msgspec.Struct, frozen=True, rename="camel"):
     """A port of a descriptor."""
 
     port: int
