@@ -20,7 +20,7 @@ FORGET_SECONDS = 600.0
 MAX_VIEWS = 20_000
 # Between two readings of a view that may have changed: at least so long, and so long that all who
 # are asked for cost Consul no more than so many requests a second.
-SWEEP_SECONDS = 0.4
+SWEEP_SECONDS = 0.05
 SWEEP_REQUESTS_PER_SECOND = 1200
 LATE_SECONDS = 4.0  # after which a view that nobody got round to reading must not be used
 REMOTE_SECONDS = 3.0  # nothing tells of changes in another datacenter: age does

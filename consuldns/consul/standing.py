@@ -25,7 +25,8 @@ from consuldns.views.model import AnyView
 
 DATACENTERS_SECONDS = (15.0, 20.0)  # uniform; this list cannot block, and hardly ever changes
 HOLD_SECONDS = 1.0  # between two looks at a list that is held
-CHECKS_SHARE = 5.0  # pauses this many times as long as the server took to filter all checks
+CHECKS_SHARE = 3.0  # pauses this many times as long as the server takes to filter all checks
+CHECKS_TRIALS = 3
 
 
 async def find_local_datacenter(client: Client) -> str:
@@ -150,10 +151,7 @@ class StandingLists:
     async def _follow_checks(self) -> AsyncGenerator[None, None]:
         """What the statuses say is read with the instances; this tells whose have changed."""
         request = sources.failing_checks(self._local)
-        began = _now()
-        await blocking.read(self._client, request, "consistent")
-        spacing = max(CHECKS_SHARE * (_now() - began), blocking.MIN_SPACING_SECONDS)
-        spacing = min(spacing, blocking.MAX_SPACING_SECONDS)
+        spacing = await self._spacing_of_checks(request)
         async for reply in blocking.follow(self._client, request, spacing=spacing):
             records, skipped = types.CHECK_STATES.decode(reply.body)
             self.skipped_records += skipped
@@ -161,6 +159,16 @@ class StandingLists:
             for check in before ^ self._failing:
                 self._needed.changed(self._affected(check))
             yield
+
+    async def _spacing_of_checks(self, request: blocking.Request) -> float:
+        """Seconds between two queries, by how long the server takes for all checks at best."""
+        seconds = []
+        for _ in range(CHECKS_TRIALS):
+            began = _now()
+            await blocking.read(self._client, request, "stale")
+            seconds.append(_now() - began)
+        spacing = max(CHECKS_SHARE * min(seconds), blocking.MIN_SPACING_SECONDS)
+        return min(spacing, blocking.MAX_SPACING_SECONDS)
 
     def _affected(self, check: types.CheckState) -> Collection[ViewKey]:
         if check.service_name:
