@@ -42,6 +42,7 @@ class ScriptedServer:
     connections: int = 0
     port: int = 0
     close_after_reply: bool = False
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
     @asynccontextmanager
@@ -56,6 +57,8 @@ class ScriptedServer:
             yield self
         finally:
             server.close()
+            for task in self._serving:
+                task.cancel()
 
     @property
     def settings(self) -> ConsulSettings:
@@ -64,6 +67,9 @@ class ScriptedServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         try:
             while True:
                 self.requests.append(await _read_request(reader))
@@ -74,8 +80,8 @@ class ScriptedServer:
                 await writer.drain()
                 if self.close_after_reply:
                     break
-        except (asyncio.IncompleteReadError, OSError):
-            pass
+        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
+            pass  # the client is gone, or the test is over
         finally:
             writer.close()
 
