@@ -132,6 +132,16 @@ class NeededViews:
         self._book.list_services(services.names)
         self._wake_filler.set()
 
+    def vanished(self, key: ViewKey) -> None:
+        """The lists say that there is no such thing any more.
+
+        What is followed stays, as empty: it may well come back, and is followed then.
+        """
+        if key in self._followers:
+            self._deny(key)
+        else:
+            self.forget(key)
+
     def forget(self, key: ViewKey) -> None:
         """The view is gone, or nobody asks for it."""
         self._freshness.forget(key)

@@ -42,10 +42,18 @@ class ViewReader:
         return self._view(key, source, reply)
 
     async def follow(self, key: ViewKey) -> AsyncGenerator[AnyView, None]:
-        """The view now, and after each change."""
+        """The view now, and after each change.
+
+        Emptiness is left to the lists: they tell that a service or a zone is gone, while an empty
+        reply may as well come of lost rights. The query goes on, because what is asked for often
+        and goes away mostly comes back.
+        """
         source = self.source(key)
         async for reply in blocking.follow(self._client, source.request):
-            yield self._view(key, source, reply)
+            view, skipped = source.decode(reply.index, reply.body)
+            self.skipped_records += skipped
+            if not _is_empty(view, reply):
+                yield view
 
     def area(self, key: ViewKey) -> Area:
         """What tells that the view may have changed."""
@@ -95,8 +103,7 @@ class ViewReader:
         self.skipped_records += skipped
         if isinstance(view, model.Services | model.Nodes):
             self._require_plausible(key, view)
-        is_empty = isinstance(view, model.Instances) and not view.instances
-        if is_empty or (source.request.may_be_missing and not reply.body):
+        if _is_empty(view, reply):
             # Deleted just now, as the list is about to say; or rights were lost.
             self.source(key)
             raise BadResponse("listed, but empty: does the token lack node:read or key:read?")
@@ -114,3 +121,13 @@ class ViewReader:
         if not (guard.shows_itself(old, new) and settling.agrees(old - new, now)):
             raise BadResponse("too much has vanished at once to be believed yet")
         del self._settling[key]
+
+
+def _is_empty(view: AnyView, reply: Reply) -> bool:
+    """Whether there is no instance or no key. Keys that name no address are keys all the same."""
+    match view:
+        case model.Instances(instances=found):
+            return not found
+        case model.ReverseEntries():
+            return not reply.body
+    return False

@@ -253,10 +253,10 @@ class StandingLists:
             case model.Services():
                 self._needed.list_services(new)
                 for name in gone:
-                    self._needed.forget(keys.ServiceInstances(self._local, name.lower()))
+                    self._needed.vanished(keys.ServiceInstances(self._local, name.lower()))
             case model.ReverseZones():
                 for name in gone:
-                    self._needed.forget(keys.ReverseZone(name))
+                    self._needed.vanished(keys.ReverseZone(name))
 
     def _mark_read(self, key: ViewKey) -> None:
         self._unread.discard(key)

@@ -66,6 +66,23 @@ async def test_view_that_is_asked_for_is_followed(agent: ConsulAgent) -> None:
         assert watcher.statistics().views_followed == 1
 
 
+async def test_a_followed_service_that_goes_is_followed_when_it_comes_back(
+    agent: ConsulAgent,
+) -> None:
+    register(agent, "web")
+    async with watching(settings(agent)) as (watcher, worker):
+        await worker.until(lambda: worker.is_in_contact)
+        watcher.need(WEB)
+        await worker.until(lambda: watcher.statistics().views_followed == 1)
+        deregister(agent, "web")
+        await worker.until(lambda: worker.services() == {"consul"})
+        await worker.until(lambda: worker.instances("web") == ())
+        register(agent, "web", "10.0.0.2")
+        await worker.until(lambda: bool(worker.instances("web")))
+        assert worker.instances("web")[0].address == "10.0.0.2"
+        assert watcher.statistics().views_followed == 1
+
+
 async def test_node_and_its_checks_reach_the_services_on_it(agent: ConsulAgent) -> None:
     register(agent, "web", "")
     async with watching(settings(agent)) as (watcher, worker):
