@@ -84,6 +84,15 @@ def cache_header(consul: Subject) -> bool:
     return "X-Cache" in consul.get("/v1/health/service/none?cached").headers
 
 
+def bad_filter_of_agent_checks(consul: Subject) -> bool:
+    """Whether the reply begins as elsewhere."""
+    name = consul.name("check")
+    consul.does("/v1/agent/check/register", {"Name": name, "TTL": "1h"})
+    text = consul.get("/v1/agent/checks?filter=Bogus==x").text
+    consul.does(f"/v1/agent/check/deregister/{name}")
+    return text.startswith("Failed to create boolean expression evaluator: ")
+
+
 HTTP_CHECK = {"Name": "x", "Check": {"HTTP": "http://127.0.0.1:1/", "Interval": "1h"}}
 
 SHOWN = [
@@ -95,11 +104,25 @@ SHOWN = [
         '[\n    "dc1"\n]\n',
     ),
     Difference(
-        "?filter= is refused",
-        "an expression language of its own; an unfiltered answer would be worse than none",
-        status("GET", '/v1/catalog/nodes?filter=Node=="x"'),
-        400,
+        "what is wrong with a filter is told in fewer words",
+        "the alternatives that Consul's parser lists belong to that parser",
+        lambda consul: consul.get("/v1/catalog/nodes?filter=Node").text.endswith("no match found"),
+        True,
+        False,
+    ),
+    Difference(
+        "regular expressions of filters are those of Python",
+        "RE2 is not in Python; what is common to both is what filters use",
+        status("GET", "/v1/catalog/nodes?filter=Node+matches+`(?=x)`"),
         200,
+        500,
+    ),
+    Difference(
+        "selectors of /v1/agent/checks?filter= are checked as everywhere",
+        "Consul does so there only while there are checks, and in fewer words",
+        bad_filter_of_agent_checks,
+        True,
+        False,
     ),
     Difference(
         "fields of requests have one spelling",

@@ -7,8 +7,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from consuldns.agent.gateways import INGRESS, TERMINATING
-from consuldns.agent.http import shapes
-from consuldns.agent.http.exchange import Exchange, decode, reply
+from consuldns.agent.http import fields, shapes
+from consuldns.agent.http.exchange import Exchange, decode, reply, selection
 from consuldns.agent.local import CheckDefinition, ServiceDefinition
 from consuldns.agent.records import CRITICAL, PASSING, STATUSES, WARNING, Body, Refused
 from consuldns.agent.state import SERVER_PORT
@@ -63,13 +63,15 @@ class AgentEndpoints:
 
     async def services(self, request: Request) -> Response:
         """GET: the agent's services by id."""
-        services = self._local.services()
-        return reply(request, {each.id: shapes.agent_service(each) for each in services})
+        select = selection(request, fields.SERVICE)
+        services = select(map(shapes.agent_service, self._local.services()))
+        return reply(request, {each["ID"]: each for each in services})
 
     async def checks(self, request: Request) -> Response:
         """GET: the agent's checks by id."""
-        checks = self._local.checks()
-        return reply(request, {each.check_id: shapes.agent_check(each) for each in checks})
+        select = selection(request, fields.CHECK)
+        checks = select(map(shapes.agent_check, self._local.checks()))
+        return reply(request, {each["CheckID"]: each for each in checks})
 
     async def register_service(self, request: Request) -> Response:
         """PUT: a service, with checks."""

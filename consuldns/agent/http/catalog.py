@@ -7,8 +7,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from consuldns.agent.catalog import CHECKS, NODES, SERVICES, Deregistration, Instance, Registration
-from consuldns.agent.http import shapes
+from consuldns.agent.http import fields, shapes
 from consuldns.agent.http.exchange import Exchange, decode, named, reply
+from consuldns.agent.http.filter import Select
+from consuldns.agent.http.shapes import JSON
 from consuldns.agent.records import ANY, PASSING, Check, Refused
 from consuldns.agent.tables import Topic
 
@@ -61,11 +63,13 @@ class CatalogEndpoints:
     async def nodes(self, request: Request) -> Response:
         """GET: all nodes."""
 
-        def body() -> object:
+        def body(select: Select) -> object:
             nodes = self._catalog.nodes()
-            return [shapes.node(each) for each in nodes if has_meta(request, each.meta)]
+            return select(shapes.node(each) for each in nodes if has_meta(request, each.meta))
 
-        return await self._exchange.read(request, lambda: self._index_of(NODES), body)
+        return await self._exchange.read_filtered(
+            request, lambda: self._index_of(NODES), fields.NODE, body
+        )
 
     async def services(self, request: Request) -> Response:
         """GET: the names of all services, with all tags of each."""
@@ -93,35 +97,44 @@ class CatalogEndpoints:
     async def _instances(
         self, request: Request, topic: Topic, find: Callable[[str], list[Instance]]
     ) -> Response:
-        def body() -> object:
+        def body(select: Select) -> object:
             found = [each for each in find(topic[1]) if is_selected(request, each)]
-            return [shapes.catalog_service(each) for each in found]
+            return select(map(shapes.catalog_service, found))
 
-        return await self._exchange.read(request, lambda: self._index_of(topic), body)
+        return await self._exchange.read_filtered(
+            request, lambda: self._index_of(topic), fields.CATALOG_SERVICE, body
+        )
 
     async def node(self, request: Request) -> Response:
         """GET: a node with its services by id; null if there is no such node."""
-        name = named(request, "node name")
 
-        def body() -> object:
-            node = self._catalog.node(name)
-            services = {each.id: shapes.service(each) for each in self._catalog.services_on(name)}
-            return None if node is None else {"Node": shapes.node(node), "Services": services}
+        def body(node: JSON | None, services: list[JSON]) -> object:
+            by_id = {each["ID"]: each for each in services}
+            return None if node is None else {"Node": node, "Services": by_id}
 
-        return await self._exchange.read(request, lambda: self._index_of(("node", name)), body)
+        return await self._services_on(request, body)
 
     async def node_services(self, request: Request) -> Response:
         """GET: a node with a list of its services; nulls if there is no such node."""
+
+        def body(node: JSON | None, services: list[JSON]) -> object:
+            return {"Node": node, "Services": None if node is None else services}
+
+        return await self._services_on(request, body)
+
+    async def _services_on(
+        self, request: Request, body: Callable[[JSON | None, list[JSON]], object]
+    ) -> Response:
         name = named(request, "node name")
 
-        def body() -> object:
+        def selected(select: Select) -> object:
             node = self._catalog.node(name)
-            if node is None:
-                return {"Node": None, "Services": None}
-            services = [shapes.service(each) for each in self._catalog.services_on(name)]
-            return {"Node": shapes.node(node), "Services": services}
+            services = select(map(shapes.service, self._catalog.services_on(name)))
+            return body(None if node is None else shapes.node(node), services)
 
-        return await self._exchange.read(request, lambda: self._index_of(("node", name)), body)
+        return await self._exchange.read_filtered(
+            request, lambda: self._index_of(("node", name)), fields.SERVICE, selected
+        )
 
 
 class HealthEndpoints:
@@ -163,13 +176,15 @@ class HealthEndpoints:
     ) -> Response:
         passing_only = _flag(request, "passing")
 
-        def body() -> object:
+        def body(select: Select) -> object:
             found = [each for each in find(topic[1]) if is_selected(request, each)]
             if passing_only:
                 found = [each for each in found if _is_passing(each)]
-            return [shapes.health_entry(each) for each in found]
+            return select(map(shapes.health_entry, found))
 
-        return await self._exchange.read(request, lambda: self._index_of(topic), body)
+        return await self._exchange.read_filtered(
+            request, lambda: self._index_of(topic), fields.HEALTH_ENTRY, body
+        )
 
     async def node(self, request: Request) -> Response:
         """GET: the checks of a node and of what runs on it."""
@@ -201,11 +216,13 @@ class HealthEndpoints:
             node = self._catalog.node(check.node)
             return node.meta if node is not None else None
 
-        def body() -> object:
-            return [shapes.check(each) for each in find() if has_meta(request, meta(each))]
+        def body(select: Select) -> object:
+            return select(shapes.check(each) for each in find() if has_meta(request, meta(each)))
 
         topics = (CHECKS, NODES) if "node-meta" in request.query_params else (CHECKS,)
-        return await self._exchange.read(request, lambda: self._index_of(*topics), body)
+        return await self._exchange.read_filtered(
+            request, lambda: self._index_of(*topics), fields.CHECK, body
+        )
 
 
 def has_meta(request: Request, meta: Mapping[str, str] | None) -> bool:

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from consuldns.agent.durations import parse_duration
+from consuldns.agent.http.fields import Fields
+from consuldns.agent.http.filter import BadFilter, Select, compile_filter
 from consuldns.agent.records import Refused
 from consuldns.agent.state import State
 from consuldns.agent.watching import DEFAULT_WAIT, MAX_WAIT, Watching
@@ -42,21 +44,40 @@ class Exchange:
             return Response(status_code=404, headers=headers)
         return reply(request, content, headers=headers)
 
+    async def read_filtered(
+        self,
+        request: Request,
+        index: Callable[[], int],
+        fields: Fields,
+        body: Callable[[Select], object],
+    ) -> Response:
+        """Answer a read of entries with these fields; `body` gets what `?filter=` selects."""
+        self._asked(request)  # what is wrong with it as a read comes first
+        try:
+            select = selection(request, fields)
+        except Refused as refused:
+            raise ReadRefused(refused.text) from None
+        return await self.read(request, index, lambda: body(select))
+
     async def wait(self, request: Request, index: Callable[[], int]) -> Headers:
         """Wait as a blocking query asks for; the headers of the reply. Raises Refused."""
-        minimum, seconds = _blocking(request)
-        consistency = _consistency(request)
-        try:
-            self.check_datacenter(request)
-        except Refused as refused:
-            # The index of an error says nothing; Consul gives 1 and "no leader" with it.
-            raise ReadRefused(refused.text) from None
+        minimum, seconds, consistency = self._asked(request)
         if minimum:
             await self._wait_unless_gone(request, minimum, index, seconds)
         headers = index_headers(index(), known_leader=True)
         if request.url.path.startswith(_WITH_CONSISTENCY):
             headers["X-Consul-Effective-Consistency"] = consistency
         return headers
+
+    def _asked(self, request: Request) -> tuple[int, float, str]:
+        """The index to wait beyond (0: do not wait), for how many seconds, the consistency."""
+        minimum, seconds = _blocking(request)
+        consistency = _consistency(request)
+        try:
+            self.check_datacenter(request)
+        except Refused as refused:
+            raise ReadRefused(refused.text) from None
+        return minimum, seconds, consistency
 
     def check_datacenter(self, request: Request) -> None:
         """Raises Refused for a datacenter that is not this one."""
@@ -80,7 +101,10 @@ class Exchange:
 
 
 class ReadRefused(Refused):
-    """A read that failed behind the agent: its reply carries an index that means nothing."""
+    """A read that failed behind the agent.
+
+    The index in its reply says nothing; Consul gives 1 and "no leader" with it.
+    """
 
 
 def index_headers(index: int, *, known_leader: bool) -> Headers:
@@ -100,6 +124,14 @@ def reply(
     if "pretty" in request.query_params:
         body = msgspec.json.format(body, indent=4) + b"\n"
     return Response(body, status, headers, media_type="application/json")
+
+
+def selection(request: Request, fields: Fields) -> Select:
+    """What `?filter=` selects among entries with these fields. Raises Refused."""
+    try:
+        return compile_filter(request.query_params.get("filter", ""), fields)
+    except BadFilter as error:
+        raise Refused(str(error)) from None
 
 
 def named(request: Request, what: str) -> str:
@@ -164,9 +196,6 @@ def _consistency(request: Request) -> str:
     if stale and consistent:
         text = "Cannot specify ?stale with ?consistent, conflicting semantics."
         raise Refused(text, 400)
-    if "filter" in request.query_params:
-        # An unfiltered answer would be worse than none.
-        raise Refused("?filter= is not supported by the embedded agent", 400)
     return "stale" if stale else "consistent" if consistent else "leader"
 
 
