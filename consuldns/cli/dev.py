@@ -50,11 +50,24 @@ async def _serve(agent: HostPort, settings: Settings, *, sample: bool) -> None:
 
     control = Control(settings)
     async with serving.serve((agent.host, agent.port), sample=sample) as embedded:
-        dns = settings.listen[0]
         click.echo(embedded.announcement, err=True)
-        click.echo(f"Try: dig @{dns.host} -p {dns.port} redis-master.service.consul SRV", err=True)
-        click.echo(f"     curl {embedded.url}/v1/catalog/services", err=True)
+        if sample:
+            click.echo("Try, in another shell:", err=True)
+            for line in _walk_through(embedded.url, settings.listen[0]):
+                click.echo(f"    {line}", err=True)
         await control.run()
+
+
+def _walk_through(agent: str, dns: HostPort) -> tuple[str, ...]:
+    """Commands to copy: a sample service, a reverse entry by hand, what is stored of it."""
+    dig, kv = f"dig @{dns.host} -p {dns.port}", f"{agent}/v1/kv"
+    name, address = "monitoring-heapster.service.dc1.consul", "10.254.70.176"
+    return (
+        f"{dig} {name}. ANY",
+        f"curl -X PUT -d '{name}' {kv}/0.70.254.10.IN-ADDR.ARPA/{address}",
+        f"{dig} -x {address}",
+        f"curl '{kv}/?recurse'",
+    )
 
 
 def _agent_address(text: str) -> HostPort:
