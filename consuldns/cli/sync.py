@@ -1,4 +1,7 @@
-"""`consuldns sync`: the Kubernetes sync worker and its one-off tasks."""
+"""`consuldns sync`: the Kubernetes sync worker and its one-off tasks.
+
+Each task imports what it needs: help and completion must not wait for HTTP clients.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -10,8 +13,6 @@ import msgspec
 
 from consuldns.cli.options import Command, config_option, configuration, setting_option
 from consuldns.config.schema import Settings
-from consuldns.kubernetes import report
-from consuldns.process import logs, sync
 
 EXIT_FAILED = 1
 EXIT_PENDING = 20
@@ -81,6 +82,8 @@ def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | 
 
     Example: consuldns sync run --kube-api http://127.0.0.1:8001 --cluster blue
     """
+    from consuldns.process import logs, sync
+
     settings = _settings(file, given)
     logs.configure()
     asyncio.run(sync.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
@@ -97,6 +100,9 @@ def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str |
 
     Example: consuldns sync once --kubeconfig ~/.kube/config
     """
+    from consuldns.kubernetes import report
+    from consuldns.process import logs, sync
+
     logs.configure()
     task = sync.once(_settings(file, given), adopt=adopt, allow_mass_delete=allow_mass_delete)
     difference, outcome = asyncio.run(task)
@@ -124,6 +130,9 @@ def diff(file: Path | None, output: str, **given: str | None) -> None:
 
     Example: consuldns sync diff --output json | jq .operations
     """
+    from consuldns.kubernetes import report
+    from consuldns.process import logs, sync
+
     logs.configure()
     difference = asyncio.run(sync.diff(_settings(file, given)))
     if output == "json":
@@ -145,6 +154,8 @@ def purge(file: Path | None, **given: str | None) -> None:
 
     Example: consuldns sync purge --cluster blue
     """
+    from consuldns.process import logs, sync
+
     logs.configure()
     outcome = asyncio.run(sync.purge(_settings(file, given)))
     removed = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.done.items()))
@@ -162,5 +173,7 @@ def status(file: Path | None, **given: str | None) -> None:
 
     Example: consuldns sync status --cluster blue
     """
+    from consuldns.process import sync
+
     found = asyncio.run(sync.status(_settings(file, given)))
     click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
