@@ -26,7 +26,7 @@ FORGET_EVERY_TICKS = 10
 BACKLOG_SECONDS = 0.02
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = (0.5, 1.0)  # uniform, after a reading that failed
-# Pauses between the readings for the index of addresses: while it is new or asked for, and else.
+# Between two readings for the index of addresses: while it is new or asked for, and else.
 FILL_SECONDS = 0.005
 IDLE_FILL_SECONDS = 0.05
 FILL_ASKED_SECONDS = 60.0
@@ -257,6 +257,7 @@ class NeededViews:
         """Read all services, one after the other, for the index of addresses."""
         while True:
             self._wake_filler.clear()
+            began = _now()
             service = self._book.next_service()
             if service is not None:
                 await self._fill(keys.ServiceInstances(self._reader.local, service))
@@ -266,7 +267,8 @@ class NeededViews:
                 continue
             is_asked = _now() < self._addresses_asked_at + FILL_ASKED_SECONDS
             is_urgent = is_asked or not self._book.is_complete
-            await asyncio.sleep(FILL_SECONDS if is_urgent else IDLE_FILL_SECONDS)
+            pause = FILL_SECONDS if is_urgent else IDLE_FILL_SECONDS
+            await asyncio.sleep(began + pause - _now())
 
     def _publish_addresses(self) -> None:
         key = keys.ServiceAddresses(self._reader.local)

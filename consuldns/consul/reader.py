@@ -15,6 +15,7 @@ from consuldns.errors import BadResponse, NotFound
 from consuldns.views import keys, model
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
+from consuldns.views.sharing import SharedParts
 
 
 class ViewReader:
@@ -27,6 +28,7 @@ class ViewReader:
     def __init__(self, client: Client, publication: Publication) -> None:
         self._client = client
         self._publication = publication
+        self._parts = SharedParts()
         self._settling: dict[ViewKey, guard.Settling] = {}
         self.local = ""
         self.skipped_records = 0
@@ -107,7 +109,7 @@ class ViewReader:
             # Deleted just now, as the list is about to say; or rights were lost.
             self.source(key)
             raise BadResponse("listed, but empty: does the token lack node:read or key:read?")
-        return view
+        return self._parts.share(view)
 
     def _require_plausible(self, key: ViewKey, view: model.Services | model.Nodes) -> None:
         """Refuse a list of another datacenter that has shrunk too much to be believed at once."""

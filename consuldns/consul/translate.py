@@ -54,14 +54,23 @@ def _instance(record: types.HealthEntry) -> model.Instance:
         port=service.port,
         tags=service.tags or (),
         meta=service.meta or {},
-        tagged_addresses={
-            tag: model.ServiceAddress(address=each.address, port=each.port)
-            for tag, each in (service.tagged_addresses or {}).items()
-        },
+        tagged_addresses=_tagged_addresses(service),
         weight_passing=_weight(weights.passing),
         weight_warning=_weight(weights.warning),
         health=health(check.status for check in record.checks or ()),
     )
+
+
+def _tagged_addresses(service: types.Service) -> dict[str, model.ServiceAddress]:
+    """The tagged addresses, none if all say what the address says: agents add such by themselves.
+
+    Not one by one: a tag for IPv6 counts against one for IPv4 even if it repeats the address.
+    """
+    tagged = service.tagged_addresses or {}
+    own = (service.address, service.port)
+    if all((each.address, each.port) == own for each in tagged.values()):
+        return {}
+    return {tag: model.ServiceAddress(each.address, each.port) for tag, each in tagged.items()}
 
 
 def _weight(weight: int) -> int:

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar, cast
 from consuldns.views import keys, model
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
+from consuldns.views.sharing import SharedParts
 
 V = TypeVar("V", bound=model.View)
 
@@ -33,6 +34,7 @@ class ViewStore:
 
     def __init__(self) -> None:
         self._views: dict[ViewKey, AnyView] = {}
+        self._parts = SharedParts()
         self._outdated: set[ViewKey] = set()
 
     def read(self, key: ViewKey) -> AnyView:
@@ -44,7 +46,7 @@ class ViewStore:
 
     def replace(self, key: ViewKey, view: AnyView) -> None:
         """Take a new view in place of the old one."""
-        self._views[key] = view
+        self._views[key] = self._parts.share(view)
         self._outdated.discard(key)
 
     def mark_outdated(self, key: ViewKey) -> None:

@@ -53,6 +53,29 @@ def test_instance_keeps_everything_that_is_answered() -> None:
     assert (view, skipped) == (model.Instances(7, (instance,)), 0)
 
 
+@pytest.mark.parametrize(
+    ("tagged", "kept"),
+    [
+        ({"lan_ipv4": ("10.0.0.1", 80), "wan_ipv4": ("10.0.0.1", 80)}, set()),
+        ({"lan_ipv4": ("10.0.0.1", 80), "lan_ipv6": ("::1", 80)}, {"lan_ipv4", "lan_ipv6"}),
+        ({"lan_ipv4": ("10.0.0.1", 81)}, {"lan_ipv4"}),
+    ],
+)
+def test_tagged_addresses_that_only_repeat_are_left_out(
+    tagged: dict[str, tuple[str, int]], kept: set[str]
+) -> None:
+    service = types.Service(
+        name="s",
+        id="s",
+        address="10.0.0.1",
+        port=80,
+        tagged_addresses={tag: types.TaggedAddress(*each) for tag, each in tagged.items()},
+    )
+    entry = types.HealthEntry(types.Node("n", "10.9.0.1"), service)
+    (instance,) = translate.instances(1, [entry]).instances
+    assert set(instance.tagged_addresses) == kept
+
+
 def test_nulls_are_empty() -> None:
     bare = {
         "Node": {"Node": "n", "Address": "", "TaggedAddresses": None, "Meta": None},
