@@ -41,7 +41,12 @@ class ViewReader:
         """
         source = self.source(key)
         reply = await blocking.read(self._client, source.request, "consistent" if is_first else "")
-        return self._view(key, source, reply)
+        view = self._decode(key, source, reply)
+        if _is_empty(view, reply):
+            # Deleted just now, as the list is about to say; or rights were lost.
+            self.source(key)
+            raise BadResponse("listed, but empty: does the token lack node:read or key:read?")
+        return view
 
     async def follow(self, key: ViewKey) -> AsyncGenerator[AnyView, None]:
         """The view now, and after each change.
@@ -52,8 +57,7 @@ class ViewReader:
         """
         source = self.source(key)
         async for reply in blocking.follow(self._client, source.request):
-            view, skipped = source.decode(reply.index, reply.body)
-            self.skipped_records += skipped
+            view = self._decode(key, source, reply)
             if not _is_empty(view, reply):
                 yield view
 
@@ -100,15 +104,11 @@ class ViewReader:
         if not isinstance(known, model.Datacenters) or datacenter not in known.names:
             raise BadResponse("Consul knows no such datacenter")
 
-    def _view(self, key: ViewKey, source: Source, reply: Reply) -> AnyView:
+    def _decode(self, key: ViewKey, source: Source, reply: Reply) -> AnyView:
         view, skipped = source.decode(reply.index, reply.body)
         self.skipped_records += skipped
         if isinstance(view, model.Services | model.Nodes):
             self._require_plausible(key, view)
-        if _is_empty(view, reply):
-            # Deleted just now, as the list is about to say; or rights were lost.
-            self.source(key)
-            raise BadResponse("listed, but empty: does the token lack node:read or key:read?")
         return self._parts.share(view)
 
     def _require_plausible(self, key: ViewKey, view: model.Services | model.Nodes) -> None:

@@ -1,9 +1,11 @@
 """From Consul's JSON to views."""
 
 import base64
+import contextlib
 import json
 
 import pytest
+from hypothesis import given, strategies
 
 from consuldns.consul import sources, translate, types
 from consuldns.errors import BadResponse
@@ -166,3 +168,54 @@ def test_reverse_entries_keep_what_can_be_answered() -> None:
         ),
     )
     assert skipped == 0
+
+
+JSON = strategies.recursive(
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers()
+    | strategies.floats(allow_nan=False)
+    | strategies.text(),
+    lambda inner: (
+        strategies.lists(inner)
+        | strategies.dictionaries(
+            strategies.sampled_from(["Node", "Service", "Checks", "Key", "Value", "Address", "x"]),
+            inner,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_whatever_json_comes_it_is_a_view_or_a_bad_response(value: object) -> None:
+    body = json.dumps(value).encode()
+    for source in (
+        sources.service_list("dc1"),
+        sources.node_list("dc1"),
+        sources.service_instances("dc1", "web"),
+        sources.reverse_zone_list("dc1"),
+        sources.reverse_zone("dc1", "10.in-addr.arpa"),
+    ):
+        try:
+            view, skipped = source.decode(1, body)
+        except BadResponse:
+            continue
+        assert isinstance(view, model.View)
+        assert skipped >= 0
+
+
+@given(strategies.binary(max_size=200))
+def test_whatever_octets_come_they_are_a_view_or_a_bad_response(body: bytes) -> None:
+    for source in (sources.node_list("dc1"), sources.service_list("dc1")):
+        with contextlib.suppress(BadResponse):
+            source.decode(1, body)
+
+
+@given(strategies.text(), strategies.text())
+def test_any_key_and_value_make_an_entry_or_none(name: str, value: str) -> None:
+    encoded = base64.b64encode(value.encode(errors="replace")).decode()
+    record = types.KeyValue(f"10.in-addr.arpa/{name}", 0, encoded)
+    for entry in translate.reverse_entries(1, "10.in-addr.arpa", [record]).entries:
+        assert entry.targets
+        assert all(target == target.strip() for target in entry.targets)
