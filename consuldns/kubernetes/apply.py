@@ -97,7 +97,8 @@ class Applier:
             except TransactionRefused as error:
                 for position, reason in error.reasons:
                     step = chunk[position]
-                    outcome.failed[step.service] = f"{describe(step.operation)}: {reason}"
+                    problem = f"{describe(step.operation)}: {reason}"
+                    outcome.failed.setdefault(step.service, problem)
                 if not error.reasons:
                     await self._bisect(chunk, error, holding, lock, outcome)
                     return
