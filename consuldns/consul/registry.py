@@ -370,4 +370,5 @@ def _check(node: str, instance: Instance) -> dict[str, object]:
         "Status": instance.status,
         "Output": instance.output,
         "ServiceID": instance.id,
+        "ServiceName": instance.service,  # without it, 1.8.7 denies what service:write allows
     }

@@ -107,6 +107,9 @@ class Reconciler:
             if holding is None or time.monotonic() >= self._everything_at:
                 holding = await self._read(first=holding is None)
                 plan = await self.plan_all(planner, holding)
+            elif self.guard.waiting:
+                # What is held is in no plan for some services only, and would be forgotten.
+                plan = await self.plan_all(planner, holding)
             else:
                 plan = await self._plan_dirty(planner, holding)
             await self._do(plan, holding)
