@@ -125,7 +125,7 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
     connections: Annotated[
         int,
         Declaration(
-            whole_number(4, 190),
+            whole_number(8, 190),
             "Connections to Consul at most. Each service that is asked for often holds one, up to "
             "this. An agent refuses more than 200 from one address "
             "(`limits.http_max_conns_per_client`), and others on the machine need some.",

@@ -161,16 +161,16 @@ async def test_requests_beyond_the_connections_wait_their_turn() -> None:
         return reply()
 
     async with ScriptedServer.of(when_open) as server:
-        client = Client(ConsulSettings(address=server.settings.address, connections=4))
+        client = Client(ConsulSettings(address=server.settings.address, connections=8))
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(10):
+            for _ in range(20):
                 tasks.create_task(client.get(*SERVICES))
-            while len(server.requests) < 4:
+            while len(server.requests) < 8:
                 await asyncio.sleep(0)
-            assert client.statistics().connections_busy == 4
+            assert client.statistics().connections_busy == 8
             gate.set()
-        assert server.connections == 4
-        assert client.statistics().requests == {("catalog/services", "ok"): 10}
+        assert server.connections == 8
+        assert client.statistics().requests == {("catalog/services", "ok"): 20}
         await client.aclose()
 
 
