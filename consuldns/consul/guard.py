@@ -6,14 +6,15 @@ others is therefore kept for a while, until what remains has been checked. Names
 held back, and one service that goes is gone at once.
 """
 
-from consuldns.views import model
+from consuldns.views import clusters, model
+from consuldns.views.clusters import Clusters
 
 # Every Consul server registers itself under this name: who cannot see it, sees nothing.
 CANARY = "consul"
 SETTLING_SECONDS = 2.0
 MIN_VANISHED = 5
 
-List = model.Services | model.Nodes | model.ReverseZones
+List = model.Services | model.Nodes | model.ReverseZones | Clusters
 
 
 def names(view: List) -> frozenset[str]:
@@ -25,6 +26,11 @@ def names(view: List) -> frozenset[str]:
             return frozenset(node.name for node in view.nodes)
         case model.ReverseZones():
             return frozenset(view.folders)
+        case Clusters():
+            # Each cluster is a name as well: the last of its services may go at once.
+            services = (service for cluster in view.clusters for service in cluster.services)
+            paths = (f"{each.cluster}/{each.namespace}/{each.name}" for each in services)
+            return frozenset((*(cluster.name for cluster in view.clusters), *paths))
 
 
 def is_suspicious(old: frozenset[str], new: frozenset[str]) -> bool:
@@ -51,6 +57,8 @@ def union(old: List, new: List) -> List:
             index=new.index,
             nodes=tuple(sorted(by_name.values(), key=lambda node: node.name.lower())),
         )
+    if isinstance(old, Clusters) and isinstance(new, Clusters):
+        return clusters.union(old, new)
     assert isinstance(old, model.ReverseZones)
     assert isinstance(new, model.ReverseZones)
     return model.ReverseZones(index=new.index, folders=tuple(sorted({*old.folders, *new.folders})))

@@ -35,7 +35,7 @@ PUBLISH_SECONDS = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How the connections are shared out. Four standing lists, contact and addresses have six."""
+    """How the connections are shared out. Five standing lists, contact and addresses have seven."""
 
     followed: int
     readings: int
@@ -43,7 +43,7 @@ class Budget:
     @classmethod
     def of(cls, connections: int) -> "Budget":
         """A quarter of what is free is for single readings, at most six: one core does no more."""
-        free = max(connections - 6, 1)
+        free = max(connections - 7, 1)
         readings = max(1, min(6, free // 4))
         return cls(followed=free - readings, readings=readings)
 

@@ -77,7 +77,11 @@ class ViewReader:
                 return source_of(key, self.local, self._service_name(datacenter, service))
             case keys.ReverseZone(folder):
                 self._require_reverse_zone(folder)
-            case keys.ServiceList(datacenter) | keys.NodeList(datacenter):
+            case (
+                keys.ServiceList(datacenter)
+                | keys.NodeList(datacenter)
+                | keys.ClusterList(datacenter)
+            ):
                 self._require_datacenter(datacenter)
             case _:
                 raise BadResponse("this view is not read by itself")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from consuldns import descriptor
 from consuldns.consul import translate, types
 from consuldns.consul.blocking import Request
 from consuldns.views import keys
@@ -64,6 +65,18 @@ def reverse_zone_list(datacenter: str) -> Source:
     return Source(Request(("v1", "kv", ""), query, may_be_missing=True), decode)
 
 
+def cluster_list(datacenter: str) -> Source:
+    """The Kubernetes clusters with all their services, in one request: see ADR 6."""
+
+    def decode(index: int, body: bytes) -> tuple[AnyView, int]:
+        records, skipped = types.KEY_VALUES.decode(body) if body else ([], 0)
+        view, senseless = translate.clusters(index, records)
+        return view, skipped + senseless
+
+    path = ("v1", "kv", *descriptor.ROOT.split("/"))
+    return Source(Request(path, {"recurse": "", **_of(datacenter)}, may_be_missing=True), decode)
+
+
 def reverse_zone(datacenter: str, folder: str) -> Source:
     """A reverse zone. `folder` must be known to exist."""
 
@@ -91,6 +104,8 @@ def source_of(key: ViewKey, local: str, name: str = "") -> Source:
             return service_list(datacenter)
         case keys.NodeList(datacenter):
             return node_list(datacenter)
+        case keys.ClusterList(datacenter):
+            return cluster_list(datacenter)
         case keys.ServiceInstances(datacenter):
             return service_instances(datacenter, name)
         case keys.ReverseZone(folder):

@@ -1,4 +1,4 @@
-"""The lists that are always followed: services, nodes, reverse zones, failing checks, datacenters.
+"""The lists that are always followed: services, nodes, checks, KV folders, clusters, datacenters.
 
 They say what exists, so that a name which does not is denied without a request, and they tell
 `needed` which of its views may have changed.
@@ -20,6 +20,7 @@ from consuldns.consul.publication import Publication
 from consuldns.consul.sources import Source
 from consuldns.errors import BadResponse, ConsulError, Denied, Unreachable
 from consuldns.views import keys, model
+from consuldns.views.clusters import Clusters
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
 
@@ -45,6 +46,10 @@ async def find_local_datacenter(client: Client) -> str:
         if node.datacenter:
             return node.datacenter
     raise Denied("Consul shows no node: the token needs node:read")
+
+
+# Lists that may be empty: nobody need have written to the KV tree.
+OF_THE_KV_TREE = (model.ReverseZones, Clusters)
 
 
 class StandingLists:
@@ -75,6 +80,7 @@ class StandingLists:
                 keys.ServiceList(local),
                 keys.NodeList(local),
                 keys.ReverseZoneList(),
+                keys.ClusterList(local),
             )
         )
         self.skipped_records = 0
@@ -88,6 +94,7 @@ class StandingLists:
                 ("list of services", self._follow_services),
                 ("list of nodes", self._follow_nodes),
                 ("reverse zones in the KV tree", self._follow_reverse_zones),
+                ("Kubernetes clusters in the KV tree", self._follow_clusters),
                 ("health checks", self._follow_checks),
                 ("list of datacenters", self._poll_datacenters),
             ):
@@ -148,6 +155,12 @@ class StandingLists:
             await self._accept(keys.ReverseZoneList(), source, reply)
             yield
 
+    async def _follow_clusters(self) -> AsyncGenerator[None, None]:
+        source = sources.cluster_list(self._local)
+        async for reply in blocking.follow(self._client, source.request):
+            await self._accept(keys.ClusterList(self._local), source, reply)
+            yield
+
     async def _follow_checks(self) -> AsyncGenerator[None, None]:
         """What the statuses say is read with the instances; this tells whose have changed."""
         request = sources.failing_checks(self._local)
@@ -193,7 +206,7 @@ class StandingLists:
         new = self._decode(source, reply)
         old = self._publication.get(key)
         if old is None:
-            if not guard.names(new) and not isinstance(new, model.ReverseZones):
+            if not guard.names(new) and not isinstance(new, OF_THE_KV_TREE):
                 raise Denied("Consul shows none: the token needs service:read and node:read")
             self._publish(key, new)
         elif guard.is_suspicious(guard.names(_list(old)), guard.names(new)):
@@ -229,7 +242,7 @@ class StandingLists:
 
     async def _may_believe(self, new: List, old_names: frozenset[str]) -> bool:
         """Whether what can be checked speaks for the loss: the token, and Consul's own service."""
-        if isinstance(new, model.ReverseZones):
+        if isinstance(new, OF_THE_KV_TREE):
             services = self._publication.get(keys.ServiceList(self._local))
             shows_itself = services is not None
         else:
@@ -242,7 +255,7 @@ class StandingLists:
             return False
         except BadResponse:
             return shows_itself  # 401: ACLs are not in use
-        return bool(guard.names(new)) or isinstance(new, model.ReverseZones)
+        return bool(guard.names(new)) or isinstance(new, OF_THE_KV_TREE)
 
     def _publish(self, key: ViewKey, new: List) -> None:
         old = self._publication.get(key)

@@ -3,13 +3,20 @@
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
+import msgspec
+
+from consuldns import descriptor
 from consuldns.consul import types
-from consuldns.names import parse_address
+from consuldns.descriptor import ClusterRecord, Descriptor
+from consuldns.names import MAX_LABEL, parse_address
 from consuldns.views import model
+from consuldns.views.clusters import Cluster, Clusters, Port, Service
 from consuldns.views.model import Health
 
 MAX_WEIGHT = 65535  # RFC 2782
+MAX_PORT = 65535
 
 
 def services(index: int, tags: Mapping[str, Iterable[str]]) -> model.Services:
@@ -95,6 +102,68 @@ def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
         index=index,
         folders=tuple(sorted(name for name in folders if model.reverse_folder_name(name))),
     )
+
+
+def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, int]:
+    """The Kubernetes clusters of the keys below `descriptor.ROOT`, and how many keys are bad.
+
+    Keys that are named like none of ours are not looked at.
+    """
+    namespaces: dict[str, set[str]] = {}
+    services: dict[str, list[Service]] = {}
+    skipped = 0
+    for record in records:
+        cluster, _, rest = record.key.removeprefix(descriptor.ROOT).partition("/")
+        try:
+            match rest.split("/"):
+                case ["meta"]:
+                    found = _decode(record, ClusterRecord).namespaces
+                    namespaces.setdefault(cluster, set()).update(filter(_is_label, found))
+                case ["svc", namespace, name]:
+                    service = _service(cluster, namespace, name, _decode(record, Descriptor))
+                    services.setdefault(cluster, []).append(service)
+        except ValueError:
+            skipped += 1
+    found_clusters = tuple(
+        Cluster(name, tuple(sorted(namespaces.get(name, ()))), tuple(services.get(name, ())))
+        for name in sorted(namespaces.keys() | services.keys())
+    )
+    return Clusters(index, found_clusters), skipped
+
+
+Document = TypeVar("Document", ClusterRecord, Descriptor)
+
+
+def _decode(record: types.KeyValue, kind: type[Document]) -> Document:
+    """The JSON document in a key. Raises ValueError, of which those of msgspec and base64 are."""
+    document = msgspec.json.decode(base64.b64decode(record.value or "", validate=True), type=kind)
+    if document.v != 1:
+        raise ValueError(f"{record.key} has version {document.v}")
+    return document
+
+
+def _service(cluster: str, namespace: str, name: str, described: Descriptor) -> Service:
+    if not (_is_label(namespace) and _is_label(name)):
+        raise ValueError(f"no DNS labels: {namespace}/{name}")
+    return Service(
+        cluster=cluster,
+        namespace=namespace,
+        name=name,
+        flat=described.flat,
+        mode=described.mode,
+        is_headless=described.headless,
+        cluster_ips=described.cluster_ips,
+        ports=tuple(
+            Port(port.name, port.protocol, port.port)
+            for port in described.ports
+            if 0 <= port.port <= MAX_PORT
+        ),
+        external_name=described.external_name,
+    )
+
+
+def _is_label(text: str) -> bool:
+    return "." not in text and 0 < len(text.encode()) <= MAX_LABEL
 
 
 def reverse_entries(

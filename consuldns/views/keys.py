@@ -51,6 +51,12 @@ class ServiceAddresses(_Key, frozen=True):
     datacenter: str
 
 
+class ClusterList(_Key, frozen=True):
+    """`model.Clusters`: the Kubernetes clusters and their services. /v1/kv/consuldns/k8s/."""
+
+    datacenter: str
+
+
 ViewKey = (
     DatacenterList
     | ServiceList
@@ -59,4 +65,5 @@ ViewKey = (
     | ReverseZoneList
     | ReverseZone
     | ServiceAddresses
+    | ClusterList
 )

@@ -11,21 +11,11 @@ from collections.abc import Iterable
 from enum import IntEnum
 from functools import cached_property
 
-import msgspec
-
-from consuldns import names
+from consuldns import descriptor, names
 from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes
+from consuldns.views.base import Value, View
+from consuldns.views.clusters import Clusters
 from consuldns.views.networks import Networks
-
-
-class View(msgspec.Struct, frozen=True, array_like=True, tag=True, dict=True):
-    """One piece of Consul's state. `index` is its X-Consul-Index (0: it has none)."""
-
-    index: int
-
-
-class Value(msgspec.Struct, frozen=True, array_like=True):
-    """A part of a view."""
 
 
 class Health(IntEnum):
@@ -100,6 +90,16 @@ class Services(View, frozen=True):
         return {names.fold_text(name): name for name in self.names}
 
     @cached_property
+    def name_suffixes(self) -> frozenset[bytes]:
+        """What follows a dot in a service's name, folded: `b.c` of `a.b.c`."""
+        return _after_dots(self.by_name)
+
+    @cached_property
+    def after_dashes(self) -> frozenset[bytes]:
+        """What follows a dash in a service's name, folded: `b-c` and `c` of `a-b-c`."""
+        return _after(b"-", self.by_name)
+
+    @cached_property
     def folded_tags(self) -> frozenset[bytes]:
         """All tags, folded."""
         return frozenset(names.fold_text(tag) for tag in self.tags)
@@ -124,6 +124,15 @@ class Nodes(View, frozen=True):
     def name_suffixes(self) -> frozenset[bytes]:
         """What follows a dot in a node's name, folded: `dotted` of `foo.dotted`."""
         return _after_dots(self.by_name)
+
+    @cached_property
+    def of_consul_k8s(self) -> bool:
+        """Whether there is a node that consul-k8s keeps its services on."""
+        return any(
+            node.meta.get(descriptor.SOURCE) == descriptor.KUBERNETES
+            and descriptor.NODE_CLUSTER not in node.meta
+            for node in self.nodes
+        )
 
     @cached_property
     def _by_id(self) -> list[tuple[str, Node]]:
@@ -173,12 +182,16 @@ class Instances(View, frozen=True):
 
 def _after_dots(texts: Iterable[bytes]) -> frozenset[bytes]:
     """Every proper suffix of the texts that begins after a dot."""
+    return _after(b".", texts)
+
+
+def _after(separator: bytes, texts: Iterable[bytes]) -> frozenset[bytes]:
     suffixes = set()
     for text in texts:
-        _, dot, rest = text.partition(b".")
-        while dot:
+        _, found, rest = text.partition(separator)
+        while found:
             suffixes.add(rest)
-            _, dot, rest = rest.partition(b".")
+            _, found, rest = rest.partition(separator)
     return frozenset(suffixes)
 
 
@@ -289,4 +302,13 @@ class AddressIndex(View, frozen=True):
         return Networks(self.services)
 
 
-AnyView = Datacenters | Services | Nodes | Instances | ReverseZones | ReverseEntries | AddressIndex
+AnyView = (
+    Datacenters
+    | Services
+    | Nodes
+    | Instances
+    | ReverseZones
+    | ReverseEntries
+    | AddressIndex
+    | Clusters
+)

@@ -1,13 +1,12 @@
 """The views that a process knows now."""
 
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, cast
 
 from consuldns.views import keys, model
+from consuldns.views.clusters import Clusters
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
 from consuldns.views.sharing import SharedParts
-
-V = TypeVar("V", bound=model.View)
 
 
 class MissingView(Exception):
@@ -133,3 +132,7 @@ class Reading:
     def service_addresses(self, datacenter: str) -> model.AddressIndex:
         """Which service has an address."""
         return cast(model.AddressIndex, self._read(keys.ServiceAddresses(datacenter)))
+
+    def clusters(self, datacenter: str) -> Clusters:
+        """The Kubernetes clusters and their services."""
+        return cast(Clusters, self._read(keys.ClusterList(datacenter)))

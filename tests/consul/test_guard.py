@@ -4,6 +4,7 @@ import pytest
 
 from consuldns.consul import guard
 from consuldns.views import model
+from consuldns.views.clusters import Cluster, Clusters, Service
 
 
 def numbered(count: int, *more: str) -> frozenset[str]:
@@ -63,3 +64,21 @@ def test_loss_settles_when_nothing_more_vanishes() -> None:
 )
 def test_canary(old: set[str], new: set[str], *, shows: bool) -> None:
     assert guard.shows_itself(frozenset(old), frozenset(new)) is shows
+
+
+def _cluster(name: str, *services: str) -> Cluster:
+    made = (Service(name, "ns", each, each, "vip", False, (), (), "") for each in services)
+    return Cluster(name, ("ns",), tuple(made))
+
+
+def test_clusters_are_guarded_by_service() -> None:
+    old = Clusters(1, (_cluster("east", "a", "b"), _cluster("west", "c")))
+    new = Clusters(2, (_cluster("east", "b", "d"),))
+    assert guard.names(new) == {"east", "east/ns/b", "east/ns/d"}
+    union = guard.union(old, new)
+    assert guard.names(union) == guard.names(old) | {"east/ns/d"}
+    assert union.index == 2
+    # The last service of a cluster goes at once; the cluster itself does not.
+    left = Clusters(3, (_cluster("west"),))
+    assert not guard.is_suspicious(guard.names(Clusters(2, old.clusters[1:])), guard.names(left))
+    assert guard.is_suspicious(guard.names(left), guard.names(Clusters(4, ())))

@@ -10,6 +10,8 @@ from hypothesis import given, strategies
 from consuldns.consul import sources, translate, types
 from consuldns.errors import BadResponse
 from consuldns.views import model
+from consuldns.views.base import View
+from consuldns.views.clusters import Cluster, Clusters, Port, Service
 from consuldns.views.model import Health
 
 ENTRY = {
@@ -170,6 +172,79 @@ def test_reverse_entries_keep_what_can_be_answered() -> None:
     assert skipped == 0
 
 
+def _key(path: str, value: bytes) -> types.KeyValue:
+    return types.KeyValue(key=f"consuldns/k8s/{path}", value=base64.b64encode(value).decode())
+
+
+DESCRIPTOR = json.dumps(
+    {
+        "v": 1,
+        "uid": "u",
+        "type": "ClusterIP",
+        "flat": "redis-default",
+        "mode": "vip",
+        "headless": False,
+        "clusterIPs": ["10.0.0.1", "fd00::1"],
+        "families": ["IPv4", "IPv6"],
+        "ports": [{"port": 6379, "name": "redis"}, {"port": 53, "protocol": "UDP"}],
+        "externalName": "",
+        "publishNotReady": False,
+        "added": "later",
+    }
+).encode()
+REDIS = Service(
+    cluster="east",
+    namespace="default",
+    name="redis",
+    flat="redis-default",
+    mode="vip",
+    is_headless=False,
+    cluster_ips=("10.0.0.1", "fd00::1"),
+    ports=(Port("redis", "TCP", 6379), Port("", "UDP", 53)),
+    external_name="",
+)
+
+
+def test_clusters() -> None:
+    record = {"v": 1, "cluster_uid": "u", "zone": "", "version": "1", "namespaces": ["x", "a.b"]}
+    view, skipped = translate.clusters(
+        3,
+        [
+            _key("west/meta", json.dumps(record).encode()),
+            _key("east/leader", b"not JSON"),
+            _key("east/svc/default/redis", DESCRIPTOR),
+            _key("east/svc/default/redis/more", b"of somebody else"),
+        ],
+    )
+    east, west = Cluster("east", (), (REDIS,)), Cluster("west", ("x",), ())
+    assert view == Clusters(3, (east, west))
+    assert skipped == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("east/svc/default/bad", b"{"),
+        ("east/svc/default/bad", b'{"v": 1}'),
+        ("east/svc/default/bad", DESCRIPTOR.replace(b'"v": 1', b'"v": 2')),
+        ("east/svc/default/bad", b"\xff"),
+        ("east/svc/de.fault/redis", DESCRIPTOR),
+        ("east/svc/default/" + "x" * 64, DESCRIPTOR),
+        ("east/svc//redis", DESCRIPTOR),
+        ("east/meta", b"[]"),
+    ],
+)
+def test_a_bad_key_of_a_cluster_costs_its_neighbours_nothing(path: str, value: bytes) -> None:
+    good = _key("east/svc/default/redis", DESCRIPTOR)
+    view, skipped = translate.clusters(3, [_key(path, value), good])
+    assert (view, skipped) == (Clusters(3, (Cluster("east", (), (REDIS,)),)), 1)
+
+
+def test_a_value_that_is_no_base64_is_skipped() -> None:
+    bad = types.KeyValue(key="consuldns/k8s/east/meta", value="%")
+    assert translate.clusters(3, [bad]) == (Clusters(3, ()), 1)
+
+
 JSON = strategies.recursive(
     strategies.none()
     | strategies.booleans()
@@ -196,12 +271,13 @@ def test_whatever_json_comes_it_is_a_view_or_a_bad_response(value: object) -> No
         sources.service_instances("dc1", "web"),
         sources.reverse_zone_list("dc1"),
         sources.reverse_zone("dc1", "10.in-addr.arpa"),
+        sources.cluster_list("dc1"),
     ):
         try:
             view, skipped = source.decode(1, body)
         except BadResponse:
             continue
-        assert isinstance(view, model.View)
+        assert isinstance(view, View)
         assert skipped >= 0
 
 

@@ -6,8 +6,10 @@ from consuldns.config.schema import ConsulSettings
 from consuldns.consul.watcher import Watcher
 from consuldns.names import parse_address
 from consuldns.views import keys, model, updates
+from consuldns.views.clusters import Clusters
 from consuldns.views.model import Health
 from tests.consul.conftest import Worker, deregister, register, watching
+from tests.support import kubernetes_data
 from tests.support.consul_agent import ConsulAgent
 
 WEB = keys.ServiceInstances("dc1", "web")
@@ -186,6 +188,28 @@ async def test_reverse_zones_of_the_kv_tree(agent: ConsulAgent) -> None:
         await worker.until(lambda: getattr(worker.views[ZONE], "entries", ()) == (expected,))
         agent.client.delete(f"/v1/kv/{FOLDER}?recurse").raise_for_status()
         await worker.until(lambda: not worker.zones() and ZONE not in worker.views)
+
+
+async def test_kubernetes_services_come_and_go(agent: ConsulAgent) -> None:
+    services: list[dict[str, object]] = [{"namespace": "default", "name": "redis"}]
+    for key, value in kubernetes_data.keys(services, ["default"]).items():
+        agent.client.put(f"/v1/kv/{key}", content=value).raise_for_status()
+    async with watching(settings(agent)) as (_, worker):
+        await worker.until(lambda: worker.is_in_contact)
+        assert kubernetes_services(worker) == {"kubernetes/default/redis"}
+        more = kubernetes_data.keys([{"namespace": "other", "name": "db"}], [])
+        for key, value in more.items():
+            agent.client.put(f"/v1/kv/{key}", content=value).raise_for_status()
+        await worker.until(lambda: "kubernetes/other/db" in kubernetes_services(worker))
+        agent.client.delete("/v1/kv/consuldns/k8s/kubernetes/svc/default/redis")
+        await worker.until(lambda: kubernetes_services(worker) == {"kubernetes/other/db"})
+
+
+def kubernetes_services(worker: Worker) -> set[str]:
+    view = worker.views[keys.ClusterList("dc1")]
+    assert isinstance(view, Clusters)
+    services = (service for cluster in view.clusters for service in cluster.services)
+    return {f"{each.cluster}/{each.namespace}/{each.name}" for each in services}
 
 
 async def test_index_of_addresses_names_the_first_instance(agent: ConsulAgent) -> None:

@@ -1,0 +1,68 @@
+"""What is kept in Consul's KV tree about the services of Kubernetes clusters.
+
+    consuldns/k8s/<cluster>/meta                   ClusterRecord
+    consuldns/k8s/<cluster>/svc/<namespace>/<name> Descriptor
+    consuldns/k8s/<cluster>/leader                 the lock of the sync worker
+
+The sync worker writes these and the resolver reads them; the instances of the same services are in
+the catalog. A descriptor says what the catalog cannot: that a service exists without instances, its
+addresses, its ports by name, where an ExternalName leads. It holds no counts, times or versions of
+objects, so that it is rewritten only when one of those changes.
+"""
+
+import msgspec
+
+ROOT = "consuldns/k8s/"
+
+# Metadata by which an instance in the catalog tells what it is, under the names of consul-k8s.
+NAMESPACE = "external-k8s-ns"
+REFERENCE_KIND = "external-k8s-ref-kind"  # ours: Service; of consul-k8s: Pod, of the endpoint
+REFERENCE_NAME = "external-k8s-ref-name"
+SOURCE = "external-source"
+KUBERNETES = "kubernetes"
+# The same, of our own.
+CLUSTER = "k8s-cluster"
+HOSTNAME = "k8s-hostname"
+POD = "k8s-target"
+PORTS = "k8s-ports"  # `name:protocol:port,...`
+NODE_CLUSTER = "consuldns-cluster"  # on the node that all instances of a cluster are on
+
+
+class DescribedPort(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A port of a descriptor."""
+
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    node_port: int = 0
+    app_protocol: str = ""
+
+
+class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """What there is to know about a service, as it is kept in the KV tree (JSON).
+
+    `flat` is its flat name, empty if it has none. `mode` says what its instances in the catalog
+    are: `vip`, `endpoints`, `both`, `node-port`, `load-balancer` or `name`.
+    """
+
+    v: int = 1
+    uid: str
+    type: str
+    flat: str
+    mode: str
+    headless: bool
+    cluster_ips: tuple[str, ...] = msgspec.field(name="clusterIPs")
+    families: tuple[str, ...]
+    ports: tuple[DescribedPort, ...]
+    external_name: str
+    publish_not_ready: bool
+
+
+class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to know about a cluster, as it is kept in the KV tree (JSON)."""
+
+    v: int = 1
+    cluster_uid: str
+    zone: str
+    version: str
+    namespaces: tuple[str, ...]

@@ -1,0 +1,104 @@
+"""The view of the Kubernetes clusters: their services, as described in Consul's KV tree."""
+
+from functools import cached_property
+
+from consuldns import names
+from consuldns.views.base import Value, View
+from consuldns.views.networks import Networks
+
+
+class Port(Value, frozen=True):
+    """A port of a Kubernetes service. `protocol` is TCP, UDP or SCTP; a port may have no name."""
+
+    name: str
+    protocol: str
+    number: int
+
+
+class Service(Value, frozen=True):
+    """A service of a Kubernetes cluster, from its descriptor (see `consuldns.descriptor`).
+
+    `flat` is its name in the catalog (empty: it has none), `mode` what its instances there are.
+    """
+
+    cluster: str
+    namespace: str
+    name: str
+    flat: str
+    mode: str
+    is_headless: bool
+    cluster_ips: tuple[str, ...]
+    ports: tuple[Port, ...]
+    external_name: str
+
+
+class Cluster(Value, frozen=True):
+    """A Kubernetes cluster. `namespaces` has those without services, too."""
+
+    name: str
+    namespaces: tuple[str, ...]
+    services: tuple[Service, ...]
+
+
+Namespaces = dict[bytes, dict[bytes, Service]]
+"""Services by folded name, by folded name of their namespace."""
+
+
+class Clusters(View, frozen=True):
+    """All Kubernetes clusters with their services, in the order of their names."""
+
+    clusters: tuple[Cluster, ...]
+
+    @cached_property
+    def all_namespaces(self) -> Namespaces:
+        """Those of all clusters in one; a service that two have is that of the first."""
+        merged: Namespaces = {}
+        for cluster in self.clusters:
+            for namespace, services in self.namespaces_of[cluster.name].items():
+                merged[namespace] = services | merged.get(namespace, {})
+        return merged
+
+    @cached_property
+    def namespaces_of(self) -> dict[str, Namespaces]:
+        """Those of each cluster."""
+        return {cluster.name: _namespaces(cluster) for cluster in self.clusters}
+
+    @cached_property
+    def by_address(self) -> dict[bytes, Service]:
+        """The first service at each cluster address (packed)."""
+        found: dict[bytes, Service] = {}
+        services = (service for cluster in self.clusters for service in cluster.services)
+        for service in services:
+            if service.is_headless or service.external_name:
+                continue
+            for address in map(names.parse_address, service.cluster_ips):
+                if address is not None:
+                    found.setdefault(address.packed, service)
+        return found
+
+    @cached_property
+    def networks(self) -> Networks:
+        """The networks that hold a cluster address."""
+        return Networks(self.by_address)
+
+
+def _namespaces(cluster: Cluster) -> Namespaces:
+    found: Namespaces = {names.fold_text(namespace): {} for namespace in cluster.namespaces}
+    for service in cluster.services:
+        services = found.setdefault(names.fold_text(service.namespace), {})
+        services[names.fold_text(service.name)] = service
+    return found
+
+
+def union(old: Clusters, new: Clusters) -> Clusters:
+    """The new clusters with what they lack of the old ones."""
+    found: dict[str, Cluster] = {cluster.name: cluster for cluster in old.clusters}
+    for cluster in new.clusters:
+        before = found.get(cluster.name, Cluster(cluster.name, (), ()))
+        services = {(each.namespace, each.name): each for each in before.services}
+        services |= {(each.namespace, each.name): each for each in cluster.services}
+        namespaces = {*before.namespaces, *cluster.namespaces}
+        found[cluster.name] = Cluster(
+            cluster.name, tuple(sorted(namespaces)), tuple(services.values())
+        )
+    return Clusters(new.index, tuple(found[name] for name in sorted(found)))
