@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -262,6 +262,7 @@ def _check(
         raise refuse("consul.client_key", "has no certificate", "set consul.client_certificate")
     if values["dns.alt_domain"] == values["dns.domain"]:
         raise refuse("dns.alt_domain", "is the same as dns.domain", "remove it")
+    _check_zones(values, refuse)
     if len(set(values["listen"])) < len(values["listen"]):
         raise refuse("listen", "names an address twice", "remove one")
     if values["admin_addr"] in values["listen"]:
@@ -271,6 +272,17 @@ def _check(
             problem = _unreadable(values[path])
             if problem:
                 raise refuse(path, f"{values[path]} cannot be read: {problem}", "")
+
+
+def _check_zones(values: Mapping[str, Any], refuse: Callable[[str, str, str], ConfigError]) -> None:
+    zones, own = values["dns.kubernetes.zones"], values["sync.zone"]
+    for path, zone in (*(("dns.kubernetes.zones", zone) for zone in zones), ("sync.zone", own)):
+        if zone and zone in (values["dns.domain"], values["dns.alt_domain"]):
+            problem = f"has {zone}, which is Consul's domain"
+            raise refuse(path, problem, f"remove it: clusters are at <datacenter>.{zone}")
+    if own in zones and zones[own] != values["sync.cluster"]:
+        problem = f"{own} is the zone of cluster {zones[own]!r} in dns.kubernetes.zones"
+        raise refuse("sync.zone", problem, "give each cluster a zone of its own")
 
 
 def _unreadable(file: str) -> str:

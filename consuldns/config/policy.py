@@ -2,7 +2,7 @@
 
 from consuldns.config.schema import Settings
 from consuldns.config.values import reverse_zone_names
-from consuldns.dns.policy import Policy, StartOfAuthorityTimes
+from consuldns.dns.policy import KubernetesPolicy, Policy, StartOfAuthorityTimes
 from consuldns.names import fold, parse_address, parse_name
 
 
@@ -29,7 +29,19 @@ def policy(settings: Settings) -> Policy:
             name for zone in dns.reverse_zones for name in reverse_zone_names(zone)
         ),
         name_server_addresses=_name_server_addresses(settings),
+        kubernetes=KubernetesPolicy(
+            ttl=int(dns.kubernetes.ttl.total_seconds()),
+            pods=dns.kubernetes.pods,
+            ignore_empty=dns.kubernetes.ignore_empty,
+            zones={fold(parse_name(zone)): cluster for zone, cluster in zones(settings).items()},
+        ),
     )
+
+
+def zones(settings: Settings) -> dict[str, str]:
+    """The clusters of all Kubernetes zones: the worker's own one is served, too."""
+    own = {settings.sync.zone: settings.sync.cluster} if settings.sync.zone else {}
+    return {**settings.dns.kubernetes.zones, **own}
 
 
 def _name_server_addresses(settings: Settings) -> tuple[bytes, ...]:

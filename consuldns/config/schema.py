@@ -20,6 +20,7 @@ from consuldns.config.values import (
     ADDRESS,
     BOOLEAN,
     DATACENTER,
+    DNS_LABEL,
     DOMAIN,
     DURATION,
     FILE,
@@ -32,6 +33,7 @@ from consuldns.config.values import (
     HostPort,
     Secret,
     list_of,
+    one_of,
     table_of,
     whole_number,
 )
@@ -151,6 +153,41 @@ class StartOfAuthoritySettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
 
 
+class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Names of Kubernetes services, from what the sync worker has written to Consul."""
+
+    ttl: Annotated[
+        timedelta,
+        Declaration(DURATION, "TTL of their records. Default: that of CoreDNS."),
+    ] = timedelta(seconds=5)
+    zones: Annotated[
+        Mapping[str, str],
+        Declaration(
+            table_of(DNS_LABEL, name=DOMAIN),
+            "Zones beside `<datacenter>.<domain>`, each with the name of its cluster: "
+            '`"cluster.local" = "kubernetes"`. Each is served with authority. A zone set as '
+            "`sync.zone` is served without being listed here. Default: none.",
+        ),
+    ] = msgspec.field(default_factory=dict)
+    pods: Annotated[
+        str,
+        Declaration(
+            one_of("disabled", "insecure", "verified"),
+            "What `10-1-2-3.<namespace>.pod.<zone>` is. `insecure`: the address that it spells; "
+            "`verified`: that, if it is the address of a pod in the catalog, in that namespace. "
+            "Default: no such names, since with `insecure` anyone may have a name for any address.",
+        ),
+    ] = "disabled"
+    ignore_empty: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether a service with a cluster IP, but without a ready endpoint, does not exist. "
+            "Default: it does, as in Kubernetes. A headless service without one never does.",
+        ),
+    ] = False
+
+
 class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What is answered. Names, meanings and defaults are those of Consul's `dns_config`."""
 
@@ -191,6 +228,7 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = True
     soa: StartOfAuthoritySettings = StartOfAuthoritySettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     reverse_zones: Annotated[
         tuple[str, ...],
         Declaration(

@@ -190,18 +190,26 @@ def list_of(kind: Kind[T], *, at_least_one: bool = False) -> Kind[tuple[T, ...]]
     return Kind(f"list of: {kind.name}", read)
 
 
-def table_of(kind: Kind[T]) -> Kind[Mapping[str, T]]:
+def table_of(kind: Kind[T], *, name: "Kind[str] | None" = None) -> Kind[Mapping[str, T]]:
     """Names with a value each: a table in TOML, `name=value,name=value` in the environment."""
 
     def read(raw: Any) -> Mapping[str, T]:
         if isinstance(raw, str):
             parts = [part.partition("=") for part in raw.split(",") if part.strip()]
-            if not all(name.strip() and equals for name, equals, _ in parts):
+            if not all(key.strip() and equals for key, equals, _ in parts):
                 raise ValueError(f"must be name=value pairs with commas between, not {raw!r}")
-            raw = {name.strip(): value.strip() for name, _, value in parts}
-        if not isinstance(raw, dict):
+            pairs = [(key.strip(), value.strip()) for key, _, value in parts]
+        elif isinstance(raw, dict):
+            pairs = list(raw.items())
+        else:
             raise ValueError(f"must be a table, not {raw!r}")
-        return {name: kind.read(value) for name, value in raw.items()}
+        table: dict[str, T] = {}
+        for key, value in pairs:
+            key = name.read(key) if name is not None else key
+            if key in table:
+                raise ValueError(f"sets {key} twice")
+            table[key] = kind.read(value)
+        return table
 
     return Kind(f"table of: {kind.name}", read)
 

@@ -32,6 +32,50 @@ class StartOfAuthorityTimes:
     min_ttl: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A zone that we answer for.
+
+    `domain` is that of Consul's domains which names in its answers are made under. `cluster` is the
+    Kubernetes cluster whose names the zone holds, empty for Consul's domains and reverse zones.
+    """
+
+    apex: Labels
+    domain: Labels
+    cluster: str = ""
+
+    @property
+    def is_reverse(self) -> bool:
+        """Whether this is a reverse zone."""
+        return self.apex != self.domain and not self.cluster
+
+    @property
+    def name_server(self) -> Labels:
+        """Our own name: `ns.D`, and where Kubernetes clients expect it `ns.dns.Z`."""
+        return (b"ns", b"dns", *self.apex) if self.cluster else (b"ns", *self.domain)
+
+    @property
+    def mailbox(self) -> Labels:
+        """The address of the one to ask, as a name (RFC 1035 section 8)."""
+        return (b"hostmaster", *(self.apex if self.cluster else self.domain))
+
+
+@dataclass(frozen=True)
+class KubernetesPolicy:
+    """How the names of Kubernetes services are answered. `ttl` in seconds.
+
+    `zones` are served beside `<dc>.<domain>`: the cluster of each. `pods` says what
+    `<address>.<namespace>.pod.<zone>` is: `disabled` (nothing), `insecure` (the address that the
+    label spells), `verified` (that, if it is the address of an endpoint of the namespace).
+    `ignore_empty`: a service without a ready endpoint does not exist.
+    """
+
+    ttl: int = 5
+    pods: str = "disabled"
+    ignore_empty: bool = False
+    zones: dict[Labels, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Policy:
     """What the resolver obeys. TTLs in seconds.
@@ -50,6 +94,7 @@ class Policy:
     soa: StartOfAuthorityTimes = StartOfAuthorityTimes()
     reverse_zones: tuple[Labels, ...] = PRIVATE_REVERSE_ZONES
     name_server_addresses: tuple[bytes, ...] = ()
+    kubernetes: KubernetesPolicy = KubernetesPolicy()
 
     def ttl_of_service(self, service: bytes) -> int:
         """Seconds for the records of a service (folded name)."""
@@ -72,6 +117,20 @@ class Policy:
         return Suffixes(each for each in (self.domain, self.alt_domain) if each is not None)
 
     @cached_property
+    def zones(self) -> dict[Labels, Zone]:
+        """All zones but the reverse ones, by apex."""
+        found = {apex: Zone(apex, apex) for apex in (self.domain, self.alt_domain) if apex}
+        for apex, cluster in self.kubernetes.zones.items():
+            domain = self.domains.longest_of(apex) or self.domain
+            found.setdefault(apex, Zone(apex, domain, cluster))
+        return found
+
+    @cached_property
+    def apexes(self) -> Suffixes:
+        """The apexes of `zones`, to be matched."""
+        return Suffixes(self.zones)
+
+    @cached_property
     def reverse_apexes(self) -> Suffixes:
         """`reverse_zones`, to be matched."""
         return Suffixes(self.reverse_zones)
@@ -80,4 +139,4 @@ class Policy:
     def above_zones(self) -> frozenset[Labels]:
         """Every name above one of our zones: it exists, because the zone exists below it."""
         domains = (each for each in (self.domain, self.alt_domain) if each is not None)
-        return names.ancestors((*domains, *self.reverse_zones))
+        return names.ancestors((*domains, *self.reverse_zones, *self.kubernetes.zones))

@@ -182,6 +182,24 @@ def test_the_defaults_can_be_written_to_a_file_and_read_back(tmp_path: Path) -> 
             id="range",
         ),
         pytest.param(
+            '[dns.kubernetes.zones]\n"cluster.local" = "east"\n"Cluster.local." = "west"\n',
+            ":1: dns.kubernetes.zones sets cluster.local twice",
+            id="zone-twice",
+        ),
+        pytest.param(
+            '[dns.kubernetes]\nzones = {"consul" = "east"}\n',
+            ":2: dns.kubernetes.zones has consul, which is Consul's domain "
+            "(remove it: clusters are at <datacenter>.consul)",
+            id="zone-is-the-domain",
+        ),
+        pytest.param(
+            '[dns.kubernetes]\nzones = {"cluster.local" = "east"}\n'
+            '[sync]\ncluster = "west"\nzone = "cluster.local"\n',
+            ":5: sync.zone cluster.local is the zone of cluster 'east' in dns.kubernetes.zones "
+            "(give each cluster a zone of its own)",
+            id="zone-of-two-clusters",
+        ),
+        pytest.param(
             "workers = \n",
             ": is no TOML: Invalid value (at line 1, column 11)",
             id="no-toml",
@@ -231,6 +249,15 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
             "dns.enable_additional_node_meta_txt",
             False,
         ),
+        ("CONSULDNS_DNS_KUBERNETES_TTL", "9", "dns.kubernetes.ttl", timedelta(seconds=9)),
+        (
+            "CONSULDNS_DNS_KUBERNETES_ZONES",
+            "Cluster.Local.=east,k8s.consul=east",
+            "dns.kubernetes.zones",
+            {"cluster.local": "east", "k8s.consul": "east"},
+        ),
+        ("CONSULDNS_DNS_KUBERNETES_PODS", "insecure", "dns.kubernetes.pods", "insecure"),
+        ("CONSULDNS_DNS_KUBERNETES_IGNORE_EMPTY", "1", "dns.kubernetes.ignore_empty", True),
         ("CONSULDNS_DNS_SOA_REFRESH", "1", "dns.soa.refresh", 1),
         ("CONSULDNS_DNS_SOA_RETRY", "1", "dns.soa.retry", 1),
         ("CONSULDNS_DNS_SOA_EXPIRE", "1", "dns.soa.expire", 1),

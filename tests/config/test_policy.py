@@ -3,10 +3,16 @@
 from datetime import timedelta
 
 from consuldns.config.policy import policy
-from consuldns.config.schema import DNSSettings, Settings, StartOfAuthoritySettings
+from consuldns.config.schema import (
+    DNSSettings,
+    KubernetesSettings,
+    Settings,
+    StartOfAuthoritySettings,
+)
+from consuldns.config.sync import SyncSettings
 from consuldns.config.values import HostPort
-from consuldns.dns.policy import Policy, StartOfAuthorityTimes
-from consuldns.names import IN_ADDR_ARPA
+from consuldns.dns.policy import KubernetesPolicy, Policy, StartOfAuthorityTimes
+from consuldns.names import IN_ADDR_ARPA, Labels
 
 
 def test_defaults_are_those_of_the_policy_itself() -> None:
@@ -47,3 +53,12 @@ def test_name_servers_are_the_concrete_addresses_of_listen() -> None:
     listen = ("0.0.0.0", "::", "192.0.2.1", "192.0.2.1")
     settings = Settings(listen=tuple(HostPort(host, 53) for host in listen))
     assert policy(settings).name_server_addresses == (b"\xc0\0\2\1",)
+
+
+def test_zones_of_clusters() -> None:
+    kubernetes = KubernetesSettings(zones={"cluster.local": "east"}, ttl=timedelta(seconds=9))
+    settings = Settings(
+        dns=DNSSettings(kubernetes=kubernetes), sync=SyncSettings(zone="k8s.consul", cluster="west")
+    )
+    zones: dict[Labels, str] = {(b"cluster", b"local"): "east", (b"k8s", b"consul"): "west"}
+    assert policy(settings).kubernetes == KubernetesPolicy(ttl=9, zones=zones)
