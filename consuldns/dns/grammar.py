@@ -8,36 +8,41 @@ is looked for, what is right of it says where: nothing, or a datacenter. For SRV
 `service` may be left out if a label begins with an underscore.
 
 A name can be read in more than one way, so `readings` gives a list, best first: the first reading
-that has records is the answer, and the name exists if any reading finds that it exists. Names that
-exist only because names exist below them (empty non-terminals, RFC 8020) are readings as well: the
-`...Branch` ones. Readings do not depend on the type that is asked, so that no name exists for one
-type and not for another.
+that finds something is the answer, and the name exists if any reading finds that it exists. Names
+that exist only because names exist below them (empty non-terminals, RFC 8020) are readings as well:
+the `...Branch` ones. Readings do not depend on the type that is asked, so that no name exists for
+one type and not for another.
 
-Nested Kubernetes names are to be appended here, after the classic readings.
+Consul's own readings come first, so that nothing which Consul answers changes; then those that
+Consul refuses: nested Kubernetes names, services with dots in their names, several tags.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from consuldns.names import Labels
 
 KEYWORDS = frozenset((b"service", b"connect", b"virtual", b"ingress", b"node", b"query", b"addr"))
 
+# What the last label left of a Kubernetes zone can be.
+KUBERNETES_KINDS = frozenset((b"svc", b"pod", b"dns", b"dns-version"))
+
 # RFC 2782 wants a protocol; Consul takes `_tcp`, and an empty tag, for "whatever the tag".
 ANY_TAG = frozenset((b"tcp", b""))
 
 
-@dataclass(frozen=True, slots=True)
-class Apex:
+class _Lookup(msgspec.Struct, frozen=True):
+    """A meaning of a name. (A structure is made in a fifth of a dataclass's time.)"""
+
+
+class Apex(_Lookup, frozen=True):
     """The domain itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class NameServer:
+class NameServer(_Lookup, frozen=True):
     """`ns.D`: this server, named by the SOA of every zone."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceName:
+class ServiceName(_Lookup, frozen=True):
     """`[<tag>.]<service>.service[.<dc>].D` and the RFC 2782 forms of it.
 
     `datacenter` None is that of the agent. `srv_only`: the keyword is missing, which SRV alone may.
@@ -49,42 +54,68 @@ class ServiceName:
     srv_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NodeName:
+class NodeName(_Lookup, frozen=True):
     """`<node>.node[.<dc>].D`: a node's name, which may hold dots, or (the beginning of) its id."""
 
     node: bytes
     datacenter: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class AddressName:
+class AddressName(_Lookup, frozen=True):
     """`<hexadecimal>.addr.D`: an address as a name, so that SRV can point at it."""
 
     packed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DatacenterBranch:
+class DatacenterBranch(_Lookup, frozen=True):
     """`<dc>.D`, `service[.<dc>].D` and the like: exists if the datacenter does (None always)."""
 
     datacenter: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class TagBranch:
+class TagBranch(_Lookup, frozen=True):
     """`_<tag>[.service][.<dc>].D`: exists if `_<service>._<tag>` may exist below it."""
 
     tag: bytes
     datacenter: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class DottedTagBranch:
+class DottedTagBranch(_Lookup, frozen=True):
     """`2.db.service.D`: exists if `db` has a tag `v1.2`."""
 
     service: bytes
     suffix: bytes
+    datacenter: bytes | None
+
+
+class KubernetesName(_Lookup, frozen=True):
+    """`<svc>.<ns>.svc.<dc>.D` and all of the Kubernetes DNS specification; the same by `service`.
+
+    `path` is what is left of the zone, `redis.default.svc`; `<svc>.<ns>.service…` has the same.
+    """
+
+    path: Labels
+    datacenter: bytes | None
+
+
+class ClusterName(_Lookup, frozen=True):
+    """A name in a zone of a Kubernetes cluster. `path` is what is left of the zone."""
+
+    path: Labels
+
+
+class DottedServiceName(_Lookup, frozen=True):
+    """`[<tag>.]a.b.c.service[.<dc>].D`: a service `a.b.c`, or above one, `b.c.service…`."""
+
+    parts: Labels
+    datacenter: bytes | None
+
+
+class SeveralTags(_Lookup, frozen=True):
+    """`<tag>.<tag>.<service>.service[.<dc>].D`: instances that have all the tags."""
+
+    service: bytes
+    tags: Labels
     datacenter: bytes | None
 
 
@@ -97,6 +128,10 @@ Lookup = (
     | DatacenterBranch
     | TagBranch
     | DottedTagBranch
+    | KubernetesName
+    | ClusterName
+    | DottedServiceName
+    | SeveralTags
 )
 
 
@@ -106,6 +141,11 @@ def readings(labels: Labels) -> list[Lookup]:
         return [Apex()]
     if any(b"." in label for label in labels):
         return []  # nothing that Consul names has a dot in a label: there it parts tags
+    return of_consul(labels) + nested(labels)
+
+
+def of_consul(labels: Labels) -> list[Lookup]:
+    """How Consul itself reads the labels, at least one."""
     found: list[Lookup] = []
     underscored = False
     for position in range(len(labels) - 1, -1, -1):
@@ -119,6 +159,25 @@ def readings(labels: Labels) -> list[Lookup]:
         found.append(NameServer())
     if len(labels) == 1:
         found.append(DatacenterBranch(labels[0]))
+    return found
+
+
+def nested(labels: Labels) -> list[Lookup]:
+    """The readings that Consul refuses; at least one label."""
+    found: list[Lookup] = []
+    if len(labels) > 1 and labels[-2] in KUBERNETES_KINDS:
+        found.append(KubernetesName(labels[:-1], labels[-1]))
+    if labels[-1] == b"service":
+        parts, datacenter = labels[:-1], None
+    elif len(labels) > 1 and labels[-2] == b"service" and labels[-1] not in KEYWORDS:
+        parts, datacenter = labels[:-2], labels[-1]
+    else:
+        return found
+    if parts:
+        found.append(KubernetesName((*parts, b"svc"), datacenter))
+        found.append(DottedServiceName(parts, datacenter))
+    if len(parts) > 2:
+        found.append(SeveralTags(parts[-1], parts[:-1], datacenter))
     return found
 
 

@@ -4,7 +4,7 @@ from consuldns.dns import records, select
 from consuldns.dns.answer import Contribution, Outcome, Record, address_type
 from consuldns.dns.grammar import AddressName, NodeName
 from consuldns.dns.question import Type
-from consuldns.dns.request import NODATA, NXDOMAIN, Finding, Request, found
+from consuldns.dns.request import BRANCH, NODATA, NXDOMAIN, Finding, Request, found
 from consuldns.views.model import Node, Nodes
 
 
@@ -17,7 +17,7 @@ def find(lookup: NodeName, request: Request) -> Finding:
     node = nodes.by_name.get(lookup.node) or _by_id(lookup.node, nodes)
     if node is not None:
         return _answer(node, request)
-    return NODATA if lookup.node in nodes.name_suffixes else NXDOMAIN
+    return BRANCH if lookup.node in nodes.name_suffixes else NXDOMAIN
 
 
 def find_address(lookup: AddressName, request: Request) -> Finding:

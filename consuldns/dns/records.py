@@ -30,9 +30,16 @@ def name_server(owner: Labels, ttl: int, target: Labels) -> Record:
     return Record(owner, Type.NS, ttl, Target(target))
 
 
-def service(owner: Labels, ttl: int, weight: int, port: int, target: Labels) -> Record:
+def service(
+    owner: Labels, ttl: int, weight: int, port: int, target: Labels, *, priority: int = 1
+) -> Record:
     """SRV. Consul's priority is always 1."""
-    return Record(owner, Type.SRV, ttl, ServiceTarget(1, weight, port, target))
+    return Record(owner, Type.SRV, ttl, ServiceTarget(priority, weight, port, target))
+
+
+def text(owner: Labels, ttl: int, string: bytes) -> Record:
+    """TXT of one string."""
+    return Record(owner, Type.TXT, ttl, Text((string,)))
 
 
 def node_meta(owner: Labels, ttl: int, meta: dict[str, str]) -> tuple[Record, ...]:
@@ -57,12 +64,12 @@ def attribute(key: str, value: str) -> bytes:
 @lru_cache(maxsize=8192)
 def node_name(node: str, datacenter: str, domain: Labels) -> Labels | None:
     """`<node>.node.<dc>.D` in Consul's spelling, None if no message can hold it."""
-    return _valid((*node.encode().split(b"."), b"node", datacenter.encode(), *domain))
+    return valid((*node.encode().split(b"."), b"node", datacenter.encode(), *domain))
 
 
 def service_name(service: str, datacenter: str, domain: Labels) -> Labels | None:
     """`<service>.service.<dc>.D` in Consul's spelling, None if no message can hold it."""
-    return _valid((*service.encode().split(b"."), b"service", datacenter.encode(), *domain))
+    return valid((*service.encode().split(b"."), b"service", datacenter.encode(), *domain))
 
 
 def address_name(packed: bytes, datacenter: str, domain: Labels) -> Labels:
@@ -70,5 +77,6 @@ def address_name(packed: bytes, datacenter: str, domain: Labels) -> Labels:
     return (packed.hex().encode(), b"addr", datacenter.encode(), *domain)
 
 
-def _valid(name: Labels) -> Labels | None:
+def valid(name: Labels) -> Labels | None:
+    """The name, None if no message can hold it."""
     return name if names.is_valid(name) else None

@@ -2,32 +2,34 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from consuldns import names
+from consuldns.dns import select
 from consuldns.dns.answer import Contribution, Outcome, Record
-from consuldns.dns.policy import Policy
+from consuldns.dns.policy import Policy, Zone
 from consuldns.names import Labels
+from consuldns.views.model import Instance
 from consuldns.views.store import Reading
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A name and a type, and what they are to be answered from.
 
-    `name` is folded and `domain` is that of our domains which it lies in: names in the answer are
-    made under it. `came_from` are the aliases that led here, the first one first.
+    `name` is folded; `came_from` are the aliases that led here, the first one first.
     """
 
     name: Labels
     type: int
-    domain: Labels
+    zone: Zone
     reading: Reading
     policy: Policy
     came_from: tuple[Labels, ...] = ()
 
     @property
-    def labels(self) -> Labels:
-        """The labels left of the domain."""
-        return self.name[: len(self.name) - len(self.domain)]
+    def domain(self) -> Labels:
+        """Consul's domain that names in the answer are made under."""
+        return self.zone.domain
 
     def datacenter(self, label: bytes | None) -> str | None:
         """Consul's spelling of the datacenter that a label names, None if there is none.
@@ -37,26 +39,38 @@ class Request:
         datacenters = self.reading.datacenters()
         return datacenters.local if label is None else datacenters.by_name.get(label)
 
-    def ask(self, target: Labels, domain: Labels, type_: int) -> "Request":
+    def instances(self, datacenter: str, service: bytes) -> tuple[Instance, ...]:
+        """The healthy instances of a service; () without the view if no service has the name."""
+        name = self.reading.listed_service(datacenter, service)
+        if name is None:
+            return ()
+        view = self.reading.instances(datacenter, name)
+        return select.healthy(view, only_passing=self.policy.only_passing)
+
+    def ask(self, target: Labels, zone: Zone, type_: int) -> "Request":
         """The request that follows an alias."""
         came_from = (*self.came_from, self.name)
-        return Request(names.fold(target), type_, domain, self.reading, self.policy, came_from)
+        return Request(names.fold(target), type_, zone, self.reading, self.policy, came_from)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What was found for a name, before a negative one gets its SOA.
 
-    `contributions`, `authority` and `pick_one` are as in `Answer`.
+    `contributions`, `authority` and `pick_one` are as in `Answer`. `is_branch`: there is nothing at
+    the name, but below it (or for another type of a name that Consul knows for one type alone), so
+    that another reading of the name may still have the answer.
     """
 
     outcome: Outcome
     contributions: tuple[Contribution, ...] = ()
     authority: tuple[Record, ...] = ()
     pick_one: bool = False
+    is_branch: bool = False
 
 
 NODATA = Finding(Outcome.NODATA)
+BRANCH = Finding(Outcome.NODATA, is_branch=True)
 NXDOMAIN = Finding(Outcome.NXDOMAIN)
 
 

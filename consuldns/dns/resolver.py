@@ -1,15 +1,17 @@
 """Answers a question from the views.
 
-    Question --grammar.readings--> lookups --services, nodes, zones, reverse--> Finding --> Answer
+    Question --grammar.readings--> lookups --services, nodes, kubernetes, ...--> Finding --> Answer
 
 `resolve` never waits: if a view is missing it says which, and is asked again when it has come. What
 can be denied from the lists that are always in memory is denied without asking for anything.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from consuldns import names
-from consuldns.dns import grammar, nodes, reverse, services, zones
+from consuldns.dns import grammar, kubernetes, nodes, reverse, services, zones
 from consuldns.dns.answer import (
     Answer,
     Contribution,
@@ -21,10 +23,9 @@ from consuldns.dns.answer import (
     Target,
 )
 from consuldns.dns.grammar import Lookup
-from consuldns.dns.policy import Policy
+from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Class, Question, Type
 from consuldns.dns.request import NODATA, NXDOMAIN, Finding, Request
-from consuldns.dns.zones import Zone
 from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels
 from consuldns.views.store import MissingView, Reading, Views
 
@@ -32,6 +33,7 @@ from consuldns.views.store import MissingView, Reading, Views
 NOT_ASKABLE = frozenset((0, Type.OPT, 128, 249, 250))
 TRANSFERS = frozenset((Type.AXFR, Type.IXFR))
 MAX_ALIASES = 3  # that are followed one after the other, as Consul does
+KEEPS_TTL = (grammar.NodeName, grammar.KubernetesName, grammar.ClusterName)
 FOLLOWED = frozenset((Type.A, Type.AAAA, Type.CNAME))
 
 MALFORMED = Answer(Outcome.FORMERR, authoritative=False)
@@ -41,6 +43,28 @@ NOT_OURS = Answer(
 NOT_SUPPORTED = Answer(
     Outcome.REFUSED, authoritative=False, extended_error=ExtendedError.NOT_SUPPORTED
 )
+NOT_SYNCED = Answer(
+    Outcome.SERVFAIL,
+    authoritative=False,
+    extended_error=ExtendedError.NOT_READY,
+    error_text="the zone's Kubernetes cluster is not in Consul",
+)
+
+# Which module answers which kind of name.
+FINDERS: dict[type[Lookup], Callable[[Any, Request], Finding]] = {
+    grammar.Apex: zones.find_apex,
+    grammar.NameServer: zones.find_name_server,
+    grammar.DatacenterBranch: zones.find_datacenter_branch,
+    grammar.ServiceName: services.find,
+    grammar.TagBranch: services.find_tag_branch,
+    grammar.DottedTagBranch: services.find_branch,
+    grammar.DottedServiceName: services.find_dotted,
+    grammar.SeveralTags: services.find_with_all_tags,
+    grammar.NodeName: nodes.find,
+    grammar.AddressName: nodes.find_address,
+    grammar.KubernetesName: kubernetes.find,
+    grammar.ClusterName: kubernetes.find_in_zone,
+}
 
 
 def resolve(question: Question, views: Views, policy: Policy) -> Answer | Needs:
@@ -58,13 +82,13 @@ def resolve(question: Question, views: Views, policy: Policy) -> Answer | Needs:
 
 def _answer(question: Question, reading: Reading, policy: Policy) -> Answer:
     name = question.name
-    domain = policy.domains.longest_of(name)
-    if domain is not None:
-        zone = Zone(domain, domain)
-        finding = _find(Request(name, question.type, domain, reading, policy))
+    zone = zones.zone_of(name, policy)
+    if zone is not None:
+        finding = _find(Request(name, question.type, zone, reading, policy))
         return _complete(finding, zone, reading, policy)
     if names.is_below(name, IN_ADDR_ARPA) or names.is_below(name, IP6_ARPA):
-        found = reverse.find(Request(name, question.type, policy.domain, reading, policy))
+        anywhere = policy.zones[policy.domain]
+        found = reverse.find(Request(name, question.type, anywhere, reading, policy))
         if found is not None:
             zone, finding = found
             return _complete(finding, zone, reading, policy)
@@ -75,6 +99,8 @@ def _answer(question: Question, reading: Reading, policy: Policy) -> Answer:
 def _complete(finding: Finding, zone: Zone, reading: Reading, policy: Policy) -> Answer:
     """The answer of a finding: a negative one with the SOA of its zone (RFC 2308 section 5)."""
     authority = finding.authority
+    if finding.outcome is Outcome.SERVFAIL:
+        return replace(NOT_SYNCED, sources=frozenset(reading.sources))
     if finding.outcome is not Outcome.ANSWER:
         authority = (zones.start_of_authority(zone, reading, policy),)
     return Answer(
@@ -87,37 +113,38 @@ def _complete(finding: Finding, zone: Zone, reading: Reading, policy: Policy) ->
 
 
 def _find(request: Request) -> Finding:
-    """The best of what the readings of a name in our domain find."""
+    """What the first reading finds that finds something."""
     best = NXDOMAIN
-    for lookup in grammar.readings(request.labels):
-        finding = _look_up(lookup, request)
+    for lookup in readings(request.name, request.zone):
+        finding = look_up(lookup, request)
+        if finding.outcome is Outcome.NXDOMAIN:
+            continue
         if finding.outcome is Outcome.ANSWER:
             return _follow_aliases(finding, lookup, request)
-        if best is NXDOMAIN:
-            best = finding
+        if not finding.is_branch:
+            return finding
+        best = finding
     if best is NXDOMAIN and request.name in request.policy.above_zones:
         return NODATA
     return best
 
 
-def _look_up(lookup: Lookup, request: Request) -> Finding:
-    match lookup:
-        case grammar.ServiceName():
-            return services.find(lookup, request)
-        case grammar.NodeName():
-            return nodes.find(lookup, request)
-        case grammar.AddressName():
-            return nodes.find_address(lookup, request)
-        case grammar.Apex():
-            return zones.find_apex(Zone(request.domain, request.domain), request)
-        case grammar.NameServer():
-            return zones.find_name_server(request)
-        case grammar.DatacenterBranch(label):
-            return NXDOMAIN if request.datacenter(label) is None else NODATA
-        case grammar.DottedTagBranch():
-            return services.find_branch(lookup, request)
-        case grammar.TagBranch():
-            return services.find_tag_branch(lookup, request)
+def readings(name: Labels, zone: Zone) -> list[Lookup]:
+    """What a folded name in a zone can mean, best first.
+
+    A zone of a Kubernetes cluster may lie in Consul's domain: even there Consul's names go first.
+    """
+    if not zone.cluster:
+        return grammar.readings(name[: len(name) - len(zone.apex)])
+    found: list[Lookup] = []
+    if names.is_below(zone.apex, zone.domain):
+        found = grammar.readings(name[: len(name) - len(zone.domain)])
+    return [*found, grammar.ClusterName(name[: len(name) - len(zone.apex)])]
+
+
+def look_up(lookup: Lookup, request: Request) -> Finding:
+    """What one reading of a name finds."""
+    return FINDERS[type(lookup)](lookup, request)
 
 
 def _follow_aliases(finding: Finding, lookup: Lookup, request: Request) -> Finding:
@@ -125,7 +152,7 @@ def _follow_aliases(finding: Finding, lookup: Lookup, request: Request) -> Findi
 
     A target elsewhere is left to the client. Services give their TTL to what they lead to.
     """
-    keeps_ttl = isinstance(lookup, grammar.NodeName)
+    keeps_ttl = isinstance(lookup, KEEPS_TTL)
     followed = tuple(_follow(each, request, keeps_ttl) for each in finding.contributions)
     return replace(finding, contributions=followed)
 
@@ -148,10 +175,10 @@ def _follow(contribution: Contribution, request: Request, keeps_ttl: bool) -> Co
 
 def _reach(target: Labels, type_: int, request: Request) -> tuple[Record, ...]:
     """Addresses and further aliases of a name of our own, none if it is a loop or elsewhere."""
-    domain = request.policy.domains.longest_of(names.fold(target))
-    if domain is None or type_ == Type.CNAME:
+    zone = zones.zone_of(names.fold(target), request.policy)
+    if zone is None or type_ == Type.CNAME:
         return ()
-    next_request = request.ask(target, domain, type_)
+    next_request = request.ask(target, zone, type_)
     came_from = next_request.came_from
     if next_request.name in came_from or len(came_from) > MAX_ALIASES:
         return ()

@@ -1,16 +1,17 @@
 """Answers reverse names: `d.c.b.a.in-addr.arpa` and 32 nibbles under `ip6.arpa`.
 
 An address is looked up in the KV tree first (an operator or the sync worker said so), then among
-the nodes, then among the services. All three are in memory, but for folders of the KV tree: one is
-read only if the list of folders has it, so that a random address never costs Consul a request.
+the Kubernetes services, the nodes, and the services. All are in memory, but for folders of the KV
+tree: one is read only if the list of folders has it, so that a random address never costs Consul a
+request.
 """
 
 from consuldns import names
-from consuldns.dns import records, zones
+from consuldns.dns import kubernetes, records, zones
 from consuldns.dns.answer import Contribution
+from consuldns.dns.policy import Zone
 from consuldns.dns.question import Type
 from consuldns.dns.request import NODATA, NXDOMAIN, Finding, Request, found
-from consuldns.dns.zones import Zone
 from consuldns.names import Labels
 from consuldns.views.model import ReverseZones
 
@@ -45,7 +46,7 @@ def find(request: Request) -> tuple[Zone, Finding] | None:
 def _at_apex(zone: Zone, pointers: list[Contribution], request: Request) -> Finding:
     if request.type == Type.PTR:
         return found(pointers)
-    finding = zones.find_apex(zone, request)
+    finding = zones.find_at_apex(zone, request)
     if request.type == Type.ANY:
         return found([*finding.contributions, *pointers])
     return finding
@@ -59,7 +60,10 @@ def _targets(packed: bytes, folders: ReverseZones, request: Request) -> list[Lab
     reading, domain = request.reading, request.policy.domain
     datacenter = reading.datacenters().local
     target = None
-    node = reading.nodes(datacenter).by_address.get(packed)
+    cluster_service = reading.clusters(datacenter).by_address.get(packed)
+    if cluster_service is not None:
+        target = kubernetes.name_of(cluster_service, packed, datacenter, request)
+    node = reading.nodes(datacenter).by_address.get(packed) if target is None else None
     if node is not None:
         target = records.node_name(node.name, datacenter, domain)
     if target is None:
@@ -94,6 +98,7 @@ def _is_above_an_address(folders: ReverseZones, request: Request) -> bool:
             reading.reverse_entries(folder).networks.hold(*network)
             for folder in folders.folders_around(request.name)
         )
+        or reading.clusters(datacenter).networks.hold(*network)
         or reading.nodes(datacenter).networks.hold(*network)
         or reading.service_addresses(datacenter).networks.hold(*network)
     )

@@ -7,9 +7,16 @@ clients rely on): NXDOMAIN, not NODATA.
 from consuldns import names
 from consuldns.dns import records, select
 from consuldns.dns.answer import Contribution, Record, address_type
-from consuldns.dns.grammar import ANY_TAG, DottedTagBranch, ServiceName, TagBranch
+from consuldns.dns.grammar import (
+    ANY_TAG,
+    DottedServiceName,
+    DottedTagBranch,
+    ServiceName,
+    SeveralTags,
+    TagBranch,
+)
 from consuldns.dns.question import Type
-from consuldns.dns.request import NODATA, NXDOMAIN, Finding, Request, found
+from consuldns.dns.request import BRANCH, NXDOMAIN, Finding, Request, found
 from consuldns.names import Labels
 from consuldns.views.model import Instance
 
@@ -22,15 +29,16 @@ def find(lookup: ServiceName, request: Request) -> Finding:
     tag = lookup.tag
     if tag is not None and not request.reading.is_listed_tag(datacenter, tag):
         return NXDOMAIN
-    instances = _instances(lookup.service, datacenter, request)
+    instances = request.instances(datacenter, lookup.service)
     if tag is not None:
         instances = tuple(each for each in instances if select.has_tag(each, tag))
     if not instances:
         return NXDOMAIN
-    ttl = request.policy.ttl_of_service(lookup.service)
-    if request.type == Type.SRV or (lookup.srv_only and request.type == Type.ANY):
-        return _locations(instances, datacenter, ttl, request)
-    return NODATA if lookup.srv_only else _addresses(instances, ttl, request)
+    if not lookup.srv_only:
+        return _answer(lookup.service, instances, datacenter, request)
+    if request.type not in (Type.SRV, Type.ANY):
+        return BRANCH
+    return _locations(lookup.service, instances, datacenter, request)
 
 
 def find_branch(lookup: DottedTagBranch, request: Request) -> Finding:
@@ -38,9 +46,9 @@ def find_branch(lookup: DottedTagBranch, request: Request) -> Finding:
     datacenter = request.datacenter(lookup.datacenter)
     if datacenter is None or lookup.suffix not in request.reading.services(datacenter).tag_suffixes:
         return NXDOMAIN
-    instances = _instances(lookup.service, datacenter, request)
+    instances = request.instances(datacenter, lookup.service)
     exists = any(select.has_tag_below(each, lookup.suffix) for each in instances)
-    return NODATA if exists else NXDOMAIN
+    return BRANCH if exists else NXDOMAIN
 
 
 def find_tag_branch(lookup: TagBranch, request: Request) -> Finding:
@@ -49,24 +57,58 @@ def find_tag_branch(lookup: TagBranch, request: Request) -> Finding:
     if datacenter is None:
         return NXDOMAIN
     exists = lookup.tag in ANY_TAG or request.reading.is_listed_tag(datacenter, lookup.tag)
-    return NODATA if exists else NXDOMAIN
+    return BRANCH if exists else NXDOMAIN
 
 
-def _instances(service: bytes, datacenter: str, request: Request) -> tuple[Instance, ...]:
-    """The healthy instances; none, without asking for the view, if no service has the name."""
-    name = request.reading.listed_service(datacenter, service)
-    if name is None:
-        return ()
-    view = request.reading.instances(datacenter, name)
-    return select.healthy(view, only_passing=request.policy.only_passing)
+def find_dotted(lookup: DottedServiceName, request: Request) -> Finding:
+    """A service that has dots in its name, the longest name first."""
+    datacenter = request.datacenter(lookup.datacenter)
+    parts = lookup.parts
+    if datacenter is None:
+        return NXDOMAIN
+    suffixes = request.reading.services(datacenter).name_suffixes
+    if parts[-1] not in suffixes:
+        return NXDOMAIN
+    for start in range(len(parts) - 1):
+        service, tag = b".".join(parts[start:]), b".".join(parts[:start])
+        finding = find(ServiceName(service, tag or None, lookup.datacenter), request)
+        if finding is NXDOMAIN and tag:
+            finding = find_branch(DottedTagBranch(service, tag, lookup.datacenter), request)
+        if finding is not NXDOMAIN:
+            return finding
+    return BRANCH if b".".join(parts) in suffixes else NXDOMAIN
 
 
-def _addresses(instances: tuple[Instance, ...], ttl: int, request: Request) -> Finding:
+def find_with_all_tags(lookup: SeveralTags, request: Request) -> Finding:
+    """The instances of a service that have every one of the tags."""
+    datacenter = request.datacenter(lookup.datacenter)
+    if datacenter is None:
+        return NXDOMAIN
+    if not all(request.reading.is_listed_tag(datacenter, tag) for tag in lookup.tags):
+        return NXDOMAIN
+    instances = tuple(
+        each
+        for each in request.instances(datacenter, lookup.service)
+        if all(select.has_tag(each, tag) for tag in lookup.tags)
+    )
+    return _answer(lookup.service, instances, datacenter, request) if instances else NXDOMAIN
+
+
+def _answer(
+    service: bytes, instances: tuple[Instance, ...], datacenter: str, request: Request
+) -> Finding:
+    if request.type == Type.SRV:
+        return _locations(service, instances, datacenter, request)
+    return _addresses(service, instances, request)
+
+
+def _addresses(service: bytes, instances: tuple[Instance, ...], request: Request) -> Finding:
     """A record for each distinct address of the family that is asked (ANY: one an instance).
 
     Hostnames become aliases only if no instance has an address of either family: a name with an
     alias has nothing else (RFC 1034 section 3.6.2). An alias answers every type.
     """
+    ttl = request.policy.ttl_of_service(service)
     addresses: dict[bytes, Contribution] = {}
     aliases: dict[Labels, Contribution] = {}
     has_address = False
@@ -90,9 +132,10 @@ def _addresses(instances: tuple[Instance, ...], ttl: int, request: Request) -> F
 
 
 def _locations(
-    instances: tuple[Instance, ...], datacenter: str, ttl: int, request: Request
+    service: bytes, instances: tuple[Instance, ...], datacenter: str, request: Request
 ) -> Finding:
     """An SRV for each distinct node, address and port, with the addresses of its target."""
+    ttl = request.policy.ttl_of_service(service)
     seen: set[tuple[str, str, int]] = set()
     distinct: dict[tuple[int, int, Labels], Contribution] = {}
     for instance in instances:

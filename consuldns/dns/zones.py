@@ -1,14 +1,14 @@
 """Which zone a name lies in, and what every zone has: SOA, NS, and `ns.D` itself."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 from consuldns import names
 from consuldns.dns import records, select
 from consuldns.dns.answer import Contribution, Outcome, Record, StartOfAuthority
-from consuldns.dns.policy import Policy, StartOfAuthorityTimes
+from consuldns.dns.grammar import Apex, DatacenterBranch, NameServer
+from consuldns.dns.policy import Policy, StartOfAuthorityTimes, Zone
 from consuldns.dns.question import Type
-from consuldns.dns.request import NODATA, Finding, Request, found
+from consuldns.dns.request import BRANCH, NODATA, NXDOMAIN, Finding, Request, found
 from consuldns.names import Labels
 from consuldns.views.model import Instance, ReverseZones
 from consuldns.views.store import Reading
@@ -18,17 +18,10 @@ SERVERS = b"consul"  # the service that the servers of Consul register themselve
 HOSTNAME = b"abcdefghijklmnopqrstuvwxyz0123456789-"
 
 
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """A zone that we answer for. `ns` and `hostmaster` are names below `domain`."""
-
-    apex: Labels
-    domain: Labels
-
-    @property
-    def is_reverse(self) -> bool:
-        """Whether this is a reverse zone, not one of Consul's domains."""
-        return self.apex != self.domain
+def zone_of(name: Labels, policy: Policy) -> Zone | None:
+    """The zone that a folded name is in or at, the longest that matches; None if only reverse."""
+    apex = policy.apexes.longest_of(name)
+    return None if apex is None else policy.zones[apex]
 
 
 def reverse_zone_of(name: Labels, folders: ReverseZones, policy: Policy) -> Zone | None:
@@ -41,35 +34,40 @@ def reverse_zone_of(name: Labels, folders: ReverseZones, policy: Policy) -> Zone
 def start_of_authority(zone: Zone, reading: Reading, policy: Policy) -> Record:
     """The SOA record; its TTL is the minimum, so that it suits negative answers (RFC 2308, 3).
 
-    The serial is the higher one of the indexes of the lists of services and nodes of our
-    datacenter (for a reverse zone: of nodes and KV folders). They are always in memory, the same
-    in every replica, and rise with every name that comes or goes; health alone does not move them.
+    The serial is the highest of the indexes of the lists of services, nodes and Kubernetes clusters
+    of our datacenter (for a reverse zone: KV folders, not services). They are always in memory, the
+    same in every replica, and rise with every name that comes or goes; health alone does not move
+    them.
     """
     datacenter = reading.datacenters().local
     other = reading.reverse_zones() if zone.is_reverse else reading.services(datacenter)
-    serial = max(other.index, reading.nodes(datacenter).index) & 0xFFFFFFFF
-    return _start_of_authority(zone.apex, zone.domain, serial, policy.soa)
+    nodes, clusters = reading.nodes(datacenter), reading.clusters(datacenter)
+    serial = max(other.index, nodes.index, clusters.index) & 0xFFFFFFFF
+    return _start_of_authority(zone, serial, policy.soa)
 
 
 @lru_cache(maxsize=1024)
-def _start_of_authority(
-    apex: Labels, domain: Labels, serial: int, times: StartOfAuthorityTimes
-) -> Record:
+def _start_of_authority(zone: Zone, serial: int, times: StartOfAuthorityTimes) -> Record:
     # Every negative answer has one: kept, because it costs a third of a denial to build.
     data = StartOfAuthority(
-        (b"ns", *domain),
-        (b"hostmaster", *domain),
+        zone.name_server,
+        zone.mailbox,
         serial,
         times.refresh,
         times.retry,
         times.expire,
         times.min_ttl,
     )
-    return Record(apex, Type.SOA, times.min_ttl, data)
+    return Record(zone.apex, Type.SOA, times.min_ttl, data)
 
 
-def find_apex(zone: Zone, request: Request) -> Finding:
-    """SOA and NS of a zone; nothing else is at an apex of ours."""
+def find_apex(lookup: Apex, request: Request) -> Finding:
+    """SOA and NS of the zone that was asked; nothing else is at an apex of ours."""
+    return find_at_apex(request.zone, request)
+
+
+def find_at_apex(zone: Zone, request: Request) -> Finding:
+    """SOA and NS of a zone."""
     if request.type not in (Type.SOA, Type.NS, Type.ANY):
         return NODATA
     servers = _name_servers(zone, request)
@@ -83,8 +81,18 @@ def find_apex(zone: Zone, request: Request) -> Finding:
     return Finding(Outcome.ANSWER, (Contribution((own,), glue),), authority)
 
 
-def find_name_server(request: Request) -> Finding:
-    """The addresses of `ns.D`: our own, as they are set."""
+def find_datacenter_branch(lookup: DatacenterBranch, request: Request) -> Finding:
+    """Whether there is such a datacenter, with names below it."""
+    return NXDOMAIN if request.datacenter(lookup.datacenter) is None else BRANCH
+
+
+def find_name_server(lookup: NameServer, request: Request) -> Finding:
+    """The addresses of `ns.D`."""
+    return find_own_addresses(request)
+
+
+def find_own_addresses(request: Request) -> Finding:
+    """The addresses of a zone's name server: our own, as they are set."""
     wanted = [
         record
         for record in _own_addresses(request.name, request.policy)
@@ -99,12 +107,12 @@ def _own_addresses(owner: Labels, policy: Policy) -> tuple[Record, ...]:
 
 
 def _name_servers(zone: Zone, request: Request) -> list[Contribution]:
-    """Consul's servers, as Consul says, for its own domains; `ns.D` for the others, or if none."""
+    """Consul's servers, as Consul says, for its own domains; ourselves for others, or if none."""
     ttl = request.policy.node_ttl
-    servers = [] if zone.is_reverse else _consul_servers(zone, request)
+    servers = _consul_servers(zone, request) if zone.apex == zone.domain else []
     if servers:
         return servers
-    name = (b"ns", *zone.domain)
+    name = zone.name_server
     glue = _own_addresses(name, request.policy)
     return [Contribution((records.name_server(zone.apex, ttl, name),), glue)]
 

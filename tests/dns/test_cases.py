@@ -32,7 +32,14 @@ def test_scenario(scenario: Scenario, query: dict[str, Any]) -> None:
     assert {record_text(record) for record in added} == set(query.get("additional", []))
     authority = sorted(record_text(record) for record in answer.authority)
     assert authority == sorted(expected_authority(query, scenario.policy.soa))
-    assert answer.authoritative == (answer.outcome not in (Outcome.REFUSED, Outcome.FORMERR))
+    assert answer.authoritative == (
+        answer.outcome
+        not in (
+            Outcome.REFUSED,
+            Outcome.FORMERR,
+            Outcome.SERVFAIL,
+        )
+    )
 
 
 def _answer_section(answer: Answer) -> list[list[str]]:

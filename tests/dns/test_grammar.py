@@ -6,12 +6,17 @@ from consuldns.dns.grammar import (
     AddressName,
     Apex,
     DatacenterBranch,
+    DottedServiceName,
     DottedTagBranch,
+    KubernetesName,
     Lookup,
     NameServer,
     NodeName,
     ServiceName,
+    SeveralTags,
     TagBranch,
+    nested,
+    of_consul,
     readings,
 )
 from consuldns.names import parse_name
@@ -101,4 +106,49 @@ TABLE: list[tuple[str, list[Lookup]]] = [
     ("name", "expected"), [pytest.param(n, e, id=n or "apex") for n, e in TABLE]
 )
 def test_readings(name: str, expected: list[Lookup]) -> None:
-    assert readings(parse_name(name)) == expected
+    found = readings(parse_name(name))
+    assert found[: len(expected)] == expected
+    labels = parse_name(name)
+    if labels and not any(b"." in label for label in labels):
+        assert of_consul(labels) == expected
+
+
+NESTED: list[tuple[str, list[Lookup]]] = [
+    ("svc", []),
+    ("svc.dc1", [KubernetesName((b"svc",), b"dc1")]),
+    ("db.default.svc.dc1", [KubernetesName((b"db", b"default", b"svc"), b"dc1")]),
+    ("10-1-2-3.default.pod.dc1", [KubernetesName((b"10-1-2-3", b"default", b"pod"), b"dc1")]),
+    ("dns-version.dc1", [KubernetesName((b"dns-version",), b"dc1")]),
+    ("db.default.svc", []),
+    ("db.default.svc.dc1.extra", []),
+    (
+        "default.service",
+        [KubernetesName((b"default", b"svc"), None), DottedServiceName((b"default",), None)],
+    ),
+    (
+        "db.default.service.dc1",
+        [
+            KubernetesName((b"db", b"default", b"svc"), b"dc1"),
+            DottedServiceName((b"db", b"default"), b"dc1"),
+        ],
+    ),
+    (
+        "a.b.c.service",
+        [
+            KubernetesName((b"a", b"b", b"c", b"svc"), None),
+            DottedServiceName((b"a", b"b", b"c"), None),
+            SeveralTags(b"c", (b"a", b"b"), None),
+        ],
+    ),
+    # The keyword that Consul goes by is the rightmost one.
+    ("db.default.service.node", []),
+    ("db.default.service.dc1.extra", []),
+    ("service", []),
+    ("foo.node", []),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), NESTED)
+def test_nested_readings(name: str, expected: list[Lookup]) -> None:
+    assert nested(parse_name(name)) == expected
+    assert readings(parse_name(name))[-len(expected) :] == (expected or readings(parse_name(name)))

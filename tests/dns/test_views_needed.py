@@ -24,6 +24,7 @@ INSTANCES = keys.ServiceInstances("dc1", "db")
 FOLDER = keys.ReverseZone("0.70.254.10.IN-ADDR.ARPA")
 SERVICES, NODES = keys.ServiceList("dc1"), keys.NodeList("dc1")
 DATACENTERS, FOLDERS = keys.DatacenterList(), keys.ReverseZoneList()
+CLUSTERS = keys.ClusterList("dc1")
 
 
 def lists_only() -> ViewStore:
@@ -69,9 +70,9 @@ def test_a_view_that_is_missing_is_named(ask: str, needed: ViewKey) -> None:
         # A new service elsewhere does not void what is known about this one.
         ("db.service.consul A", {DATACENTERS, INSTANCES}),
         ("primary.db.service.consul SRV", {DATACENTERS, INSTANCES}),
-        ("missing.service.consul A", {DATACENTERS, SERVICES, NODES}),
+        ("missing.service.consul A", {DATACENTERS, SERVICES, NODES, CLUSTERS}),
         ("foo.node.consul A", {DATACENTERS, NODES}),
-        ("1.0.0.10.in-addr.arpa PTR", {DATACENTERS, FOLDERS, NODES}),
+        ("1.0.0.10.in-addr.arpa PTR", {DATACENTERS, FOLDERS, NODES, CLUSTERS}),
         ("176.70.254.10.in-addr.arpa PTR", {FOLDERS, FOLDER}),
         ("www.example.com A", set()),
     ],

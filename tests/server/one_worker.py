@@ -43,6 +43,7 @@ class Worker:
         *,
         resolve: Resolve = resolver.resolve,
         need: Callable[[ViewKey], None] | None = None,
+        policy: Policy | None = None,
     ) -> None:
         self.now = 1000.0
         self.needed: list[ViewKey] = []
@@ -50,7 +51,7 @@ class Worker:
         self.store = CATALOG.views() if store is None else store
         self.handler = Handler(
             self.store,
-            Policy(),
+            policy or Policy(),
             need=need or self.needed.append,
             randomness=Random(1),
             clock=lambda: self.now,

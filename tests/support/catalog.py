@@ -4,10 +4,12 @@ The same payloads can be put to a real Consul: `register` are bodies of PUT /v1/
 `kv` are keys and values. Fields as in Consul's documentation; the defaults are Consul's.
 """
 
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from consuldns import names
+from consuldns import descriptor, names
+from consuldns.consul import translate, types
 from consuldns.views import keys, model
 from consuldns.views.store import ViewStore
 
@@ -32,7 +34,19 @@ class Catalog:
         for datacenter in self.datacenters:
             self._add_datacenter(datacenter, store)
         self._add_reverse_zones(store)
+        self._add_clusters(store)
         return store
+
+    def _add_clusters(self, store: ViewStore) -> None:
+        records = [
+            types.KeyValue(key=key, value=b64encode(value.encode()).decode())
+            for key, value in self.kv.items()
+            if key.startswith(descriptor.ROOT)
+        ]
+        for datacenter in self.datacenters:
+            is_local = datacenter == self.datacenters[0]
+            view, _ = translate.clusters(len(self.kv), records if is_local else [])
+            store.replace(keys.ClusterList(datacenter), view)
 
     def _add_datacenter(self, datacenter: str, store: ViewStore) -> None:
         payloads = [

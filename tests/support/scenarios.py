@@ -5,6 +5,8 @@
     policy = { node_ttl = 7 }                # fields of Policy; names as text
     kv = { "folder/key" = "value" }          # optional
     datacenters = ["dc1", "dc2"]             # optional, the agent's first
+    kubernetes = [{...}]                     # optional: tests/support/kubernetes_data.py
+    namespaces = ["default"]                 # optional, of Kubernetes
 
     [[scenario.register]]                    # a body of PUT /v1/catalog/register
     Node = "foo"
@@ -22,17 +24,20 @@
     zone = "10.in-addr.arpa."                # owner of the SOA if it is not the domain
     differs = "name-of-difference"           # Consul answers otherwise: docs/consul-differences.md
 
-Sections are compared as sets.
+Sections are compared as sets. `kubernetes` and `namespaces` at the top of a file are for all of its
+scenarios.
 """
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consuldns.dns.policy import Policy, StartOfAuthorityTimes
+from consuldns.dns.policy import KubernetesPolicy, Policy, StartOfAuthorityTimes
 from consuldns.dns.question import Class, Question, Type
 from consuldns.names import fold, parse_address, parse_name
+from tests.support import kubernetes_data
 from tests.support.catalog import Catalog
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
@@ -50,16 +55,22 @@ class Scenario:
 
 def scenarios() -> list[Scenario]:
     """All of them, from all files."""
-    return [
-        Scenario(
-            f"{path.stem}: {each['name']}",
-            Catalog(each.get("datacenters", ["dc1"]), each.get("register", []), each.get("kv", {})),
-            policy(each.get("policy", {})),
-            each["query"],
+    return [scenario for path in sorted(CASES.glob("*.toml")) for scenario in _read(path)]
+
+
+def _read(path: Path) -> Iterator[Scenario]:
+    content = tomllib.loads(path.read_text())
+    for each in content["scenario"]:
+        fields = {**content, **each}
+        services = fields.get("kubernetes", [])
+        namespaces = fields.get("namespaces", [])
+        catalog = Catalog(
+            each.get("datacenters", ["dc1"]),
+            each.get("register", []) + kubernetes_data.registrations(services),
+            each.get("kv", {}) | kubernetes_data.keys(services, namespaces),
         )
-        for path in sorted(CASES.glob("*.toml"))
-        for each in tomllib.loads(path.read_text())["scenario"]
-    ]
+        name = f"{path.stem}: {each['name']}"
+        yield Scenario(name, catalog, policy(each.get("policy", {})), each["query"])
 
 
 def policy(settings: dict[str, Any]) -> Policy:
@@ -75,6 +86,9 @@ def policy(settings: dict[str, Any]) -> Policy:
     if "name_server_addresses" in fields:
         addresses = [parse_address(text) for text in fields["name_server_addresses"]]
         fields["name_server_addresses"] = tuple(a.packed for a in addresses if a is not None)
+    if "kubernetes" in fields:
+        zones = {parse_name(k): v for k, v in fields["kubernetes"].get("zones", {}).items()}
+        fields["kubernetes"] = KubernetesPolicy(**{**fields["kubernetes"], "zones": zones})
     return Policy(**fields)
 
 

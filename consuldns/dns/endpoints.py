@@ -1,0 +1,134 @@
+"""What a Kubernetes service leads to: targets with addresses and ports.
+
+A service with a cluster IP has one target, that address. A headless one has a target for each
+endpoint: the healthy instances in the catalog whose metadata say that they are of this service.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from consuldns import descriptor, names
+from consuldns.dns import select
+from consuldns.dns.request import Request
+from consuldns.names import IPAddress
+from consuldns.views.clusters import Port, Service
+from consuldns.views.model import Health, Instance
+
+ENDPOINT_MODES = frozenset(("endpoints", "both"))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something to connect to. `label` is left of the service's name, empty for the service itself.
+
+    `addresses` are packed.
+    """
+
+    label: bytes
+    addresses: tuple[bytes, ...]
+    ports: tuple[Port, ...]
+
+
+def targets_of(service: Service, datacenter: str, request: Request) -> list[Target]:
+    """What the service's own name leads to."""
+    if service.is_headless:
+        return endpoints_of(service, datacenter, request)
+    if request.policy.kubernetes.ignore_empty and _is_empty(service, datacenter, request):
+        return []
+    addresses = (names.parse_address(text) for text in service.cluster_ips)
+    return [Target(b"", tuple(each.packed for each in addresses if each), service.ports)]
+
+
+def endpoints_of(service: Service, datacenter: str, request: Request) -> list[Target]:
+    """The endpoints that are in the catalog and healthy; those of one hostname are one target."""
+    if service.mode not in ENDPOINT_MODES:
+        return []
+    places = []
+    for instance in _instances(service, datacenter, request):
+        address = names.parse_address(instance.address)
+        if address is None or instance.address in service.cluster_ips:
+            continue
+        hostname = names.fold_text(instance.meta.get(descriptor.HOSTNAME, ""))
+        ports = _ports(instance.meta.get(descriptor.PORTS, "")) or service.ports
+        places.append((hostname or dashed(address), address.packed, ports))
+    return group(places)
+
+
+def group(places: Iterable[tuple[bytes, bytes, tuple[Port, ...]]]) -> list[Target]:
+    """One target for each label; places are labels with packed address and ports."""
+    addresses: dict[bytes, dict[bytes, None]] = {}
+    ports: dict[bytes, dict[Port, None]] = {}
+    for label, packed, own_ports in places:
+        addresses.setdefault(label, {})[packed] = None
+        ports.setdefault(label, {}).update(dict.fromkeys(own_ports))
+    return [
+        Target(label, tuple(packed), tuple(ports[label])) for label, packed in addresses.items()
+    ]
+
+
+def dashed(address: IPAddress) -> bytes:
+    """The label of an endpoint without a hostname: `10-0-0-1`, `fd00--1`."""
+    label = str(address).replace(".", "-").replace(":", "-").encode()
+    return label + b"0" if label.endswith(b"-") else label
+
+
+def undashed(label: bytes) -> IPAddress | None:
+    """The address that a label spells as `dashed` does, None if it spells none."""
+    text = label.decode(errors="replace")
+    return names.parse_address(text.replace("-", ".")) or names.parse_address(
+        text.replace("-", ":")
+    )
+
+
+def is_pod(address: IPAddress, namespace: bytes, datacenter: str, request: Request) -> bool:
+    """Whether the address is that of a pod which is an endpoint of a service in the namespace."""
+    service = request.reading.service_addresses(datacenter).services.get(address.packed)
+    if service is None:
+        return False
+    return any(
+        names.parse_address(instance.address) == address
+        and descriptor.POD in instance.meta
+        and names.fold_text(instance.meta.get(descriptor.NAMESPACE, "")) == namespace
+        for instance in request.instances(datacenter, names.fold_text(service))
+    )
+
+
+def leads_back(service: Service, packed: bytes, datacenter: str, request: Request) -> bool:
+    """Whether the service's flat name has the address."""
+    instances = _instances(service, datacenter, request)
+    return any(select.endpoint(each.address) == packed for each in instances)
+
+
+def _is_empty(service: Service, datacenter: str, request: Request) -> bool:
+    """Whether no endpoint is ready: what the catalog has is as healthy as they are together.
+
+    Nothing is known of a service that is not in the catalog.
+    """
+    instances = _instances(service, datacenter, request)
+    is_up = any(instance.health is Health.PASSING for instance in instances)
+    return bool(service.flat) and not is_up
+
+
+def _instances(service: Service, datacenter: str, request: Request) -> list[Instance]:
+    """The service's healthy instances: others may be registered under the same flat name."""
+    own = {
+        descriptor.CLUSTER: service.cluster,
+        descriptor.NAMESPACE: service.namespace,
+        descriptor.REFERENCE_NAME: service.name,
+    }
+    return [
+        instance
+        for instance in request.instances(datacenter, names.fold_text(service.flat))
+        if all(instance.meta.get(key) == value for key, value in own.items())
+    ]
+
+
+def _ports(text: str) -> tuple[Port, ...]:
+    """The endpoint's own ports, from `name:protocol:number,...`; other texts have none."""
+    ports = []
+    for part in filter(None, text.split(",")):
+        name, _, rest = part.partition(":")
+        protocol, _, number = rest.partition(":")
+        if number.isascii() and number.isdecimal() and int(number) <= 65535:
+            ports.append(Port(name, protocol, int(number)))
+    return tuple(ports)
