@@ -28,7 +28,7 @@ PORTS = "k8s-ports"  # `name:protocol:port,...`
 NODE_CLUSTER = "consuldns-cluster"  # on the node that all instances of a cluster are on
 
 
-class DescribedPort(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class DescribedPort(msgspec.Struct, frozen=True, rename="camel"):
     """A port of a descriptor."""
 
     port: int

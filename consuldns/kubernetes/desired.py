@@ -14,6 +14,7 @@ import msgspec
 
 from consuldns import names
 from consuldns.config.sync import SyncSettings
+from consuldns.descriptor import ClusterRecord, DescribedPort, Descriptor
 from consuldns.kubernetes import annotations, endpoints, instances
 from consuldns.kubernetes.endpoints import JoinedEndpoint, State
 from consuldns.kubernetes.flat_names import Claim
@@ -24,46 +25,6 @@ from consuldns.kubernetes.types import EndpointSlice, Node, Service, ServiceKey
 from consuldns.registration import Instance, Key
 
 MAX_NAME = 253  # characters of a name without a final dot, RFC 1035 section 2.3.4
-
-
-class DescribedPort(msgspec.Struct, frozen=True, rename="camel"):
-    """A port of a descriptor."""
-
-    port: int
-    name: str = ""
-    protocol: str = "TCP"
-    node_port: int = 0
-    app_protocol: str = ""
-
-
-class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """What there is to know about a service, as it is kept in the KV tree (JSON).
-
-    `flat` is its flat name, empty if it has none. `mode` says what its instances in the catalog
-    are: `vip`, `endpoints`, `both`, `node-port`, `load-balancer` or `name`.
-    """
-
-    v: int = 1
-    uid: str
-    type: str
-    flat: str
-    mode: str
-    headless: bool
-    cluster_ips: tuple[str, ...] = msgspec.field(name="clusterIPs")
-    families: tuple[str, ...]
-    ports: tuple[DescribedPort, ...]
-    external_name: str
-    publish_not_ready: bool
-
-
-class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to know about a cluster, as it is kept in the KV tree (JSON)."""
-
-    v: int = 1
-    cluster_uid: str
-    zone: str
-    version: str
-    namespaces: tuple[str, ...]
 
 
 @dataclass(frozen=True)

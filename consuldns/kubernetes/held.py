@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from consuldns import descriptor
 from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.types import ServiceKey
@@ -162,9 +163,9 @@ class Held:
 
 
 def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:
-    if meta.get("k8s-cluster") != identity.cluster:
+    if meta.get(descriptor.CLUSTER) != identity.cluster:
         return None
-    return meta.get("external-k8s-ns", ""), meta.get("external-k8s-ref-name", "")
+    return meta.get(descriptor.NAMESPACE, ""), meta.get(descriptor.REFERENCE_NAME, "")
 
 
 async def read(registry: Registry, identity: Identity) -> Held:

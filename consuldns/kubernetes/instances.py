@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from consuldns import names
+from consuldns import descriptor, names
 from consuldns.config.sync import SyncSettings
 from consuldns.kubernetes import endpoints as endpoints_
 from consuldns.kubernetes.annotations import MAX_META_VALUE, Wishes
@@ -127,8 +127,8 @@ def _endpoint_places(subject: Subject, settings: SyncSettings) -> Iterator[Place
         if endpoint.state is State.GONE or (not serves and settings.not_ready == "omit"):
             continue
         meta = {
-            "k8s-hostname": endpoint.hostname,
-            "k8s-target": endpoint.pod,
+            descriptor.HOSTNAME: endpoint.hostname,
+            descriptor.POD: endpoint.pod,
             "k8s-node": endpoint.node,
             "k8s-zone": endpoint.zone,
         }
@@ -258,11 +258,11 @@ def _meta(subject: Subject, place: Place, identity: Identity) -> dict[str, str]:
     """Metadata, those of consul-k8s under their names there. Ports last: they go if it is full."""
     namespace, name = subject.service.key
     meta = {
-        "external-source": "kubernetes",
-        "external-k8s-ns": namespace,
-        "external-k8s-ref-kind": "Service",
-        "external-k8s-ref-name": name,
-        "k8s-cluster": identity.cluster,
+        descriptor.SOURCE: descriptor.KUBERNETES,
+        descriptor.NAMESPACE: namespace,
+        descriptor.REFERENCE_KIND: "Service",
+        descriptor.REFERENCE_NAME: name,
+        descriptor.CLUSTER: identity.cluster,
         "k8s-uid": subject.service.metadata.uid,
         **dict(place.meta),
     }
@@ -270,7 +270,7 @@ def _meta(subject: Subject, place: Place, identity: Identity) -> dict[str, str]:
         meta["k8s-cluster-ip"] = subject.service.cluster_ips[0]
     ports = ",".join(f"{port}:{protocol}:{number}" for port, protocol, number in place.ports)
     if place.ports and len(ports) <= MAX_META_VALUE:
-        meta["k8s-ports"] = ports
+        meta[descriptor.PORTS] = ports
     own = {k: v for k, v in subject.wishes.meta.items() if k not in meta}
     by_port = {f"port-{port}": str(number) for port, _, number in place.ports if port}
     for key, value in (*own.items(), *by_port.items()):

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv4Address
 
-from consuldns import registration
+from consuldns import descriptor, registration
 from consuldns.names import IPAddress
 
-ROOT = "consuldns/k8s/"
 NAMES = "consuldns/k8s-names/"
 REVERSE = "0."  # every reverse key begins with the host label of the layout
 
 NODE_ADDRESS = "192.0.2.1"  # TEST-NET-1 (RFC 5737): a loopback address would get a PTR of ours
-CLUSTER = "consuldns-cluster"
 CLUSTER_UID = "consuldns-cluster-uid"
 FORMER_UIDS = "consuldns-former-cluster-uids"
 
@@ -64,7 +62,7 @@ class Identity:
     @property
     def root(self) -> str:
         """The folder of this cluster."""
-        return f"{ROOT}{self.cluster}/"
+        return f"{descriptor.ROOT}{self.cluster}/"
 
     @property
     def leader_key(self) -> str:
@@ -91,8 +89,8 @@ class Identity:
     def node_registration(self) -> registration.Node:
         """The node as it should be in the catalog."""
         meta = {
-            "external-source": "kubernetes",
-            CLUSTER: self.cluster,
+            descriptor.SOURCE: descriptor.KUBERNETES,
+            descriptor.NODE_CLUSTER: self.cluster,
             CLUSTER_UID: self.uid,
         }
         if self.former:
