@@ -16,7 +16,7 @@ from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
 from consuldns.consul.client import Client
 from consuldns.consul.watcher import Watcher
-from consuldns.process import admin, logs, systemd
+from consuldns.process import admin, logs, sync_child, systemd
 from consuldns.process.metrics import Figures
 from consuldns.process.workers import Workers, WorkerSockets
 from consuldns.server import listen
@@ -62,13 +62,18 @@ class Control:
             web.serving(admin.application(self), self._admin_socket),
             asyncio.TaskGroup() as tasks,
         ):
-            watcher = tasks.create_task(self._watcher.run(), name="watcher")
+            background = [tasks.create_task(self._watcher.run(), name="watcher")]
+            if self._settings.sync.enabled:
+                background.append(
+                    tasks.create_task(sync_child.supervise(self._settings), name="sync")
+                )
             workers = tasks.create_task(self._workers.run(), name="workers")
             await self._stop.wait()
             systemd.notify("STOPPING=1")
             self._workers.stop()
             await workers
-            watcher.cancel()
+            for task in background:
+                task.cancel()
         logger.info("stopped")
 
     def _publish(self, update: updates.ToWorker) -> None:

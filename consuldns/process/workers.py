@@ -138,7 +138,7 @@ class Workers:
             logger.warning(
                 "worker %d ended with %s; starting another in %.1f s",
                 worker.number,
-                _describe(status),
+                describe_status(status),
                 pause,
             )
             await asyncio.sleep(pause)
@@ -228,5 +228,6 @@ def _longer(pause: float) -> float:
     return min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, 2 * pause))
 
 
-def _describe(status: int) -> str:
+def describe_status(status: int) -> str:
+    """How a process ended, in words; minus a signal's number if one ended it."""
     return f"signal {-status}" if status < 0 else f"exit status {status}"

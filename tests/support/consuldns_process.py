@@ -135,8 +135,8 @@ class Serve(ConsuldnsProcess):
             str(workers),
             *arguments,
         ]
+        self._folder = tempfile.TemporaryDirectory(prefix="consuldns-")
         if config:
-            self._folder = tempfile.TemporaryDirectory(prefix="consuldns-")
             path = Path(self._folder.name) / "consuldns.toml"
             path.write_text(config)
             given += ["--config", str(path)]
@@ -146,6 +146,12 @@ class Serve(ConsuldnsProcess):
         self.start()
         self.wait_for_line("ready" if self._wait_ready else "listening on")
         return self
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end; the exit status."""
+        status = super().stop(number)
+        self._folder.cleanup()
+        return status
 
     def admin(self, path: str) -> httpx.Response:
         """GET from the admin endpoint."""

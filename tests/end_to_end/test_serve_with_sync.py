@@ -1,0 +1,74 @@
+"""`consuldns serve` with the sync worker: from a Kubernetes service to dig, both ways."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.api_server import ApiServer
+from tests.kubernetes.objects import load_recordings, service
+from tests.support.ask import answers, ask, dig, rcode
+from tests.support.consul_agent import ConsulAgent, wait_until
+from tests.support.consuldns_process import Serve, children_of
+
+
+@pytest.fixture
+async def kubernetes() -> AsyncIterator[ApiServer]:
+    async with ApiServer() as server:
+        load_recordings(server)
+        yield server
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait in a thread: the scripted API server runs in this loop."""
+    await asyncio.to_thread(wait_until, condition, what)
+
+
+def sync_worker_of(serve: Serve) -> int:
+    """The process id of the sync worker, 0 if there is none now."""
+    for child in children_of(serve.pid):
+        if b"sync_child" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return child
+    return 0
+
+
+async def test_services_of_the_cluster_are_answered_and_the_worker_may_die(
+    consul: ConsulAgent, kubernetes: ApiServer
+) -> None:
+    config = f'[sync]\nenabled = true\nkube_api = "{kubernetes.url}"\ncluster = "recorded"\n'
+    serve = Serve(consul.url, config=config)
+    await asyncio.to_thread(serve.__enter__)
+    try:
+
+        def given(name: str) -> set[str]:
+            return answers(ask(serve.port, f"{name}.service.dc1.consul"))
+
+        await until(lambda: given("monitoring-heapster") == {"10.254.70.176"}, "by name")
+        await until(
+            lambda: (
+                dig(serve.port, "+short", "-x", "10.254.70.176")
+                == "monitoring-heapster.service.dc1.consul.\n"
+            ),
+            "by address",
+        )
+        reply = await asyncio.to_thread(consul.client.get, "/v1/kv/?keys")
+        assert "0.70.254.10.IN-ADDR.ARPA/10.254.70.176" in reply.json()
+
+        victim = sync_worker_of(serve)
+        os.kill(victim, signal.SIGKILL)
+        assert await asyncio.to_thread(given, "monitoring-heapster") == {"10.254.70.176"}
+        kubernetes.put("services", service("after-the-kill", "10.254.99.1"))
+        await until(lambda: given("after-the-kill") == {"10.254.99.1"}, "another worker works")
+        assert sync_worker_of(serve) not in (0, victim)
+
+        kubernetes.delete("services", "after-the-kill")
+        await until(
+            lambda: rcode(ask(serve.port, "after-the-kill.service.dc1.consul")) == "NXDOMAIN",
+            "gone with its service",
+        )
+    finally:
+        assert await asyncio.to_thread(serve.stop) == 0
+    assert "Traceback" not in serve.log
