@@ -101,10 +101,10 @@ def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str |
     Example: consuldns sync once --kubeconfig ~/.kube/config
     """
     from consuldns.kubernetes import report
-    from consuldns.process import logs, sync
+    from consuldns.process import logs, sync_tasks
 
     logs.configure()
-    task = sync.once(_settings(file, given), adopt=adopt, allow_mass_delete=allow_mass_delete)
+    task = sync_tasks.once(_settings(file, given), adopt=adopt, allow_mass_delete=allow_mass_delete)
     difference, outcome = asyncio.run(task)
     click.echo(report.text(difference.plan, difference.kept_back))
     for service, reason in outcome.failed.items():
@@ -131,10 +131,10 @@ def diff(file: Path | None, output: str, **given: str | None) -> None:
     Example: consuldns sync diff --output json | jq .operations
     """
     from consuldns.kubernetes import report
-    from consuldns.process import logs, sync
+    from consuldns.process import logs, sync_tasks
 
     logs.configure()
-    difference = asyncio.run(sync.diff(_settings(file, given)))
+    difference = asyncio.run(sync_tasks.diff(_settings(file, given)))
     if output == "json":
         click.echo(report.json(difference.plan, difference.kept_back))
     else:
@@ -154,10 +154,10 @@ def purge(file: Path | None, **given: str | None) -> None:
 
     Example: consuldns sync purge --cluster blue
     """
-    from consuldns.process import logs, sync
+    from consuldns.process import logs, sync_tasks
 
     logs.configure()
-    outcome = asyncio.run(sync.purge(_settings(file, given)))
+    outcome = asyncio.run(sync_tasks.purge(_settings(file, given)))
     removed = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.done.items()))
     click.echo(f"removed: {removed or 'the node only'}")
     if outcome.failed:
@@ -173,7 +173,7 @@ def status(file: Path | None, **given: str | None) -> None:
 
     Example: consuldns sync status --cluster blue
     """
-    from consuldns.process import sync
+    from consuldns.process import sync_tasks
 
-    found = asyncio.run(sync.status(_settings(file, given)))
+    found = asyncio.run(sync_tasks.status(_settings(file, given)))
     click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))

@@ -1,32 +1,31 @@
-"""The admin endpoint: how the server is, for probes and people.
+"""The admin endpoint of a process: how it is, for probes and people.
 
-`/health` says that control is alive, whatever Consul does (a restart would only lose the views);
-`/ready` is 200 when every worker answers from complete views, else 503 with a reason a line;
-`/metrics` is Prometheus' text format.
+`/health` says that the process is alive, whatever Consul does (a restart would only lose what it
+knows); `/ready` is 200 when nothing is missing, else 503 with a reason a line; `/metrics` is
+Prometheus' text format.
 """
 
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from consuldns.process.metrics import FiguresCollector, FiguresSource
 
-
-class Status(FiguresSource, Protocol):
+class Status(Protocol):
     """What the endpoint tells of."""
 
     def not_ready(self) -> list[str]:
         """Reasons why the server is not ready."""
 
 
-def application(status: Status) -> Starlette:
-    """The routes."""
+def application(status: Status, collector: Collector) -> Starlette:
+    """The routes; `collector` makes the metrics at each scrape."""
     registry = CollectorRegistry()
-    registry.register(FiguresCollector(status))
+    registry.register(collector)
 
     async def health(_request: Request) -> Response:
         return PlainTextResponse("OK\n")

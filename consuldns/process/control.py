@@ -17,7 +17,7 @@ from consuldns.config.schema import Settings
 from consuldns.consul.client import Client
 from consuldns.consul.watcher import Watcher
 from consuldns.process import admin, logs, sync_child, systemd
-from consuldns.process.metrics import Figures
+from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.workers import Workers, WorkerSockets
 from consuldns.server import listen
 from consuldns.views import updates
@@ -58,8 +58,9 @@ class Control:
             loop.add_signal_handler(number, self._stop.set)
         for address in self._settings.listen:
             logger.info("listening on %s (udp, tcp)", address)
+        application = admin.application(self, FiguresCollector(self))
         async with (
-            web.serving(admin.application(self), self._admin_socket),
+            web.serving(application, self._admin_socket),
             asyncio.TaskGroup() as tasks,
         ):
             background = [tasks.create_task(self._watcher.run(), name="watcher")]

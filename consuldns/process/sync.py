@@ -11,29 +11,31 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from consuldns import web
 from consuldns.config.schema import Settings
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.client import Client as ConsulClient
 from consuldns.consul.registry import Registry
 from consuldns.errors import ConfigError, ConsuldnsError, ConsulError, KubernetesError
-from consuldns.kubernetes import access, held, ownership
-from consuldns.kubernetes.apply import Applier, Outcome, Rate
+from consuldns.kubernetes import access
+from consuldns.kubernetes.apply import Applier, Rate
 from consuldns.kubernetes.client import Client as KubernetesClient
 from consuldns.kubernetes.cluster import Cluster
 from consuldns.kubernetes.kubeconfig import from_kubeconfig
-from consuldns.kubernetes.leader import Leadership, claim_node, recognised
-from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity
-from consuldns.kubernetes.plan import Plan, Planner, Step
+from consuldns.kubernetes.leader import Leadership
+from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.reconcile import Reconciler
 from consuldns.kubernetes.safety import MassDeletion
+from consuldns.kubernetes.statistics import Statistics
 from consuldns.kubernetes.types import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES
 from consuldns.kubernetes.watch import AnyReflector, Reflector
-from consuldns.registration import Lock, RemoveInstance, RemoveKey, RemoveNode
+from consuldns.process import admin
+from consuldns.process.sync_metrics import SyncCollector
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,16 @@ class Worker:
             for reflector in self.reflectors
             if not reflector.store.is_listed
         ]
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was done."""
+        return self.reconciler.statistics
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this worker writes."""
+        return self.leadership.lock is not None
 
     async def listed(self) -> None:
         """List every kind once, without watching. Raises KubernetesError."""
@@ -191,19 +203,55 @@ def _reflectors(
 
 
 async def run(settings: Settings, *, adopt: bool, allow_mass_delete: bool) -> None:
-    """Sync until SIGTERM or SIGINT. Raises ForeignCluster, ConfigError."""
+    """Sync until SIGTERM or SIGINT. Raises ForeignCluster, ConfigError, StartupError."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    started = Started()
+    address = settings.sync.admin_addr
     try:
-        async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(_work(settings, adopt, allow_mass_delete))
+        async with contextlib.AsyncExitStack() as stack:
+            if address is not None:
+                what = "the sync worker's admin endpoint"
+                listener = web.bind((address.host, address.port), what=what, option="--admin-addr")
+                application = admin.application(started, SyncCollector(started))
+                await stack.enter_async_context(web.serving(application, listener))
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            work = tasks.create_task(_work(settings, adopt, allow_mass_delete, started))
             await stop.wait()
             log.info("stopping")
             work.cancel()
     except* ConsuldnsError as group:
         raise _first(group) from None
+
+
+@dataclass
+class Started:
+    """The worker, as soon as there is one: what the admin endpoint tells of."""
+
+    worker: Worker | None = None
+
+    def not_ready(self) -> list[str]:
+        """What keeps the worker from being of use."""
+        if self.worker is None:
+            return ["consul or kubernetes: not found yet"]
+        return self.worker.not_ready()
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was done."""
+        return self.worker.statistics if self.worker is not None else Statistics()
+
+    @property
+    def reflectors(self) -> Sequence[AnyReflector]:
+        """The copies of the cluster's objects."""
+        return self.worker.reflectors if self.worker is not None else ()
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this worker writes."""
+        return self.worker is not None and self.worker.is_leader
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:
@@ -214,11 +262,12 @@ def _first(group: BaseExceptionGroup[Any]) -> BaseException:
     return error
 
 
-async def _work(settings: Settings, adopt: bool, allow_mass_delete: bool) -> None:
+async def _work(settings: Settings, adopt: bool, allow_mass_delete: bool, started: Started) -> None:
     complaint = ""
     while True:
         try:
             async with opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker:
+                started.worker = worker
                 await _run_parts(worker)
         except (ConsulError, KubernetesError) as error:
             if str(error) != complaint:
@@ -233,136 +282,3 @@ async def _run_parts(worker: Worker) -> None:
     async with asyncio.TaskGroup() as tasks:
         for part in parts:
             tasks.create_task(part)
-
-
-# --- one-off tasks -------------------------------------------------------------------------------
-
-
-@dataclass
-class Difference:
-    """What a plan would do; `kept_back` are removals that the guard holds."""
-
-    plan: Plan
-    kept_back: list[Step]
-
-
-async def diff(settings: Settings) -> Difference:
-    """What is different in Consul from what it should be. Writes nothing."""
-    async with opened(settings) as worker:
-        node = await worker.registry.node(worker.identity.node)
-        worker.leadership.identity = recognised(node, worker.identity)
-        await worker.listed()
-        holding = await held.read(worker.registry, worker.leadership.identity)
-        return await _difference(worker, holding)
-
-
-async def _difference(worker: Worker, holding: held.Held) -> Difference:
-    planner = Planner(worker.cluster, worker.settings.sync, worker.leadership.identity)
-    plan = await worker.reconciler.plan_all(planner, holding)
-    return Difference(plan, worker.reconciler.check(plan, holding))
-
-
-async def once(
-    settings: Settings, *, adopt: bool, allow_mass_delete: bool
-) -> tuple[Difference, Outcome]:
-    """Sync once. Raises ConsulError if another worker leads."""
-    async with opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker:
-        await worker.listed()
-        async with _leading(worker.leadership) as lock:
-            holding = await held.read(worker.registry, worker.leadership.identity)
-            difference = await _difference(worker, holding)
-            outcome = await worker.reconciler.applier.apply(difference.plan, holding, lock)
-            return difference, outcome
-
-
-@contextlib.asynccontextmanager
-async def _leading(leadership: Leadership) -> AsyncIterator[Lock]:
-    try:
-        await leadership.once()
-        if leadership.lock is None:
-            raise ConsulError(
-                f"another worker leads cluster {leadership.identity.cluster!r}: it does the work"
-            )
-        yield leadership.lock
-    finally:
-        await leadership.resign()
-
-
-async def purge(settings: Settings) -> Outcome:
-    """Remove all that one cluster has in Consul. Needs no Kubernetes API.
-
-    Raises ConsulError if a worker leads (it would write everything again), or if there is nothing.
-    """
-    consul = ConsulClient(settings.consul, max_body=MAX_BODY)
-    try:
-        registry = Registry(consul)
-        identity = await _recorded_identity(settings, registry)
-        async with _leading(Leadership(registry, identity, lambda: None)) as lock:
-            holding = await held.read(registry, identity)
-            plan = _removal_of_all(holding, identity)
-            rate = Rate(settings.sync.transactions_per_second)
-            outcome = await Applier(registry, rate).apply(plan, holding, lock)
-            if not outcome.failed:
-                await registry.apply([RemoveNode(identity.node)], lock)
-            return outcome
-    finally:
-        await consul.aclose()
-
-
-def _removal_of_all(holding: held.Held, identity: Identity) -> Plan:
-    instances = [
-        Step(RemoveInstance(identity.node, id_, each.service, each.index), key)
-        for key, there in holding.instances.items()
-        for id_, each in there.items()
-    ]
-    keys = [Step(RemoveKey(path, each.index)) for path, each in holding.keys.items()]
-    return Plan(removals=instances + keys)
-
-
-async def _recorded_identity(settings: Settings, registry: Registry) -> Identity:
-    """Who the cluster is, by what its node in the catalog says."""
-    cluster = settings.sync.cluster
-    unknown = Identity(cluster, "", await registry.datacenter(), settings.dns.domain, "")
-    node = await registry.node(unknown.node)
-    uid = node.meta.get(ownership.CLUSTER_UID, "") if node is not None else ""
-    if not uid:
-        raise ConsulError(f"there is nothing of a cluster {cluster!r} in Consul")
-    known = Identity(cluster, uid, unknown.datacenter, unknown.domain, "")
-    return await claim_node(registry, known, adopt=False)
-
-
-@dataclass(frozen=True)
-class Status:
-    """What Consul has of one cluster. `leader` is empty if no worker runs."""
-
-    cluster: str
-    uid: str
-    leader: str
-    services: int
-    instances: int
-    descriptors: int
-    reverse: int
-    names: int
-
-
-async def status(settings: Settings) -> Status:
-    """What Consul has of one cluster."""
-    consul = ConsulClient(settings.consul, max_body=MAX_BODY)
-    try:
-        registry = Registry(consul)
-        identity = await _recorded_identity(settings, registry)
-        holder, _ = await registry.key(identity.leader_key)
-        holding = await held.read(registry, identity)
-        descriptors = f"{identity.root}svc/"
-        return Status(
-            identity.cluster,
-            identity.uid,
-            holder.key.value.decode(errors="replace") if holder is not None else "",
-            len(holding.instances),
-            holding.count,
-            sum(path.startswith(descriptors) for path in holding.keys),
-            sum(path.startswith(REVERSE) for path in holding.keys),
-            sum(path.startswith(NAMES) for path in holding.keys),
-        )
-    finally:
-        await consul.aclose()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import httpx
 import pytest
 
 from tests.kubernetes.api_server import Request
@@ -19,7 +20,7 @@ from tests.kubernetes.objects import (
     slice_,
 )
 from tests.support.ask import answers, ask, dig
-from tests.support.consul_agent import REPOSITORY, ConsulAgent, wait_until
+from tests.support.consul_agent import REPOSITORY, ConsulAgent, free_ports, wait_until
 from tests.support.consuldns_process import Serve
 
 FLAT_NAMES = {
@@ -119,6 +120,24 @@ def test_events_are_followed_and_nothing_is_written_for_nothing(
     wait_until(
         lambda: "0.1.254.10.IN-ADDR.ARPA/10.254.1.1" not in keys(consul, "0."), "gone from the KV"
     )
+
+
+def test_the_admin_endpoint(
+    consul: ConsulAgent, kubernetes: Cluster, start_worker: StartWorker
+) -> None:
+    (port,) = free_ports(1)
+    kubernetes.put("services", service("web", "10.254.1.1"))
+    worker = start_worker("--admin-addr", f"127.0.0.1:{port}")
+    wait_until(lambda: "web" in services(consul), "the service")
+    assert worker.status is None
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        wait_until(lambda: client.get("/ready").status_code == 200, "ready")
+        assert client.get("/health").text == "OK\n"
+        text = client.get("/metrics").text
+    assert "consuldns_sync_leader 1.0" in text
+    assert 'consuldns_sync_synced{resource="endpointslices"} 1.0' in text
+    assert 'consuldns_sync_operations_total{op="SetInstance",result="done"}' in text
+    assert "consuldns_sync_latency_seconds_bucket" in text
 
 
 def test_sigterm_gives_the_lock_back_and_removes_nothing(
@@ -328,7 +347,7 @@ def test_forbidden_is_not_empty(consul: ConsulAgent, start_worker: StartWorker) 
         async def forbidden(request: Request) -> None:
             await request.status(403, "Forbidden", "services is forbidden")
 
-        kubernetes.next(forbidden, resource="services", times=3)
+        kubernetes.next(forbidden, resource="services")
         kubernetes.stop()
         kubernetes.start()
         worker.wait_for_line("services is forbidden")

@@ -1,0 +1,147 @@
+"""The one-off tasks of the sync worker: say what is different, sync once, purge, tell the state."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from consuldns.config.schema import Settings
+from consuldns.consul.client import Client as ConsulClient
+from consuldns.consul.registry import Registry
+from consuldns.errors import ConsulError
+from consuldns.kubernetes import held, ownership
+from consuldns.kubernetes.apply import Applier, Outcome, Rate
+from consuldns.kubernetes.leader import Leadership, claim_node, recognised
+from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity
+from consuldns.kubernetes.plan import Plan, Planner, Step
+from consuldns.process.sync import MAX_BODY, Worker, opened
+from consuldns.registration import Lock, RemoveInstance, RemoveKey, RemoveNode
+
+
+@dataclass
+class Difference:
+    """What a plan would do; `kept_back` are removals that the guard holds."""
+
+    plan: Plan
+    kept_back: list[Step]
+
+
+async def diff(settings: Settings) -> Difference:
+    """What is different in Consul from what it should be. Writes nothing."""
+    async with opened(settings) as worker:
+        node = await worker.registry.node(worker.identity.node)
+        worker.leadership.identity = recognised(node, worker.identity)
+        await worker.listed()
+        holding = await held.read(worker.registry, worker.leadership.identity)
+        return await _difference(worker, holding)
+
+
+async def _difference(worker: Worker, holding: held.Held) -> Difference:
+    planner = Planner(worker.cluster, worker.settings.sync, worker.leadership.identity)
+    plan = await worker.reconciler.plan_all(planner, holding)
+    return Difference(plan, worker.reconciler.check(plan, holding))
+
+
+async def once(
+    settings: Settings, *, adopt: bool, allow_mass_delete: bool
+) -> tuple[Difference, Outcome]:
+    """Sync once. Raises ConsulError if another worker leads."""
+    async with opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker:
+        await worker.listed()
+        async with _leading(worker.leadership) as lock:
+            holding = await held.read(worker.registry, worker.leadership.identity)
+            difference = await _difference(worker, holding)
+            outcome = await worker.reconciler.applier.apply(difference.plan, holding, lock)
+            return difference, outcome
+
+
+@contextlib.asynccontextmanager
+async def _leading(leadership: Leadership) -> AsyncIterator[Lock]:
+    try:
+        await leadership.once()
+        if leadership.lock is None:
+            raise ConsulError(
+                f"another worker leads cluster {leadership.identity.cluster!r}: it does the work"
+            )
+        yield leadership.lock
+    finally:
+        await leadership.resign()
+
+
+async def purge(settings: Settings) -> Outcome:
+    """Remove all that one cluster has in Consul. Needs no Kubernetes API.
+
+    Raises ConsulError if a worker leads (it would write everything again), or if there is nothing.
+    """
+    consul = ConsulClient(settings.consul, max_body=MAX_BODY)
+    try:
+        registry = Registry(consul)
+        identity = await _recorded_identity(settings, registry)
+        async with _leading(Leadership(registry, identity, lambda: None)) as lock:
+            holding = await held.read(registry, identity)
+            plan = _removal_of_all(holding, identity)
+            rate = Rate(settings.sync.transactions_per_second)
+            outcome = await Applier(registry, rate).apply(plan, holding, lock)
+            if not outcome.failed:
+                await registry.apply([RemoveNode(identity.node)], lock)
+            return outcome
+    finally:
+        await consul.aclose()
+
+
+def _removal_of_all(holding: held.Held, identity: Identity) -> Plan:
+    instances = [
+        Step(RemoveInstance(identity.node, id_, each.service, each.index), key)
+        for key, there in holding.instances.items()
+        for id_, each in there.items()
+    ]
+    keys = [Step(RemoveKey(path, each.index)) for path, each in holding.keys.items()]
+    return Plan(removals=instances + keys)
+
+
+async def _recorded_identity(settings: Settings, registry: Registry) -> Identity:
+    """Who the cluster is, by what its node in the catalog says."""
+    cluster = settings.sync.cluster
+    unknown = Identity(cluster, "", await registry.datacenter(), settings.dns.domain, "")
+    node = await registry.node(unknown.node)
+    uid = node.meta.get(ownership.CLUSTER_UID, "") if node is not None else ""
+    if not uid:
+        raise ConsulError(f"there is nothing of a cluster {cluster!r} in Consul")
+    known = Identity(cluster, uid, unknown.datacenter, unknown.domain, "")
+    return await claim_node(registry, known, adopt=False)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What Consul has of one cluster. `leader` is empty if no worker runs."""
+
+    cluster: str
+    uid: str
+    leader: str
+    services: int
+    instances: int
+    descriptors: int
+    reverse: int
+    names: int
+
+
+async def status(settings: Settings) -> Status:
+    """What Consul has of one cluster."""
+    consul = ConsulClient(settings.consul, max_body=MAX_BODY)
+    try:
+        registry = Registry(consul)
+        identity = await _recorded_identity(settings, registry)
+        holder, _ = await registry.key(identity.leader_key)
+        holding = await held.read(registry, identity)
+        descriptors = f"{identity.root}svc/"
+        return Status(
+            identity.cluster,
+            identity.uid,
+            holder.key.value.decode(errors="replace") if holder is not None else "",
+            len(holding.instances),
+            holding.count,
+            sum(path.startswith(descriptors) for path in holding.keys),
+            sum(path.startswith(REVERSE) for path in holding.keys),
+            sum(path.startswith(NAMES) for path in holding.keys),
+        )
+    finally:
+        await consul.aclose()

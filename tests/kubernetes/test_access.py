@@ -1,0 +1,396 @@
+"""Ways to a Kubernetes API: a pod's account, kubeconfig files, exec plugins, a plain URL."""
+
+import base64
+import json
+import ssl
+import stat
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consuldns.config.sync import SyncSettings
+from consuldns.errors import ConfigError
+from consuldns.kubernetes.access import (
+    Access,
+    FixedCredentials,
+    NoCredentials,
+    TokenFile,
+    in_cluster,
+    plain_url,
+)
+from consuldns.kubernetes.client import Client
+from consuldns.kubernetes.errors import Unauthorized
+from consuldns.kubernetes.exec_credentials import ExecCredentials
+from consuldns.kubernetes.kubeconfig import from_kubeconfig
+from consuldns.kubernetes.types import SERVICES
+from consuldns.process.sync import find_access
+from tests.kubernetes.api_server import ApiServer
+from tests.kubernetes.objects import service
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A certificate and its key."""
+    folder = tmp_path_factory.mktemp("pem")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=test",
+        "-days",
+        "1",
+    ]
+    command += ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate.read_text(), key.read_text()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    async with ApiServer() as running:
+        running.put("services", service("a", "10.0.0.1"))
+        yield running
+
+
+async def listed(access: Access) -> int:
+    async with Client(access) as client:
+        return len((await client.list(SERVICES)).objects)
+
+
+def written(folder: Path, **parts: Any) -> Path:
+    """A kubeconfig (JSON is YAML) with one cluster `c`, one user `u` and one context `x`."""
+    config = {
+        "current-context": "x",
+        "clusters": [{"name": "c", "cluster": {"server": "https://k:6443", **parts["cluster"]}}],
+        "users": [{"name": "u", "user": parts.get("user", {})}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }
+    path = folder / "config"
+    path.write_text(json.dumps(config))
+    return path
+
+
+# --- in a pod ------------------------------------------------------------------------------------
+
+
+def account(folder: Path, pem: tuple[str, str]) -> Path:
+    (folder / "token").write_text("secret\n")
+    (folder / "ca.crt").write_text(pem[0])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("10.0.0.1", "https://10.0.0.1:6443"), ("fd00::1", "https://[fd00::1]:6443")]
+)
+async def test_the_account_of_a_pod(
+    host: str, url: str, tmp_path: Path, pem: tuple[str, str]
+) -> None:
+    environment = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": "6443"}
+    access = in_cluster(environment, account(tmp_path, pem))
+    assert access is not None
+    assert access.url == url
+    assert await access.credentials.headers() == {"Authorization": "Bearer secret"}
+    assert access.tls().verify_mode is ssl.CERT_REQUIRED
+    assert access.tls().get_ca_certs()
+
+
+@pytest.mark.parametrize("environment", [{}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}])
+def test_not_in_a_pod(environment: dict[str, str], tmp_path: Path) -> None:
+    assert in_cluster(environment, tmp_path) is None
+
+
+async def test_a_rotated_token_is_read_at_the_first_401(server: ApiServer, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("old")
+    server.token = "old"
+    access = Access(server.url, "a test", TokenFile(file))
+    async with Client(access) as client:
+        await client.list(SERVICES)
+        server.token = "new"
+        file.write_text("new")
+        await client.list(SERVICES)
+        assert [r.headers["authorization"] for r in server.requests] == [
+            "Bearer old",
+            "Bearer old",
+            "Bearer new",
+        ]
+        server.token = "newer"
+        with pytest.raises(Unauthorized):
+            await client.list(SERVICES)
+
+
+async def test_the_account_is_told_by_its_token(tmp_path: Path) -> None:
+    subject = "system:serviceaccount:kube-system:consuldns-sync"
+    payload = base64.urlsafe_b64encode(json.dumps({"sub": subject}).encode()).rstrip(b"=").decode()
+    jwt = FixedCredentials(f"Bearer e30.{payload}.x")
+    assert await Access("", "", jwt).account_name() == subject
+    assert await Access("", "", FixedCredentials("Bearer a.b.c")).account_name() == "unknown"
+    assert await Access("", "", account="u").account_name() == "u"
+
+
+# --- kubeconfig ----------------------------------------------------------------------------------
+
+
+async def test_inline_data(tmp_path: Path, pem: tuple[str, str]) -> None:
+    certificate, key = (base64.b64encode(each.encode()).decode() for each in pem)
+    path = written(
+        tmp_path,
+        cluster={
+            "certificate-authority-data": certificate,
+            "tls-server-name": "kubernetes",
+            "proxy-url": "http://proxy:3128",
+        },
+        user={"client-certificate-data": certificate, "client-key-data": key},
+    )
+    access = from_kubeconfig([path])
+    assert access.authorities == pem[0]
+    assert access.server_name == "kubernetes"
+    assert access.proxy == "http://proxy:3128"
+    assert access.credentials.certificate() == pem
+    assert access.tls().get_ca_certs()
+    assert access.account == "u"
+
+
+async def test_files_are_relative_to_the_kubeconfig(tmp_path: Path, pem: tuple[str, str]) -> None:
+    for name, content in zip(("ca.pem", "cert.pem", "key.pem"), (pem[0], *pem), strict=True):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "token").write_text("t")
+    path = written(
+        tmp_path,
+        cluster={"certificate-authority": "ca.pem"},
+        user={"client-certificate": "cert.pem", "client-key": "key.pem", "tokenFile": "token"},
+    )
+    access = from_kubeconfig([path])
+    assert access.authorities == pem[0]
+    assert access.credentials.certificate() == pem
+    assert await access.credentials.headers() == {"Authorization": "Bearer t"}
+
+
+@pytest.mark.parametrize(
+    ("user", "headers"),
+    [
+        ({"token": "t"}, {"Authorization": "Bearer t"}),
+        ({"username": "me", "password": "pass"}, {"Authorization": "Basic bWU6cGFzcw=="}),
+        ({}, {}),
+    ],
+)
+async def test_users(user: dict[str, str], headers: dict[str, str], tmp_path: Path) -> None:
+    access = from_kubeconfig([written(tmp_path, cluster={}, user=user)])
+    assert await access.credentials.headers() == headers
+
+
+def test_insecure(tmp_path: Path) -> None:
+    access = from_kubeconfig([written(tmp_path, cluster={"insecure-skip-tls-verify": True})])
+    assert access.tls().verify_mode is ssl.CERT_NONE
+
+
+YAML = """\
+apiVersion: v1
+kind: Config
+current-context: blue
+clusters:
+- name: blue
+  cluster:
+    server: https://blue.example.com:6443/
+- cluster: {server: "https://green.example.com"}
+  name: green
+contexts:
+- context:
+    cluster: blue
+    user: admin
+    namespace: ignored
+  name: blue
+- context: {cluster: green, user: admin}
+  name: green
+users:
+- name: admin
+  user:
+    token: first
+preferences: {}
+"""
+
+
+async def test_yaml_several_files_and_the_first_wins(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text(YAML)
+    two.write_text(YAML.replace("first", "second").replace("context: blue", "context: green", 1))
+    absent = tmp_path / "absent"
+    access = from_kubeconfig([absent, one, two])
+    assert access.url == "https://blue.example.com:6443"
+    assert await access.credentials.headers() == {"Authorization": "Bearer first"}
+    assert from_kubeconfig([two, one]).url == "https://green.example.com"
+    assert from_kubeconfig([one], "green").url == "https://green.example.com"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{}", "no current context"),
+        ("current-context: x", "there is no context 'x'"),
+        ("[1", "not a kubeconfig"),
+        ("current-context: [1]", "not a kubeconfig"),
+        (YAML.replace("blue.example.com:6443/", ""), "has no cluster with a server"),
+        (YAML.replace("    token: first", "    auth-provider: {name: gcp}"), "auth-provider"),
+        (YAML.replace("    token: first", "    client-certificate: x"), "cannot read"),
+        (YAML.replace("    token: first", "    client-certificate-data: '!'"), "base64"),
+    ],
+)
+def test_bad_kubeconfigs(content: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(content.replace("server: https://\n", "server: ''\n"))
+    with pytest.raises(ConfigError, match=problem):
+        from_kubeconfig([path])
+
+
+def test_no_kubeconfig(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such kubeconfig"):
+        from_kubeconfig([tmp_path / "none"])
+
+
+# --- exec plugins --------------------------------------------------------------------------------
+
+
+def plugin(folder: Path, script: str) -> str:
+    """A program beside the kubeconfig; it appends to `calls` each time."""
+    path = folder / "plugin"
+    path.write_text(f'#!/bin/sh\necho "$KUBERNETES_EXEC_INFO" >> {folder}/calls\n{script}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return "./plugin"
+
+
+def exec_user(
+    folder: Path, output: dict[str, Any], version: str = "v1", **more: Any
+) -> dict[str, Any]:
+    api = f"client.authentication.k8s.io/{version}"
+    document = {"apiVersion": api, "kind": "ExecCredential", **output}
+    (folder / "output").write_text(json.dumps(document))
+    command = plugin(folder, f"cat {folder}/output")
+    return {"exec": {"apiVersion": api, "command": command, **more}}
+
+
+def calls(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+async def test_an_exec_plugin_gives_a_token(
+    version: str, server: ApiServer, tmp_path: Path
+) -> None:
+    server.token = "from-plugin"
+    user = exec_user(
+        tmp_path,
+        {"status": {"token": "from-plugin"}},
+        version,
+        provideClusterInfo=True,
+        interactiveMode="Never",
+        env=[{"name": "X", "value": "y"}],
+    )
+    path = written(tmp_path, cluster={"server": server.url}, user=user)
+    access = from_kubeconfig([path])
+    assert await listed(access) == 1
+    assert await listed(access) == 1
+    (info,) = calls(tmp_path)  # asked once, kept
+    assert info["apiVersion"] == f"client.authentication.k8s.io/{version}"
+    assert info["kind"] == "ExecCredential"
+    assert info["spec"]["interactive"] is False
+    assert info["spec"]["cluster"]["server"] == server.url
+
+
+async def test_an_exec_plugin_is_asked_again_at_a_401(server: ApiServer, tmp_path: Path) -> None:
+    server.token = "one"
+    user = exec_user(tmp_path, {"status": {"token": "one"}})
+    access = from_kubeconfig([written(tmp_path, cluster={"server": server.url}, user=user)])
+    assert await listed(access) == 1
+    server.token = "two"
+    exec_user(tmp_path, {"status": {"token": "two"}})
+    assert await listed(access) == 1
+    assert len(calls(tmp_path)) == 2
+
+
+async def test_an_exec_plugins_credentials_expire(server: ApiServer, tmp_path: Path) -> None:
+    expired = {"token": "t", "expirationTimestamp": "2020-01-01T00:00:00Z"}
+    user = exec_user(tmp_path, {"status": expired})
+    access = from_kubeconfig([written(tmp_path, cluster={"server": server.url}, user=user)])
+    assert await listed(access) == 1
+    assert await listed(access) == 1
+    assert len(calls(tmp_path)) == 2
+
+
+async def test_an_exec_plugin_gives_a_certificate(tmp_path: Path, pem: tuple[str, str]) -> None:
+    status = {"clientCertificateData": pem[0], "clientKeyData": pem[1]}
+    user = exec_user(tmp_path, {"status": status})
+    access = from_kubeconfig([written(tmp_path, cluster={}, user=user)])
+    assert await access.credentials.headers() == {}
+    assert access.credentials.certificate() == pem
+    access.tls()
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("echo nonsense", "wrote no ExecCredential"),
+        ("echo sorry >&2; exit 3", r"failed \(3\): sorry"),
+        ('echo \'{"apiVersion": "other", "kind": "ExecCredential"}\'', "wrote 'other'"),
+        (
+            'echo \'{"apiVersion": "client.authentication.k8s.io/v1", "status": {}}\'',
+            "neither token nor certificate",
+        ),
+    ],
+)
+async def test_bad_exec_plugins(script: str, problem: str, tmp_path: Path) -> None:
+    command = plugin(tmp_path, script)
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": command}}
+    access = from_kubeconfig([written(tmp_path, cluster={}, user=user)])
+    assert isinstance(access.credentials, ExecCredentials)
+    with pytest.raises(ConfigError, match=problem):
+        await access.credentials.headers()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "v1alpha1"),
+        ({"interactiveMode": "Always"}, "terminal"),
+    ],
+)
+def test_exec_plugins_that_cannot_be(change: dict[str, str], problem: str, tmp_path: Path) -> None:
+    user = exec_user(tmp_path, {})
+    user["exec"] |= change
+    with pytest.raises(ConfigError, match=problem):
+        from_kubeconfig([written(tmp_path, cluster={}, user=user)])
+
+
+async def test_a_missing_exec_plugin_comes_with_its_hint(tmp_path: Path) -> None:
+    given = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "no-such-program",
+        "installHint": "install it",
+    }
+    access = from_kubeconfig([written(tmp_path, cluster={}, user={"exec": given})])
+    with pytest.raises(ConfigError, match="install it"):
+        await access.credentials.headers()
+
+
+# --- which of them -------------------------------------------------------------------------------
+
+
+def test_a_plain_url_wins(tmp_path: Path) -> None:
+    settings = SyncSettings(kube_api="http://127.0.0.1:8001/", kubeconfig=str(tmp_path / "none"))
+    access = find_access(settings)
+    assert access.url == plain_url("http://127.0.0.1:8001").url == "http://127.0.0.1:8001"
+    assert isinstance(access.credentials, NoCredentials)
+
+
+def test_no_way_at_all_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ConfigError, match="no way to the Kubernetes API"):
+        find_access(SyncSettings())
