@@ -5,10 +5,12 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from consuldns.cli.options import config_option, setting_option
 from consuldns.config.values import HOST_PORT, HostPort
 from consuldns.errors import ConsuldnsError
 from consuldns.names import Labels, parse_address, parse_name, reverse_name
@@ -42,9 +44,24 @@ class NoReply(ConsuldnsError):
     help=f"Server to ask.  [default: {SERVER}, the port of Consul and of 'consuldns dev']",
 )
 @click.option("-x", "reverse", is_flag=True, help="NAME is an address: ask for its PTR.")
+@click.option(
+    "--explain",
+    "is_explained",
+    is_flag=True,
+    help="Tell how consuldns reads the name, from Consul's data and these settings.",
+)
+@setting_option("consul.address", "URL")
+@config_option
 @click.pass_context
 def command(
-    context: click.Context, name: str, type: str | None, server: str, reverse: bool
+    context: click.Context,
+    name: str,
+    type: str | None,
+    server: str,
+    reverse: bool,
+    is_explained: bool,
+    consul_addr: str | None,
+    file: Path | None,
 ) -> None:
     """Ask a DNS server, and show the reply as dig does.
 
@@ -54,6 +71,9 @@ def command(
     Exit status: 0 an answer, 10 the name exists without such records, 11 it does not exist
     (NXDOMAIN), 12 SERVFAIL, 13 refused or any other error, 9 no reply.
 
+    With --explain, Consul is asked as well (--consul-addr, --config), and each way to read the
+    name is listed with what it finds and why it is the answer (marked *) or not.
+
     Example: consuldns query web.service.consul SRV --server 127.0.0.1:8653
     """
     from consuldns.wire import message
@@ -61,19 +81,33 @@ def command(
     address = _server(server)
     labels, number = _question(name, type, reverse=reverse)
     query = message.build_query(labels, number, id=secrets.randbelow(65536))
+    status = _show_reply(query, address)
+    if is_explained:
+        from consuldns.cli import explanation
+
+        click.echo()
+        for line in explanation.lines(labels, number, consul_addr, file):
+            click.echo(line)
+    context.exit(status)
+
+
+def _show_reply(query: bytes, server: HostPort) -> int:
+    """Ask, and print the reply or why there is none; the exit status."""
+    from consuldns.wire import message
+
     started = time.perf_counter()
     try:
-        packet, transport = exchange(query, (address.host, address.port))
+        packet, transport = exchange(query, (server.host, server.port))
     except NoReply as error:
         click.echo(f"Error: {error}", err=True)
-        context.exit(EXIT_NO_REPLY)
+        return EXIT_NO_REPLY
     seconds = time.perf_counter() - started
     reply = message.read_reply(packet)
     click.echo("\n".join(_as_dig_does(reply)))
     click.echo(f";; Query time: {seconds * 1000:.1f} ms")
-    click.echo(f";; SERVER: {address} ({transport})")
+    click.echo(f";; SERVER: {server} ({transport})")
     click.echo(f";; MSG SIZE rcvd: {len(packet)}")
-    context.exit(_exit_status(reply))
+    return _exit_status(reply)
 
 
 def _server(text: str) -> HostPort:

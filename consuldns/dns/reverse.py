@@ -6,6 +6,8 @@ tree: one is read only if the list of folders has it, so that a random address n
 request.
 """
 
+from collections.abc import Callable
+
 from consuldns import names
 from consuldns.dns import kubernetes, records, zones
 from consuldns.dns.answer import Contribution
@@ -27,7 +29,7 @@ def find(request: Request) -> tuple[Zone, Finding] | None:
     folders = request.reading.reverse_zones()
     zone = zones.reverse_zone_of(name, folders, request.policy)
     address = names.address_of(name)
-    targets = [] if address is None else _targets(address.packed, folders, request)
+    targets = [] if address is None else _targets(address.packed, request)
     if zone is None:
         if not targets:
             return None
@@ -52,30 +54,18 @@ def _at_apex(zone: Zone, pointers: list[Contribution], request: Request) -> Find
     return finding
 
 
-def _targets(packed: bytes, folders: ReverseZones, request: Request) -> list[Labels]:
+def _targets(packed: bytes, request: Request) -> list[Labels]:
     """The names of an address, from the first that knows it."""
-    targets = _targets_in_kv(packed, folders, request)
-    if targets:
-        return targets
-    reading, domain = request.reading, request.policy.domain
-    datacenter = reading.datacenters().local
-    target = None
-    cluster_service = reading.clusters(datacenter).by_address.get(packed)
-    if cluster_service is not None:
-        target = kubernetes.name_of(cluster_service, packed, datacenter, request)
-    node = reading.nodes(datacenter).by_address.get(packed) if target is None else None
-    if node is not None:
-        target = records.node_name(node.name, datacenter, domain)
-    if target is None:
-        service = reading.service_addresses(datacenter).services.get(packed)
-        if service is not None:
-            target = records.service_name(service, datacenter, domain)
-    return [] if target is None else [target]
+    for find_targets in SOURCES.values():
+        targets = find_targets(packed, request)
+        if targets:
+            return targets
+    return []
 
 
-def _targets_in_kv(packed: bytes, folders: ReverseZones, request: Request) -> list[Labels]:
+def _of_kv_tree(packed: bytes, request: Request) -> list[Labels]:
     targets: dict[Labels, Labels] = {}
-    for folder in folders.folders_around(request.name):
+    for folder in request.reading.reverse_zones().folders_around(request.name):
         for text in request.reading.reverse_entries(folder).by_address.get(packed, ()):
             try:
                 target = names.parse_name(text)
@@ -84,6 +74,43 @@ def _targets_in_kv(packed: bytes, folders: ReverseZones, request: Request) -> li
             if target:
                 targets.setdefault(names.fold(target), target)
     return list(targets.values())
+
+
+def _of_clusters(packed: bytes, request: Request) -> list[Labels]:
+    datacenter = request.reading.datacenters().local
+    service = request.reading.clusters(datacenter).by_address.get(packed)
+    if service is None:
+        return []
+    return _one(kubernetes.name_of(service, packed, datacenter, request))
+
+
+def _of_nodes(packed: bytes, request: Request) -> list[Labels]:
+    datacenter = request.reading.datacenters().local
+    node = request.reading.nodes(datacenter).by_address.get(packed)
+    if node is None:
+        return []
+    return _one(records.node_name(node.name, datacenter, request.policy.domain))
+
+
+def _of_services(packed: bytes, request: Request) -> list[Labels]:
+    datacenter = request.reading.datacenters().local
+    service = request.reading.service_addresses(datacenter).services.get(packed)
+    if service is None:
+        return []
+    return _one(records.service_name(service, datacenter, request.policy.domain))
+
+
+def _one(target: Labels | None) -> list[Labels]:
+    return [] if target is None else [target]
+
+
+# Who may know an address, the first to be believed first.
+SOURCES: dict[str, Callable[[bytes, Request], list[Labels]]] = {
+    "a key of the KV tree": _of_kv_tree,
+    "a Kubernetes service": _of_clusters,
+    "a node": _of_nodes,
+    "an instance of a service": _of_services,
+}
 
 
 def _is_above_an_address(folders: ReverseZones, request: Request) -> bool:

@@ -1,0 +1,52 @@
+"""`consuldns query --explain`: how a name is read, from Consul's data as they are now."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+from consuldns.cli.options import configuration
+from consuldns.config.policy import policy
+from consuldns.config.schema import Settings
+from consuldns.consul.client import Client
+from consuldns.consul.once import answer_once
+from consuldns.dns.explain import Explanation, Step, explain
+from consuldns.dns.question import Question
+from consuldns.names import Labels, fold
+
+
+def lines(name: Labels, type_: int, consul_addr: str | None, file: Path | None) -> Iterator[str]:
+    """The explanation as text. Raises ConsulError if Consul does not tell what is needed."""
+    settings = configuration(file, {"consul.address": consul_addr}).settings
+    explanation = asyncio.run(_explain(Question(fold(name), type_), settings))
+    yield f";; HOW IT IS READ, from Consul at {settings.consul.address}"
+    yield from _lines(explanation)
+
+
+async def _explain(question: Question, settings: Settings) -> Explanation:
+    client = Client(settings.consul)
+    obeyed = policy(settings)
+    try:
+        return await answer_once(client, lambda views: explain(question, views, obeyed))
+    finally:
+        await client.aclose()
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
+    zone = f"in zone {explanation.zone}" if explanation.zone else "in none of our zones"
+    yield f"; {explanation.name} {explanation.type}, {zone}"
+    for number, step in enumerate(explanation.steps, 1):
+        yield from _step_lines(number, step)
+    if not explanation.steps:
+        yield ";   no reading: no name of ours has this form"
+    yield f"; => {explanation.outcome.value}"
+    yield from (f";    {record}" for record in explanation.records)
+    if explanation.followed is not None:
+        yield ";; THE ALIAS LEADS TO"
+        yield from _lines(explanation.followed)
+
+
+def _step_lines(number: int, step: Step) -> Iterator[str]:
+    yield f"; {'*' if step.is_answer else ' '} {number}. {step.reading}"
+    yield f";      {step.result}"
+    if step.read:
+        yield f";      read: {', '.join(step.read)}"
