@@ -54,8 +54,8 @@ class NoCredentials:
 class FixedCredentials:
     """A token, a user's name and password (as a header field), or a certificate, that stay."""
 
-    authorization: str = ""
-    pem: tuple[str, str] | None = None
+    authorization: str = field(default="", repr=False)
+    pem: tuple[str, str] | None = field(default=None, repr=False)
 
     async def headers(self) -> Mapping[str, str]:
         """The header field, if there is one."""
@@ -74,8 +74,8 @@ class TokenFile:
     """A token in a file that somebody else replaces: read again after a minute, and at a 401."""
 
     path: Path
-    pem: tuple[str, str] | None = None
-    _token: str = ""
+    pem: tuple[str, str] | None = field(default=None, repr=False)
+    _token: str = field(default="", repr=False)
     _read_at: float = -TOKEN_AGE
 
     async def headers(self) -> Mapping[str, str]:

@@ -46,5 +46,9 @@ class UnknownResource(KubernetesError):
     """404: this API server does not serve the kind."""
 
 
+class WrongCluster(KubernetesError):
+    """The API server answers for another cluster than it did before."""
+
+
 class BadResponse(KubernetesError):
     """Any other status, or a body that cannot be understood."""

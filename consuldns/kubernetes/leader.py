@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 TTL = 15  # seconds; Consul takes 10 at least
 RENEWAL = 5.0
 RETRY = 1.0  # after Consul could not be reached
-PATIENCE = 10.0  # of one blocking query for the lock; also how soon a dead holder is noticed
+PATIENCE = 3.0  # of one blocking query for the lock; also how soon a dead holder is noticed
 
 
 class ForeignCluster(ConsuldnsError):
@@ -188,6 +188,8 @@ class Leadership:
                 if not await self._try(holder) and holder is not None and not announced:
                     announced = True
                     log.info("another worker leads, standing by: %s", _holder(holder))
+                if index == 0 and self.lock is None:
+                    await asyncio.sleep(RETRY)  # Consul named no index that could be waited on
             except ConsulError as error:
                 index = 0
                 await self._trouble(error)

@@ -29,6 +29,8 @@ from consuldns.kubernetes.types import (
 
 log = logging.getLogger(__name__)
 
+SYSTEM_NAMESPACE = "kube-system"  # its UID is as good as the cluster's
+
 Key = tuple[str, str]
 """Namespace and name of an object; the namespace is empty for those of the whole cluster."""
 
@@ -100,6 +102,9 @@ class Reflector(Generic[Item]):
     """Keeps the store of one kind true, and tells of every change, in order.
 
     `on_change` is called for each event that matters, and after each list, even an unchanged one.
+    A list is believed only while the API server answers for the cluster with `cluster_uid` (empty:
+    for any): behind a URL there may be another one tomorrow, which has none of our services.
+
     `restarts` counts why lists and watches were begun again.
     """
 
@@ -108,6 +113,7 @@ class Reflector(Generic[Item]):
     on_change: Callable[[list[Change[Item]]], None]
     label_selector: str = ""
     pace: Pace = field(default_factory=Pace)
+    cluster_uid: str = ""
     restarts: dict[str, int] = field(default_factory=dict)
     stale_since: float | None = None  # monotonic time of the first failure that still lasts
 
@@ -115,6 +121,7 @@ class Reflector(Generic[Item]):
         self.store = Store(self.kind)
         self._version = ""
         self._failures = 0
+        self._gone = 0  # in a row
         self._failed_at = float("-inf")
         self._short_watches = 0
         self._bookmarks = False
@@ -141,9 +148,12 @@ class Reflector(Generic[Item]):
                 await self._list()
             return await self._watch()
         except errors.Gone as error:
-            # The usual end of a watch that fell behind: the list that mends it need not wait.
+            # The usual end of a watch that fell behind. The list that mends it need not wait, but
+            # for those after it, as long as no watch goes well.
             self._version = ""
-            return self._failure("gone", error, wait_at_once=False)
+            self._gone += 1
+            self._note("gone", error)
+            return self._backoff(self._gone - 1)
         except errors.Throttled as error:
             return max(self._failure("throttled", error), error.retry_after)
         except errors.Unreachable as error:
@@ -161,10 +171,20 @@ class Reflector(Generic[Item]):
 
     async def _list(self) -> None:
         listed = await self.client.list(self.kind, self.label_selector)
+        if self.cluster_uid:
+            await self._check_cluster()
         changes = self.store.replace(listed)
         self._version = listed.version
         self._recovered(f"{len(listed.objects)} objects")
         self.on_change(changes)
+
+    async def _check_cluster(self) -> None:
+        uid = (await self.client.namespace(SYSTEM_NAMESPACE)).metadata.uid
+        if uid != self.cluster_uid:
+            raise errors.WrongCluster(
+                f"{self.client.access.url} answers for another cluster: the UID of "
+                f"{SYSTEM_NAMESPACE} is {uid}, and was {self.cluster_uid}"
+            )
 
     async def _watch(self) -> float:
         """Follow the changes until the server or `request_list` ends it."""
@@ -191,7 +211,7 @@ class Reflector(Generic[Item]):
             self._watching = None
             await watch.aclose()
         if events or time.monotonic() - started >= self.pace.short:
-            self._short_watches = 0
+            self._short_watches = self._gone = 0
             self._restarted("ended")
             return 0.0
         self._short_watches += 1
@@ -205,6 +225,8 @@ class Reflector(Generic[Item]):
         if seen.version:
             self._version = seen.version
         self._bookmarks |= seen.type == "BOOKMARK"
+        if seen.object is not None:
+            self._gone = 0
         change = self.store.apply(seen)
         if change is not None:
             self.on_change([change])
@@ -212,23 +234,31 @@ class Reflector(Generic[Item]):
     def _restarted(self, reason: str) -> None:
         self.restarts[reason] = self.restarts.get(reason, 0) + 1
 
-    def _failure(self, reason: str, error: Exception, *, wait_at_once: bool = True) -> float:
+    def _failure(self, reason: str, error: Exception) -> float:
         """Note a failure; how long to wait."""
-        self._restarted(reason)
+        self._note(reason, error)
         now = time.monotonic()
         if now - self._failed_at > self.pace.healthy:
             self._failures = 0
+        self._gone = 0  # in a row
         self._failed_at = now
         self._failures += 1
+        return self._backoff(self._failures)
+
+    def _note(self, reason: str, error: Exception) -> None:
+        self._restarted(reason)
         if self.stale_since is None:
-            self.stale_since = now
+            self.stale_since = time.monotonic()
         if self._complaint != str(error):
             self._complaint = str(error)
             log.warning("cannot follow %s, keeping what is known: %s", self.kind, error)
-        doublings = self._failures - (1 if wait_at_once else 2)
-        if doublings < 0:
+
+    def _backoff(self, failures: int) -> float:
+        """How long to wait after so many failures in a row; not at all after none."""
+        if failures == 0:
             return 0.0
-        return self._jitter(min(self.pace.longest, self.pace.shortest * 2 ** min(doublings, 16)))
+        doubled = self.pace.shortest * 2 ** min(failures - 1, 16)
+        return self._jitter(min(self.pace.longest, doubled))
 
     def _jitter(self, wait: float) -> float:
         return wait * (1 + random.random())

@@ -33,7 +33,7 @@ from consuldns.kubernetes.reconcile import Reconciler
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
 from consuldns.kubernetes.types import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES
-from consuldns.kubernetes.watch import AnyReflector, Reflector
+from consuldns.kubernetes.watch import SYSTEM_NAMESPACE, AnyReflector, Reflector
 from consuldns.process import admin
 from consuldns.process.sync_metrics import SyncCollector
 
@@ -123,7 +123,7 @@ async def _worker(
     registry = Registry(consul)
     agent, datacenter = await registry.version(), await registry.datacenter()
     version = await kubernetes.version()
-    uid = (await kubernetes.namespace("kube-system")).metadata.uid
+    uid = (await kubernetes.namespace(SYSTEM_NAMESPACE)).metadata.uid
     log.info(
         "Consul: agent=%s address=%s datacenter=%s", agent, settings.consul.address, datacenter
     )
@@ -158,6 +158,8 @@ def _assemble(
         reconciler.wake()
 
     reflectors = _reflectors(kubernetes, cluster, sync, wake)
+    for reflector in reflectors:
+        reflector.cluster_uid = identity.uid
     leadership = Leadership(registry, identity, wake, adopt=adopt)
     reconciler = Reconciler(
         registry,

@@ -355,6 +355,27 @@ def test_forbidden_is_not_empty(consul: ConsulAgent, start_worker: StartWorker) 
         assert "web" in services(consul)
 
 
+def test_another_cluster_behind_the_same_url(
+    consul: ConsulAgent, start_worker: StartWorker
+) -> None:
+    with scripted() as kubernetes:
+        kubernetes.put("services", service("web", "10.254.1.1"))
+        worker = start_worker(of=kubernetes)
+        wait_until(lambda: "web" in services(consul), "the service")
+        kubernetes.stop()
+        kubernetes.put("namespaces", {"metadata": {"name": "kube-system", "uid": "uid-other"}})
+        kubernetes.delete("services", "web")
+        kubernetes.compact()
+        kubernetes.start()
+        worker.wait_for_line("answers for another cluster")
+        assert "web" in services(consul)
+        kubernetes.put("services", service("web", "10.254.1.1"))
+        uid = "uid-of-kube-system"
+        kubernetes.put("namespaces", {"metadata": {"name": "kube-system", "uid": uid}})
+        worker.wait_for_line("following services again")
+        assert "web" in services(consul)
+
+
 def test_diff_once_status_purge(consul: ConsulAgent, kubernetes: Cluster) -> None:
     load(kubernetes)
     both = ("--consul-addr", consul.url, *kubernetes.arguments)
