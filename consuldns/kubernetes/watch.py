@@ -209,9 +209,11 @@ class Reflector(Generic[Item]):
             return 0.0  # request_list
         finally:
             self._watching = None
+            if time.monotonic() - started >= self.pace.short:
+                self._gone = 0
             await watch.aclose()
         if events or time.monotonic() - started >= self.pace.short:
-            self._short_watches = self._gone = 0
+            self._short_watches = 0
             self._restarted("ended")
             return 0.0
         self._short_watches += 1
@@ -225,8 +227,6 @@ class Reflector(Generic[Item]):
         if seen.version:
             self._version = seen.version
         self._bookmarks |= seen.type == "BOOKMARK"
-        if seen.object is not None:
-            self._gone = 0
         change = self.store.apply(seen)
         if change is not None:
             self.on_change([change])
