@@ -463,9 +463,10 @@ def test_acls(kubernetes: Cluster) -> None:
     consul.client.headers["X-Consul-Token"] = "root"
     with consul:
         rules = (
-            'node_prefix "" { policy = "write" } service_prefix "w" { policy = "write" } '
-            'service_prefix "" { policy = "read" } key_prefix "" { policy = "write" } '
-            'session_prefix "" { policy = "write" } agent_prefix "" { policy = "read" }'
+            'node_prefix "k8s-" { policy = "write" } service_prefix "w" { policy = "write" } '
+            'service_prefix "" { policy = "read" } node_prefix "" { policy = "read" } '
+            'key_prefix "consuldns/k8s" { policy = "write" } key_prefix "0." { policy = "write" } '
+            'session_prefix "k8s-" { policy = "write" }'
         )
         consul.put("/v1/acl/policy", {"Name": "sync", "Rules": rules})
         token = consul.client.put("/v1/acl/token", json={"Policies": [{"Name": "sync"}]}).json()
