@@ -222,8 +222,10 @@ class ApiServer:
 
     async def stop(self) -> None:
         """Stop listening and cut every connection."""
-        assert self._server is not None
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            await asyncio.sleep(0)  # connections that were just accepted become tasks
         await self.drop_connections()
 
     async def __aenter__(self) -> Self:

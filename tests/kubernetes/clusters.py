@@ -101,9 +101,17 @@ class ScriptedCluster:
         asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result(20)
 
     def close(self) -> None:
-        """End it for good."""
-        with contextlib.suppress(AssertionError):
-            self.stop()
+        """End it for good, with everything that still runs on the loop."""
+
+        async def end() -> None:
+            await self.server.stop()
+            others = {t for t in asyncio.all_tasks() if t is not asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0.01)  # aborted transports are closed one turn later
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
