@@ -1,7 +1,7 @@
 """Random names and addresses must cost Consul nothing, and this server little.
 
-Asks for random names under service.consul and random addresses under in-addr.arpa, and counts the
-requests that Consul served meanwhile, by Consul's own count.
+Asks for random names of one to four labels under service.consul and svc.dc1.consul and for random
+addresses under in-addr.arpa, and counts the requests that Consul served meanwhile.
 
     python -m benchmarks.denial [--queries N]
 """
@@ -18,10 +18,12 @@ WINDOW = 100  # queries in flight
 
 
 def random_question(chance: random.Random) -> bytes:
-    """A name below service.consul, or an address, that nobody has."""
+    """A flat or nested name, or an address, that nobody has."""
     if chance.random() < 0.5:
-        label = b"%016x" % chance.getrandbits(64)
-        return bytes([len(label)]) + label + b"\7service\6consul\0\0\1\0\1"
+        labels = [b"%016x" % chance.getrandbits(64) for _ in range(chance.randint(1, 4))]
+        name = b"".join(bytes([len(label)]) + label for label in labels)
+        kind = chance.choice((b"\7service\6consul\0", b"\3svc\3dc1\6consul\0"))
+        return name + kind + b"\0\1\0\1"
     octets = [b"%d" % chance.randrange(256) for _ in range(3)] + [b"10"]
     labels = b"".join(bytes([len(octet)]) + octet for octet in octets)
     return labels + b"\7in-addr\4arpa\0\0\x0c\0\1"

@@ -87,6 +87,16 @@ def test_the_services_of_the_proof_of_concept(
             "kubernetes": "10.254.0.1",
         }.items():
             assert answers(ask(serve.port, f"{name}.service.dc1.consul")) == {address}
+        # What the proof of concept lacked.
+        for name in (
+            "redis-master.default.service.dc1.consul",
+            "redis-master.default.svc.dc1.consul",
+        ):
+            assert answers(ask(serve.port, name)) == {"10.254.167.82"}
+        logging = "elasticsearch-logging.kube-system.svc.dc1.consul"
+        locations = {f"0 33 9200 es-{number}.{logging}." for number in range(3)}
+        assert answers(ask(serve.port, f"_db._tcp.{logging}", "SRV")) == locations
+        assert answers(ask(serve.port, f"es-0.{logging}")) < answers(ask(serve.port, logging))
         out = dig(serve.port, "monitoring-heapster.service.dc1.consul.", "ANY")
         assert "monitoring-heapster.service.dc1.consul. 0 IN A 10.254.70.176" in " ".join(
             out.split()
