@@ -5,7 +5,9 @@ Nothing of this runs for a query of the network.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from consuldns.dns import resolver, reverse, wording, zones
 from consuldns.dns.answer import Needs, Outcome, Record, Target

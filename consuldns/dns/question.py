@@ -1,7 +1,8 @@
 """What is asked: the question of a DNS message, and the numbers that the DNS gives types."""
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from consuldns.names import Labels
 
@@ -31,8 +32,7 @@ class Class(IntEnum):
     ANY = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """A question. `name` is folded; the spelling that was asked is kept by the wire layer.
 
     `type` and `class_` are the plain numbers of the message: unknown ones are legal (RFC 3597).

@@ -1,7 +1,5 @@
 """What the answering modules take (`Request`) and give (`Finding`)."""
 
-from dataclasses import dataclass
-
 import msgspec
 
 from consuldns import names
@@ -53,8 +51,7 @@ class Request(msgspec.Struct, frozen=True):
         return Request(names.fold(target), type_, zone, self.reading, self.policy, came_from)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """What was found for a name, before a negative one gets its SOA.
 
     `contributions`, `authority` and `pick_one` are as in `Answer`. `is_branch`: there is nothing at

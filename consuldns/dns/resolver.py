@@ -7,8 +7,9 @@ can be denied from the lists that are always in memory is denied without asking 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from consuldns import names
 from consuldns.dns import grammar, kubernetes, nodes, reverse, services, zones

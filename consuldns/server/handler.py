@@ -6,11 +6,12 @@ for the view, and the reply goes out when the view has come, or cannot be had, o
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
 import msgspec
+from msgspec.structs import replace
 
 from consuldns.dns import resolver
 from consuldns.dns.answer import Answer, ExtendedError, Needs, Outcome

@@ -78,6 +78,7 @@ class Reading:
 
     def __init__(self, views: Views) -> None:
         self._views = views
+        self._datacenters: model.Datacenters | None = None
         self.sources: set[ViewKey] = set()
 
     def _read(self, key: ViewKey) -> AnyView:
@@ -85,8 +86,10 @@ class Reading:
         return self._views.read(key)
 
     def datacenters(self) -> model.Datacenters:
-        """The datacenters."""
-        return cast(model.Datacenters, self._read(keys.DatacenterList()))
+        """The datacenters, which nearly every step asks for."""
+        if self._datacenters is None:
+            self._datacenters = cast(model.Datacenters, self._read(keys.DatacenterList()))
+        return self._datacenters
 
     def services(self, datacenter: str) -> model.Services:
         """The names of all services of a datacenter."""

@@ -11,10 +11,11 @@ two. Denials have a table of their own: a flood of random names cannot drive out
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import cycle, product
 from random import Random
 from struct import Struct
+
+from msgspec.structs import replace
 
 from consuldns.dns.answer import Answer, ExtendedError, Outcome
 from consuldns.dns.question import Type
