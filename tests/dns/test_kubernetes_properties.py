@@ -1,17 +1,24 @@
 """What holds for every name of Kubernetes services, whatever else is in Consul."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Address, Answer, Data, Outcome, Target
+from consuldns.dns.grammar import of_consul
 from consuldns.dns.policy import KubernetesPolicy, Policy
 from consuldns.dns.question import Type
+from consuldns.dns.request import Request
+from consuldns.dns.resolver import look_up
+from consuldns.dns.zones import zone_of
 from consuldns.names import Labels, fold, is_below, is_valid, reverse_name
 from consuldns.views import keys
 from consuldns.views.clusters import Clusters
+from consuldns.views.store import Reading, ViewStore
 from tests.dns.test_properties import KINDS, ask, register_payloads
+from tests.dns.test_properties import worlds as worlds_of_consul
 from tests.support import kubernetes_data
 from tests.support.catalog import Catalog, Payload
 
@@ -119,6 +126,38 @@ def test_a_name_exists_for_every_type_or_for_none_and_so_does_what_is_above_it(
         assert exists or not exists_below, f"something exists below {above}"
         # Consul answers <hex>.addr.<anything>, which need not exist.
         exists_below = exists_below or (exists and b"addr" not in above)
+
+
+@settings(max_examples=400)
+@given(
+    worlds_of_consul,
+    st.lists(kubernetes_services, min_size=1, max_size=4),
+    st.lists(cluster_labels, max_size=2),
+)
+def test_what_consul_answers_does_not_change(
+    world: tuple[Catalog, Labels], services: list[Payload], namespaces: list[str]
+) -> None:
+    catalog, name = world
+    keys = kubernetes_data.keys(services, namespaces)
+    before = catalog.views()
+    after = replace(catalog, kv=catalog.kv | keys).views()
+    if not any(_consul_answers(name, type_, before) for type_ in KINDS):
+        return
+    for type_ in KINDS:
+        with_clusters, without = (ask(name, type_, each, Policy()) for each in (after, before))
+        assert with_clusters.outcome is without.outcome
+        assert with_clusters.contributions == without.contributions
+
+
+def _consul_answers(name: Labels, type_: int, views: ViewStore) -> bool:
+    """Whether one of Consul's own readings of the name finds a record."""
+    policy = Policy()
+    zone = zone_of(name, policy)
+    if zone is None or zone.apex == name:
+        return False
+    request = Request(name, type_, zone, Reading(views), policy)
+    readings = of_consul(name[: len(name) - len(zone.apex)])
+    return any(look_up(each, request).outcome is Outcome.ANSWER for each in readings)
 
 
 one_cluster = st.lists(
