@@ -143,7 +143,8 @@ class ApiServer:
         self._rules: list[_Rule] = []
         self._news = asyncio.Condition()
         self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.StreamWriter] = set()
         for name in ("default", "kube-system"):
             self.put("namespaces", namespace(name))
 
@@ -201,15 +202,24 @@ class ApiServer:
 
         with contextlib.suppress(RuntimeError):  # no loop yet: nobody watches either
             task = asyncio.get_running_loop().create_task(tell())
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
+            self._keep(task)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def drop_connections(self) -> None:
-        """Cut every connection."""
-        tasks, self._connections = self._connections, set()
+        """Cut every connection, those too whose task has not begun."""
+        tasks, writers = tuple(self._tasks), tuple(self._open)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        for writer in writers:
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        self._open.difference_update(writers)
 
     # --- life ---
 
@@ -225,7 +235,6 @@ class ApiServer:
         if self._server is not None:
             self._server.close()
             self._server = None
-            await asyncio.sleep(0)  # connections that were just accepted become tasks
         await self.drop_connections()
 
     async def __aenter__(self) -> Self:
@@ -237,18 +246,19 @@ class ApiServer:
 
     # --- serving ---
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        self._keep(asyncio.get_running_loop().create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while await self._serve_one(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             writer.transport.abort()
         finally:
-            self._connections.discard(task)
             writer.close()
+            self._open.discard(writer)
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
