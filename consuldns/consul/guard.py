@@ -18,19 +18,19 @@ List = model.Services | model.Nodes | model.ReverseZones | Clusters
 
 
 def names(view: List) -> frozenset[str]:
-    """What a list lists."""
+    """What a list lists. Only services by their bare names: a node `consul` is no canary."""
     match view:
         case model.Services():
             return frozenset(view.names)
         case model.Nodes():
-            return frozenset(node.name for node in view.nodes)
+            return frozenset(f"{node.name}.node" for node in view.nodes)
         case model.ReverseZones():
             return frozenset(view.folders)
         case Clusters():
             # Each cluster is a name as well: the last of its services may go at once.
             services = (service for cluster in view.clusters for service in cluster.services)
             paths = (f"{each.cluster}/{each.namespace}/{each.name}" for each in services)
-            return frozenset((*(cluster.name for cluster in view.clusters), *paths))
+            return frozenset((*(f"{cluster.name}/" for cluster in view.clusters), *paths))
 
 
 def is_suspicious(old: frozenset[str], new: frozenset[str]) -> bool:

@@ -66,6 +66,12 @@ def test_canary(old: set[str], new: set[str], *, shows: bool) -> None:
     assert guard.shows_itself(frozenset(old), frozenset(new)) is shows
 
 
+def test_only_the_service_consul_is_a_canary() -> None:
+    nodes = tuple(model.Node(name, "", "10.0.0.1", "dc1", {}, {}) for name in ("consul", "other"))
+    before, after = model.Nodes(1, nodes), model.Nodes(2, nodes[1:])
+    assert not guard.is_suspicious(guard.names(before), guard.names(after))
+
+
 def _cluster(name: str, *services: str) -> Cluster:
     made = (Service(name, "ns", each, each, "vip", False, (), (), "") for each in services)
     return Cluster(name, ("ns",), tuple(made))
@@ -74,7 +80,7 @@ def _cluster(name: str, *services: str) -> Cluster:
 def test_clusters_are_guarded_by_service() -> None:
     old = Clusters(1, (_cluster("east", "a", "b"), _cluster("west", "c")))
     new = Clusters(2, (_cluster("east", "b", "d"),))
-    assert guard.names(new) == {"east", "east/ns/b", "east/ns/d"}
+    assert guard.names(new) == {"east/", "east/ns/b", "east/ns/d"}
     union = guard.union(old, new)
     assert guard.names(union) == guard.names(old) | {"east/ns/d"}
     assert union.index == 2
