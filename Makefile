@@ -49,6 +49,10 @@ unit: setup consul tools
 	@echo "== tests"
 	@$(BIN)/python -m pytest -n 2
 
+differential: setup consul ## this server and a real Consul side by side: 50,000 generated questions
+	@echo "== the same questions to Consul and to consuldns"
+	@$(BIN)/python -m tests.differential --seeds 20 --queries 2500
+
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 

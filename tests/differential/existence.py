@@ -1,0 +1,124 @@
+"""Which names of Consul's domain exist, worked out from the catalog alone.
+
+The yardstick for denials (RFC 8020): a name exists if it has data, or if one below it has. Consul
+denies most of the latter, and finds nodes, SOA and NS records at names that do not exist; so it
+cannot be asked.
+"""
+
+from collections.abc import Iterable
+
+from consuldns.names import Labels, ancestors
+from tests.differential.catalog import Catalog, Instance, Node
+from tests.differential.generate import DATACENTER
+
+DOMAIN: Labels = (b"consul",)
+BASES: tuple[Labels, ...] = (DOMAIN, (DATACENTER.encode(), *DOMAIN))
+KEYWORDS = (b"service", b"connect", b"virtual", b"ingress", b"node", b"query", b"addr")
+DROPPED = ("critical", "")  # states of checks that take an instance away; Consul reads "" so
+
+SERVER = Node("server-1", "127.0.0.1", instances=(Instance("consul", "consul"),))
+"""What a server registers of itself."""
+
+
+def is_answered(node: Node, instance: Instance) -> bool:
+    """Whether Consul's DNS gives the instance: no check of its own or of its node is critical."""
+    return all(check.status not in DROPPED for check in (*node.checks, *instance.checks))
+
+
+class Existence:
+    """The names below the domain that exist. `server_id` is the id of Consul's own node."""
+
+    def __init__(self, catalog: Catalog, server_id: str) -> None:
+        self._ids = [node_id.replace("-", "") for node_id in (*_ids(catalog), server_id)]
+        self._with_data = frozenset(self._names_with_data(catalog))
+        self._above = ancestors((*self._with_data, *_dotted_services(catalog)))
+        self._answered = [
+            instance for node, instance in catalog.instances() if is_answered(node, instance)
+        ]
+
+    def exists(self, name: Labels) -> bool:
+        """Whether the folded name has data, or a name below it has."""
+        return self.has_data(name) or self.is_empty_non_terminal(name)
+
+    def has_data(self, name: Labels) -> bool:
+        """Whether some type of record is at the name."""
+        return (
+            name in self._with_data
+            or _is_computed_address(name)
+            or self._is_node_id(name)
+            or self._has_all_tags(name)
+        )
+
+    def is_empty_non_terminal(self, name: Labels) -> bool:
+        """Whether the name exists only because names below it do."""
+        return name in self._above and not self.has_data(name)
+
+    def _names_with_data(self, catalog: Catalog) -> Iterable[Labels]:
+        for base in BASES:
+            yield from ((b"*", keyword, *base) for keyword in KEYWORDS)
+            yield from ((*octets(node.name), b"node", *base) for node in (*catalog.nodes, SERVER))
+            for node, instance in (*catalog.instances(), (SERVER, SERVER.instances[0])):
+                if is_answered(node, instance):
+                    yield from _service_names(instance, base)
+        yield (b"ns", *DOMAIN)
+
+    def _has_all_tags(self, name: Labels) -> bool:
+        """`<tag>.<tag>.<service>.service[.<dc>]`, in any order, if an instance has all of them."""
+        keyword = -2 if name[-2:-1] == (b"service",) else -3
+        if name[keyword:] not in [(b"service", *base) for base in BASES]:
+            return False
+        tags, service = set(name[: keyword - 1]), name[keyword - 1 : keyword]
+        return len(name) + keyword > 2 and any(
+            octets(each.service) == service and tags <= {tag.lower().encode() for tag in each.tags}
+            for each in self._answered
+        )
+
+    def _is_node_id(self, name: Labels) -> bool:
+        """A node's id, or the beginning of exactly one, as Consul reads it.
+
+        It takes text of 2 to 37 characters, ignores the last one of an odd number, wants an even
+        number of digits beside at most four dashes (measured on 1.8.7).
+        """
+        label, rest = name[0], name[1:]
+        if rest not in [(b"node", *base) for base in BASES]:
+            return False
+        text = label[: len(label) // 2 * 2]
+        digits = text.replace(b"-", b"").decode("latin-1")
+        if not digits or len(digits) % 2 or text.count(b"-") > 4:
+            return False
+        return sum(node_id.startswith(digits) for node_id in self._ids) == 1
+
+
+def _service_names(instance: Instance, base: Labels) -> Iterable[Labels]:
+    service = octets(instance.service)
+    yield (*service, b"service", *base)
+    for tag in instance.tags:
+        yield (*octets(tag), *service, b"service", *base)
+    for tag in ("tcp", *instance.tags):
+        if len(octets(tag)) == len(service) == 1:
+            yield (b"_" + service[0], b"_" + octets(tag)[0], b"service", *base)
+            yield (b"_" + service[0], b"_" + octets(tag)[0], *base)
+
+
+def _ids(catalog: Catalog) -> Iterable[str]:
+    return (node.id for node in catalog.nodes)
+
+
+def _dotted_services(catalog: Catalog) -> Iterable[Labels]:
+    """Services with dots in their names: what is above them exists even if they are not healthy."""
+    for _, instance in catalog.instances():
+        service = octets(instance.service)
+        if len(service) > 1:
+            yield from ((*service, b"service", *base) for base in BASES)
+
+
+def _is_computed_address(name: Labels) -> bool:
+    """`<8 or 32 hexadecimal digits>.addr`, whatever follows before the domain."""
+    if len(name) < 3 or name[1] != b"addr" or name[-1:] != DOMAIN:
+        return False
+    return len(name[0]) in (8, 32) and all(octet in b"0123456789abcdef" for octet in name[0])
+
+
+def octets(text: str) -> Labels:
+    """A name of the catalog as folded labels: its dots separate."""
+    return tuple(text.lower().encode().split(b"."))
