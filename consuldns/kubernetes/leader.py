@@ -12,6 +12,7 @@ import dataclasses
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Never
@@ -110,8 +111,9 @@ def recognised(node: Node | None, identity: Identity, *, adopt: bool = False) ->
 class Leadership:
     """Tries to lead for as long as it runs; `lock` is there while it does.
 
-    `identity` is ours with the UIDs of former clusters, as of the latest term; `on_change` is
-    called whenever `lock` changes.
+    `identity` is ours with the UIDs of former clusters, as of the latest term; `since` is the
+    monotonic time at which it began; `tried` is set when it is known whether we lead at first;
+    `on_change` is called whenever `lock` changes.
     """
 
     def __init__(
@@ -128,7 +130,8 @@ class Leadership:
         self._complaint = ""
         self.identity = identity
         self.lock: Lock | None = None
-        self.terms = 0  # how often we became the leader
+        self.since = float("inf")
+        self.tried = asyncio.Event()
         self._on_change = on_change
         self._lost = asyncio.Event()
 
@@ -140,7 +143,7 @@ class Leadership:
         try:
             while True:
                 await self._campaign()
-                await self._lead()
+                await self.keep()
         finally:
             await self.resign()
 
@@ -190,11 +193,12 @@ class Leadership:
                     log.info("another worker leads, standing by: %s", _holder(holder))
                 if index == 0 and self.lock is None:
                     await asyncio.sleep(RETRY)  # Consul named no index that could be waited on
+                self._complaint = ""
+                self.tried.set()
             except ConsulError as error:
                 index = 0
+                self.tried.set()
                 await self._trouble(error)
-            else:
-                self._complaint = ""
 
     async def _try(self, holder: StoredKey | None) -> bool:
         """Take the lock, if it is free, ours already, or held by a worker that is dead."""
@@ -212,13 +216,13 @@ class Leadership:
         key = self.identity.leader_key
         if not await self._registry.acquire(key, self._worker, self._session):
             return False
+        self.since = time.monotonic()
         self._set(Lock(key, self._session))
-        self.terms += 1
         log.info("this worker leads: cluster=%s session=%s", self.identity.cluster, self._session)
         return True
 
-    async def _lead(self) -> None:
-        """Keep the session until it is gone. While Consul is away nobody can say that it is."""
+    async def keep(self) -> None:
+        """Keep the session until it is gone. While Consul is away, nobody can say that it is."""
         while self.lock is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RENEWAL):

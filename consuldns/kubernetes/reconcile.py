@@ -76,14 +76,19 @@ class Reconciler:
         self._wake.set()
 
     @property
-    def is_synced(self) -> bool:
-        """Whether every kind has been listed. Nothing is removed, or even planned, before."""
-        return all(reflector.store.is_listed for reflector in self.reflectors)
+    def is_fresh(self) -> bool:
+        """Whether every kind has been listed since this worker leads.
+
+        Nothing is planned before. A standby may have missed what the leader before it saw last,
+        and would take that for deleted.
+        """
+        since = self.leadership.since
+        return all(reflector.listed_at >= since for reflector in self.reflectors)
 
     async def run(self) -> Never:
         """Reconcile for ever."""
         while True:
-            while self.leadership.lock is None or not self.is_synced:
+            while self.leadership.lock is None:
                 self._wake.clear()
                 await self._wake.wait()
             try:
@@ -99,10 +104,21 @@ class Reconciler:
             except* ConsulError as group:
                 await self._outage(group.exceptions[0])
 
+    async def _freshen(self) -> None:
+        """Have every kind listed that was not since we lead, and wait for it."""
+        while self.leadership.lock is not None and not self.is_fresh:
+            for reflector in self.reflectors:
+                # One that is on its way comes first: it was asked for too early, but wakes us.
+                if reflector.store.is_listed and reflector.listed_at < self.leadership.since:
+                    reflector.request_list()
+            self._wake.clear()
+            await self._wake.wait()
+
     async def _term(self) -> None:
         """Reconcile while we lead. Raises LockLost and other ConsulErrors."""
         planner = Planner(self.cluster, self.settings, self.leadership.identity)
         holding: Held | None = None
+        await self._freshen()
         while self.leadership.lock is not None:
             if holding is None or time.monotonic() >= self._everything_at:
                 holding = await self._read(first=holding is None)

@@ -119,6 +119,7 @@ class Reflector(Generic[Item]):
 
     def __post_init__(self) -> None:
         self.store = Store(self.kind)
+        self.listed_at = float("-inf")  # monotonic; when the latest complete list was asked for
         self._version = ""
         self._failures = 0
         self._gone = 0  # in a row
@@ -170,11 +171,12 @@ class Reflector(Generic[Item]):
         await self._list()
 
     async def _list(self) -> None:
+        asked_at = time.monotonic()
         listed = await self.client.list(self.kind, self.label_selector)
         if self.cluster_uid:
             await self._check_cluster()
         changes = self.store.replace(listed)
-        self._version = listed.version
+        self._version, self.listed_at = listed.version, asked_at
         self._recovered(f"{len(listed.objects)} objects")
         self.on_change(changes)
 

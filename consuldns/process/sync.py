@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -225,7 +225,7 @@ async def run(settings: Settings, *, adopt: bool, allow_mass_delete: bool) -> No
             log.info("stopping")
             work.cancel()
     except* ConsuldnsError as group:
-        raise _first(group) from None
+        raise first_of(group) from None
 
 
 @dataclass
@@ -256,7 +256,7 @@ class Started:
         return self.worker is not None and self.worker.is_leader
 
 
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+def first_of(group: BaseExceptionGroup[Any]) -> BaseException:
     """The first error of a group, however deep."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
@@ -279,8 +279,10 @@ async def _work(settings: Settings, adopt: bool, allow_mass_delete: bool, starte
 
 
 async def _run_parts(worker: Worker) -> None:
-    parts: list[Coroutine[Any, Any, Any]] = [each.run() for each in worker.reflectors]
-    parts += [worker.leadership.run(), worker.reconciler.run()]
     async with asyncio.TaskGroup() as tasks:
-        for part in parts:
-            tasks.create_task(part)
+        tasks.create_task(worker.leadership.run())
+        tasks.create_task(worker.reconciler.run())
+        # A leader believes only lists that are younger than its lock: lists come second.
+        await worker.leadership.tried.wait()
+        for reflector in worker.reflectors:
+            tasks.create_task(reflector.run())

@@ -1,5 +1,6 @@
 """The one-off tasks of the sync worker: say what is different, sync once, purge, tell the state."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -7,13 +8,13 @@ from dataclasses import dataclass
 from consuldns.config.schema import Settings
 from consuldns.consul.client import Client as ConsulClient
 from consuldns.consul.registry import Registry
-from consuldns.errors import ConsulError
+from consuldns.errors import ConsuldnsError, ConsulError
 from consuldns.kubernetes import held, ownership
 from consuldns.kubernetes.apply import Applier, Outcome, Rate
 from consuldns.kubernetes.leader import Leadership, claim_node, recognised
 from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity
 from consuldns.kubernetes.plan import Plan, Planner, Step
-from consuldns.process.sync import MAX_BODY, Worker, opened
+from consuldns.process.sync import MAX_BODY, Worker, first_of, opened
 from consuldns.registration import Lock, RemoveInstance, RemoveKey, RemoveNode
 
 
@@ -45,24 +46,32 @@ async def once(
     settings: Settings, *, adopt: bool, allow_mass_delete: bool
 ) -> tuple[Difference, Outcome]:
     """Sync once. Raises ConsulError if another worker leads."""
-    async with opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker:
-        await worker.listed()
-        async with _leading(worker.leadership) as lock:
-            holding = await held.read(worker.registry, worker.leadership.identity)
-            difference = await _difference(worker, holding)
-            outcome = await worker.reconciler.applier.apply(difference.plan, holding, lock)
-            return difference, outcome
+    async with (
+        opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker,
+        _leading(worker.leadership) as lock,
+    ):
+        await worker.listed()  # after the lock, as another may have led until now
+        holding = await held.read(worker.registry, worker.leadership.identity)
+        difference = await _difference(worker, holding)
+        outcome = await worker.reconciler.applier.apply(difference.plan, holding, lock)
+        return difference, outcome
 
 
 @contextlib.asynccontextmanager
 async def _leading(leadership: Leadership) -> AsyncIterator[Lock]:
+    """Lead while the context lasts. Raises ConsulError if somebody else does."""
     try:
         await leadership.once()
         if leadership.lock is None:
             raise ConsulError(
                 f"another worker leads cluster {leadership.identity.cluster!r}: it does the work"
             )
-        yield leadership.lock
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(leadership.keep())
+            yield leadership.lock
+            keeping.cancel()
+    except* ConsuldnsError as group:
+        raise first_of(group) from None
     finally:
         await leadership.resign()
 

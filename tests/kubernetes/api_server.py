@@ -140,7 +140,7 @@ class ApiServer:
         self.version = 100
         self._history: list[tuple[int, str, str, Object]] = []
         self._compacted = 0
-        self._rules: list[_Rule] = []
+        self.rules: list[_Rule] = []
         self._news = asyncio.Condition()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -164,7 +164,7 @@ class ApiServer:
         times: int = 1,
     ) -> None:
         """Answer the next requests for a resource in this way."""
-        self._rules.append(_Rule(behaviour, resource, watch, times))
+        self.rules.append(_Rule(behaviour, resource, watch, times))
 
     def put(self, resource: str, object_: Object) -> Object:
         """Create or replace an object."""
@@ -274,11 +274,11 @@ class ApiServer:
         return not writer.is_closing()
 
     async def _answer(self, request: Request) -> None:
-        for rule in self._rules:
+        for rule in self.rules:
             if rule.resource == request.resource and rule.watch in (None, request.is_watch):
                 rule.times -= 1
                 if rule.times == 0:
-                    self._rules.remove(rule)
+                    self.rules.remove(rule)
                 await rule.behaviour(request)
                 return
         if self.token and request.headers.get("authorization") != f"Bearer {self.token}":

@@ -1,5 +1,6 @@
 """The worker as a process, between a Kubernetes API and a real Consul."""
 
+import asyncio
 import json
 import os
 import signal
@@ -218,6 +219,32 @@ def test_a_paused_leader_that_comes_back_writes_nothing(
     first.wait_for_line("the lock is lost")
     assert {"web", "new"} <= services(consul)
     assert "the lock is lost" not in second.log
+
+
+def test_a_standby_that_missed_something_removes_nothing(
+    consul: ConsulAgent, start_worker: StartWorker
+) -> None:
+    with scripted() as kubernetes:
+        first = start_worker(of=kubernetes)
+        first.wait_for_line("read from Consul")
+
+        async def silent(request: Request) -> None:
+            await request.begin_stream()
+            await asyncio.Event().wait()
+
+        kubernetes.next(silent, resource="services", watch=True)
+        second = start_worker(of=kubernetes)
+        second.wait_for_line("standing by")
+        wait_until(lambda: not kubernetes.server.rules, "the standby's watch")
+        kubernetes.put("services", service("web", "10.254.1.1"))
+        wait_until(lambda: "web" in services(consul), "written by the leader")
+        (before,) = consul.client.get("/v1/catalog/service/web").json()
+        first.stop()
+        second.wait_for_line("read from Consul")
+        kubernetes.put("services", service("api", "10.254.1.2"))
+        wait_until(lambda: "api" in services(consul), "written by the new leader")
+        (after,) = consul.client.get("/v1/catalog/service/web").json()
+        assert after["CreateIndex"] == before["CreateIndex"]  # never gone in between
 
 
 def test_two_clusters_never_touch_each_other(

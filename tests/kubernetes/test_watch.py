@@ -351,7 +351,7 @@ async def test_errors_of_the_server_empty_nothing(
         await here.until_names("a")
         server.next(fails, watch=watch, times=3)
         here.reflector.request_list()
-        await here.until(lambda: not server._rules)
+        await here.until(lambda: not server.rules)
         server.put("services", service("b", "10.0.0.2"))
         await here.until_names("a", "b")
         assert here.removed == []
