@@ -59,8 +59,6 @@ def find_in_zone(lookup: ClusterName, request: Request) -> Finding:
     namespaces = request.reading.clusters(datacenter).namespaces_of.get(request.zone.cluster)
     if namespaces is None:
         return UNKNOWN_CLUSTER
-    if lookup.path[-1] == b"dns":
-        return _dns(lookup.path[:-1], request)
     return _in_tree(lookup.path, namespaces, datacenter, request)
 
 
@@ -88,6 +86,8 @@ def _in_tree(path: Labels, namespaces: Namespaces, datacenter: str, request: Req
             return _service(rest, namespaces, datacenter, request) if rest else BRANCH
         case b"pod":
             return _pod(rest, namespaces, datacenter, request) if rest else BRANCH
+        case b"dns":
+            return _dns(rest, request)
         case b"dns-version" if not rest:
             version = records.text(request.name, SPECIFICATION_TTL, SPECIFICATION)
             is_asked = request.type in (Type.TXT, Type.ANY)
