@@ -46,10 +46,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Everything that a run registers: nodes, and keys of the KV tree with their values."""
+    """Everything that a run registers: nodes, and keys of the KV tree with their values.
+
+    `descriptors` are keys as well: those of Kubernetes services.
+    """
 
     nodes: tuple[Node, ...]
     keys: dict[str, str]
+    descriptors: dict[str, str] = field(default_factory=dict)
 
     def instances(self) -> Iterable[tuple[Node, Instance]]:
         """Each instance with its node."""
@@ -65,7 +69,7 @@ def register(agent: ConsulAgent, catalog: Catalog) -> None:
     """Write the whole catalog."""
     for node in catalog.nodes:
         register_node(agent, node)
-    for key, value in catalog.keys.items():
+    for key, value in (*catalog.keys.items(), *catalog.descriptors.items()):
         put_key(agent, key, value)
 
 

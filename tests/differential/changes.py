@@ -16,6 +16,7 @@ from tests.differential.catalog import (
     register_instance,
     register_node,
 )
+from tests.differential.clusters import names_of
 from tests.differential.generate import STATUSES
 from tests.support.consul_agent import ConsulAgent
 
@@ -112,6 +113,25 @@ def _remove_key(agent: ConsulAgent, catalog: Catalog, chance: random.Random) -> 
     return replace(catalog, keys=left)
 
 
+def _change_descriptor(agent: ConsulAgent, catalog: Catalog, chance: random.Random) -> Catalog:
+    """A Kubernetes service takes the address of another."""
+    services = [key for key in catalog.descriptors if names_of(key)]
+    key, other = chance.choice(services), chance.choice(services)
+    value = catalog.descriptors[other]
+    put_key(agent, key, value)
+    return replace(catalog, descriptors=catalog.descriptors | {key: value})
+
+
+def _remove_descriptor(agent: ConsulAgent, catalog: Catalog, chance: random.Random) -> Catalog:
+    services = [key for key in catalog.descriptors if names_of(key)]
+    if len(services) < FEWEST:
+        return catalog
+    removed = chance.choice(services)
+    delete_key(agent, removed)
+    left = {key: value for key, value in catalog.descriptors.items() if key != removed}
+    return replace(catalog, descriptors=left)
+
+
 CHANGES: tuple[Change, ...] = (
     _move_node,
     _remove_node,
@@ -123,6 +143,8 @@ CHANGES: tuple[Change, ...] = (
     _check_node,
     _change_key,
     _remove_key,
+    _change_descriptor,
+    _remove_descriptor,
 )
 
 

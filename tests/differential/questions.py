@@ -8,6 +8,7 @@ from ipaddress import ip_address
 
 from consuldns.names import Labels, fold, is_valid, parse_name, reverse_name
 from tests.differential.catalog import Catalog
+from tests.differential.clusters import PORT, names_of
 from tests.differential.generate import DATACENTER, NODE_NAMES, SERVICE_NAMES, TAGS
 
 TYPES = {
@@ -98,6 +99,7 @@ class _Names:
         self.nodes = [node for node in catalog.nodes]
         self.addresses = _addresses(catalog)
         self.folders = sorted({key.split("/")[0] for key in catalog.keys if "ARPA/" in key.upper()})
+        self.kubernetes_names = [name for key in catalog.descriptors for name in names_of(key)]
         forms: tuple[tuple[int, Callable[[], Labels]], ...] = (
             (20, self.service),
             (14, self.tagged_service),
@@ -111,6 +113,7 @@ class _Names:
             (6, self.left_of_existing),
             (6, self.part_of_existing),
             (3, self.random_labels),
+            *([(12, self.kubernetes_service)] if self.kubernetes_names else []),
             (2, self.outside),
         )
         self._weights = [weight for weight, _ in forms]
@@ -214,6 +217,21 @@ class _Names:
             for _ in range(self.chance.choice((1, 2, 3)))
         )
         return self._below(self.chance.choice(("service", "node", "addr", "query", "zone")), labels)
+
+    def kubernetes_service(self) -> Labels:
+        """A service, its port, what is above it, or something below that is none."""
+        name = self.chance.choice(self.kubernetes_names)
+        extra: tuple[Labels, ...] = ((b"_tcp",), (b"_udp",), (b"x",), (b"_x", b"_tcp"))
+        kind = self.chance.random()
+        if kind < 0.4:
+            return name
+        if kind < 0.6:
+            return (*PORT, *name)
+        return (
+            name[self.chance.choice((1, 2)) :]
+            if kind < 0.8
+            else (*self.chance.choice(extra), *name)
+        )
 
     def outside(self) -> Labels:
         names = (".", "example.com", "consul.example.com", "xconsul", "arpa", "in-addr.arpa")

@@ -1,17 +1,19 @@
 """One seed: a Consul filled with its catalog, this server in front of it, rounds of questions."""
 
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.differential.catalog import Catalog, register
 from tests.differential.changes import change
+from tests.differential.clusters import generate_descriptors
 from tests.differential.comparison import Verdict, judge
 from tests.differential.differences import Case
 from tests.differential.exchange import Address, ask
-from tests.differential.generate import generate
+from tests.differential.generate import SERVICE_NAMES, TAGS, generate
 from tests.differential.questions import Question, generate_questions
 from tests.differential.replies import Reply, decode
 from tests.differential.world import World
@@ -21,6 +23,8 @@ from tests.support.consuldns_process import Serve
 ASKED_AT_ONCE = 500
 ASKED_AGAIN = 80  # times, where Consul picks one of several at random
 SECONDS_TO_FOLLOW = 15.0  # a change of the catalog
+KUBERNETES_SERVICES = 100
+KUBERNETES_NAME = re.compile(r"[A-Za-z0-9-]{1,63}")
 
 
 @dataclass
@@ -46,7 +50,7 @@ class Outcome:
 def run(seed: int, queries: int, rounds: int = 1) -> Outcome:
     """Ask `queries` questions in all; before each round but the first the catalog is changed."""
     chance = random.Random(seed)
-    catalog = generate(seed)
+    catalog = with_clusters(generate(seed), seed)
     outcome = Outcome(seed)
     with ConsulAgent() as agent:
         register(agent, catalog)
@@ -60,6 +64,13 @@ def run(seed: int, queries: int, rounds: int = 1) -> Outcome:
                 for verdict in both.verdicts(questions, deadline):
                     outcome.count(catalog, verdict)
     return outcome
+
+
+def with_clusters(catalog: Catalog, seed: int) -> Catalog:
+    """The catalog, and Kubernetes services that are named like what is in it."""
+    labels = [name.lower() for name in (*SERVICE_NAMES, *TAGS) if KUBERNETES_NAME.fullmatch(name)]
+    descriptors = generate_descriptors(random.Random(seed), labels, KUBERNETES_SERVICES)
+    return replace(catalog, descriptors=descriptors)
 
 
 class Both:

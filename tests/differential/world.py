@@ -14,6 +14,7 @@ import dns.name
 
 from consuldns.names import Labels, fold, is_below, parse_name
 from tests.differential.catalog import Catalog
+from tests.differential.clusters import ClusterNames
 from tests.differential.exchange import ask
 from tests.differential.existence import DOMAIN, KEYWORDS, SERVER, Existence, octets
 from tests.differential.questions import TYPES, Question, Transport
@@ -37,6 +38,7 @@ class World:
         server = agent.client.get(f"/v1/catalog/node/{SERVER.name}").json()["Node"]
         self.existence = Existence(catalog, server["ID"])
         self.reverse = ReverseNames(catalog)
+        self.clusters = ClusterNames(catalog.descriptors)
         services = {octets(instance.service) for _, instance in catalog.instances()}
         self._dotted_services = {service for service in services if len(service) > 1}
         self._spellings = _spellings(catalog)
