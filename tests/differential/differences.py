@@ -6,94 +6,32 @@ applied in the order of the table. So our reply is always held against a whole e
 unnamed difference fails however small it is, and so does a named one that is not there.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import dns.name
-
-from consuldns.names import Labels, address_of, is_below
+from consuldns.names import is_below
+from tests.differential import reverse_differences
+from tests.differential.case import (
+    BADVERS,
+    FORMERR,
+    NOTHING,
+    NOTIMP,
+    REFUSED,
+    SILENCE,
+    Case,
+    Difference,
+    Expected,
+    Rewriting,
+    answered,
+    from_reply,
+    labels_of,
+)
 from tests.differential.existence import DOMAIN
-from tests.differential.questions import IN, TYPES, Question, Transport
-from tests.differential.replies import SERIAL_IS_A_CLOCK, Record, Reply
-from tests.differential.world import DOTTED, ESCAPED, TAGS, World, split_name
+from tests.differential.questions import IN, QUERY, TYPES, Question, Transport
+from tests.differential.replies import Record
+from tests.differential.world import DOTTED, ESCAPED, TAGS
 
-SOA_DATA = f"ns.consul. hostmaster.consul. {SERIAL_IS_A_CLOCK} 3600 600 86400 0"
 MAX_ALIASES = 3
-OUR_ADDRESS = frozenset({Record("ns.consul.", "A", 0, "IN", "127.0.0.1")})
-ARPA: Labels = (b"arpa",)
-NOTHING: frozenset[Record] = frozenset()
 MAX_PORT = 0xFFFF
-
-
-@dataclass(frozen=True)
-class Expected:
-    """What a reply must be. A section that is None is not compared.
-
-    `denial_has_soa` is of no meaning where there is an answer.
-    """
-
-    rcode: str
-    authoritative: bool
-    denial_has_soa: bool
-    answer: frozenset[Record] | None
-    additional: frozenset[Record] | None
-
-
-@dataclass(frozen=True)
-class Case:
-    """A question, and what was answered (None: nothing at all)."""
-
-    question: Question
-    world: World
-    consul: Reply | None
-    ours: Reply | None
-
-    @property
-    def name(self) -> Labels:
-        """The folded name."""
-        return self.question.folded
-
-    def ask(self, type_: str | int) -> Reply | None:
-        """What Consul says about what the name means here, for a type."""
-        return self.world.ask_best(self.question.name, type_)
-
-    def asks(self, *types: str) -> bool:
-        """Whether the question is for one of these types."""
-        return self.question.type in [TYPES[each] for each in types]
-
-    @property
-    def in_domain(self) -> bool:
-        """Whether the name is Consul's (and the class the Internet's)."""
-        return self.question.class_ == IN and is_below(self.name, DOMAIN)
-
-    @property
-    def is_reverse(self) -> bool:
-        """Whether the name is one of addresses (and the class the Internet's)."""
-        return self.question.class_ == IN and is_below(self.name, ARPA)
-
-    def has_form(self, keyword: bytes) -> bool:
-        """Whether this keyword decides what the name means."""
-        return self.in_domain and split_name(self.name)[0] == keyword
-
-    def owned(self, records: frozenset[Record] | None, *types: str) -> frozenset[Record]:
-        """The records of these types at the name that is asked."""
-        owner = text_of(self.name)
-        return frozenset(r for r in records or () if r.owner == owner and r.type in types)
-
-
-Rewriting = Callable[[Case, Expected], Expected | None]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A named difference: what it makes of a reply, None (or the same) if it does not apply.
-
-    After one `for_good` no other is looked at.
-    """
-
-    name: str
-    rewrite: Rewriting
-    for_good: bool = False
 
 
 def expect(case: Case, *, follow: bool = True) -> tuple[tuple[str, ...], Expected]:
@@ -110,32 +48,22 @@ def expect(case: Case, *, follow: bool = True) -> tuple[tuple[str, ...], Expecte
         if changed is not None and changed != expected:
             applied.append(difference.name)
             expected = changed
-            if difference.for_good:
-                break
+        if changed is not None and difference.for_good:
+            break
     return tuple(applied), expected
-
-
-def from_reply(reply: Reply | None) -> Expected:
-    """A reply as it is."""
-    if reply is None:
-        return SILENCE
-    has_soa = any(record.type == "SOA" for record in reply.authority)
-    return Expected(reply.rcode, "AA" in reply.flags, has_soa, reply.answer, reply.additional)
-
-
-SILENCE = Expected("no reply", False, False, NOTHING, NOTHING)
-REFUSED = replace(SILENCE, rcode="REFUSED")
-FORMERR = replace(SILENCE, rcode="FORMERR")
-NODATA = Expected("NOERROR", True, True, NOTHING, NOTHING)
-NXDOMAIN = replace(NODATA, rcode="NXDOMAIN")
-
-
-def _answered(answer: frozenset[Record], additional: frozenset[Record] = NOTHING) -> Expected:
-    return replace(NODATA, answer=answer, additional=additional)
 
 
 def _other_classes(case: Case, reply: Expected) -> Expected | None:
     return REFUSED if case.question.class_ != IN else None
+
+
+def _other_operations(case: Case, reply: Expected) -> Expected | None:
+    return NOTIMP if case.question.opcode != QUERY else None
+
+
+def _versions_of_edns(case: Case, reply: Expected) -> Expected | None:
+    has_edns = case.question.transport is not Transport.UDP
+    return BADVERS if has_edns and case.question.edns_version else None
 
 
 def _types_that_are_no_data(case: Case, reply: Expected) -> Expected | None:
@@ -163,8 +91,8 @@ def _read_otherwise(difference: str) -> Rewriting:
         # SOA, NS and TXT are found for everything: see those differences.
         type_ = "MX" if case.asks("SOA", "NS", "TXT") else case.question.type
         type_ = "TXT" if case.asks("TXT") and case.has_form(b"node") else type_
-        answered = case.world.ask_otherwise(difference, case.question.name, type_)
-        return None if answered is None else from_reply(answered)
+        reply_to_other = case.world.ask_otherwise(difference, case.question.name, type_)
+        return None if reply_to_other is None else from_reply(reply_to_other)
 
     return rewrite
 
@@ -186,18 +114,18 @@ def _apex(case: Case, reply: Expected) -> Expected | None:
     if not (case.in_domain and case.name == DOMAIN) or case.asks("SOA", "NS"):
         return None
     if not case.asks("ANY"):
-        return NODATA
+        return case.nodata()
     servers = case.world.ask(DOMAIN, "SOA")
     if servers is None:
         return None
-    return _answered(servers.answer | servers.authority, servers.additional)
+    return answered(servers.answer | servers.authority, servers.additional)
 
 
 def _name_server(case: Case, reply: Expected) -> Expected | None:
     """`ns.consul` is in the SOA of the domain: it is there, at the address that we listen at."""
     if not case.in_domain or case.name != (b"ns", *DOMAIN):
         return None
-    return _answered(OUR_ADDRESS) if case.asks("A", "ANY") else NODATA
+    return answered(case.our_address) if case.asks("A", "ANY") else case.nodata()
 
 
 def _text_of_a_service(case: Case, reply: Expected) -> Expected | None:
@@ -211,9 +139,9 @@ def _alias_beside_addresses(case: Case, reply: Expected) -> Expected | None:
     if not case.in_domain or not case.owned(reply.answer, "CNAME"):
         return None
     for family in ("A", "AAAA"):
-        answered = case.ask(family)
-        if answered is not None and case.owned(answered.answer, "A", "AAAA"):
-            return replace(NODATA, additional=reply.additional)
+        of_family = case.ask(family)
+        if of_family is not None and case.owned(of_family.answer, "A", "AAAA"):
+            return case.nodata(reply.additional or NOTHING)
     return None
 
 
@@ -222,7 +150,7 @@ def _alias_of_a_node(case: Case, reply: Expected) -> Expected | None:
         return None
     everything = case.ask("ANY")
     alias = case.owned(everything.answer, "CNAME") if everything else NOTHING
-    return _answered(alias) if alias else None
+    return answered(alias) if alias else None
 
 
 def _what_an_alias_leads_to(case: Case, reply: Expected) -> Expected | None:
@@ -231,6 +159,8 @@ def _what_an_alias_leads_to(case: Case, reply: Expected) -> Expected | None:
         return None
     reached = NOTHING if case.asks("CNAME") else _follow(case, alias, case.question.type)
     texts = case.owned(reply.answer, "TXT") if case.asks("ANY") else NOTHING
+    if case.has_form(b"service"):
+        reached = _with_ttl_of(alias, reached)
     return replace(reply, answer=alias | texts | reached)
 
 
@@ -240,7 +170,8 @@ def _what_a_target_leads_to(case: Case, reply: Expected) -> Expected | None:
     additional = reply.additional or NOTHING
     for target, pointer in targets.items():
         if is_below(labels_of(target), DOMAIN) and case.world.is_address(labels_of(target)):
-            reached = _follow(case, frozenset({replace(pointer, data=target)}), TYPES["ANY"])
+            alias = frozenset({replace(pointer, data=target)})
+            reached = _with_ttl_of(alias, _follow(case, alias, TYPES["ANY"]))
             if {r for r in additional if r.owner == target and r.type != "TXT"} <= reached:
                 additional |= reached
     return replace(reply, additional=additional)
@@ -265,6 +196,12 @@ def _follow(case: Case, alias: frozenset[Record], type_: int) -> frozenset[Recor
     return found
 
 
+def _with_ttl_of(alias: frozenset[Record], reached: frozenset[Record]) -> frozenset[Record]:
+    """A service gives its TTL to what it leads to."""
+    (ttl,) = {record.ttl for record in alias}
+    return frozenset(replace(record, ttl=ttl) for record in reached)
+
+
 def _computed_address_of_another_type(case: Case, reply: Expected) -> Expected | None:
     if not case.has_form(b"addr") or case.asks("ANY"):
         return None
@@ -276,10 +213,10 @@ def _srv_without_the_keyword(case: Case, reply: Expected) -> Expected | None:
     """`_db._tcp.consul` is there for SRV only: NODATA for other types; ANY finds the SRV."""
     if b"service" in case.name or not case.has_form(b"service") or case.asks("SRV"):
         return None
-    answered = from_reply(case.ask("SRV"))
-    if answered.rcode != "NOERROR":
+    found = from_reply(case.ask("SRV"))
+    if found.rcode != "NOERROR":
         return None
-    return answered if case.asks("ANY") else NODATA
+    return found if case.asks("ANY") else case.nodata()
 
 
 def _ports_that_are_none(case: Case, reply: Expected) -> Expected | None:
@@ -294,80 +231,7 @@ def _ports_that_are_none(case: Case, reply: Expected) -> Expected | None:
     )
     if left == reply.answer:
         return None
-    return replace(reply, answer=left, additional=None) if left else NODATA
-
-
-def _reverse_name_in_kv(case: Case, reply: Expected) -> Expected | None:
-    targets = case.world.reverse.keys.get(case.name)
-    if not case.is_reverse or targets is None:
-        return None
-    owner = text_of(case.name)
-    records = frozenset(Record(owner, "PTR", 0, "IN", target) for target in targets)
-    return _answered(records)
-
-
-def _unsendable_target(case: Case, reply: Expected) -> Expected | None:
-    """Consul keeps silent if the name of what it found is none for the DNS."""
-    return REFUSED if case.is_reverse and reply is SILENCE else None
-
-
-def _reverse_name_of_another_type(case: Case, reply: Expected) -> Expected | None:
-    if not case.is_reverse or case.asks("PTR", "ANY") or not case.owned(reply.answer, "PTR"):
-        return None
-    return NODATA
-
-
-def _reverse_name_of_no_address(case: Case, reply: Expected) -> Expected | None:
-    """Consul reads the 32 labels next to `ip6.arpa`, and does not mind more of them."""
-    found = case.is_reverse and case.owned(reply.answer, "PTR")
-    return REFUSED if found and address_of(case.name) is None else None
-
-
-def _target_with_backslashes(case: Case, reply: Expected) -> Expected | None:
-    """Consul takes a name of its catalog for presentation form: backslashes vanish."""
-    answer = reply.answer or NOTHING
-    for _, instance in case.world.catalog.instances():
-        if "\\" in instance.service:
-            wrong = instance.service.replace("\\", "").lower() + ".service."
-            right = instance.service.replace("\\", "\\\\").lower() + ".service."
-            answer = frozenset(replace(r, data=r.data.replace(wrong, right)) for r in answer)
-    return replace(reply, answer=answer) if case.is_reverse else None
-
-
-def _oddly_spelled_address(case: Case, reply: Expected) -> Expected | None:
-    """Consul compares the text of addresses: it does not find `2001:DB8:0::1`."""
-    missed = case.is_reverse and reply.rcode in ("SERVFAIL", "REFUSED")
-    if not missed or case.name not in case.world.reverse.oddly_spelled:
-        return None
-    target = text_of(case.world.reverse.targets[case.name])
-    pointer = Record(text_of(case.name), "PTR", 0, "IN", target)
-    return _answered(frozenset({pointer}))
-
-
-def _reverse_miss(case: Case, reply: Expected) -> Expected | None:
-    """REFUSED outside of our reverse zones, an honest denial inside."""
-    if not case.is_reverse or reply.rcode not in ("SERVFAIL", "REFUSED"):
-        return None
-    if case.world.reverse.zone_of(case.name) is None:
-        return REFUSED
-    return NODATA if case.world.reverse.exists(case.name) else NXDOMAIN
-
-
-def _reverse_apex(case: Case, reply: Expected) -> Expected | None:
-    """SOA and NS of a reverse zone; an address that we know outside of them is one of its own."""
-    if not case.is_reverse or not case.asks("SOA", "NS", "ANY"):
-        return None
-    reverse = case.world.reverse
-    known_outside = case.name in reverse.names and reverse.zone_of(case.name) is None
-    if case.name not in reverse.zones and not known_outside:
-        return None
-    owner = text_of(case.name)
-    own = case.owned(reply.answer, "PTR")
-    if case.asks("NS", "ANY"):
-        own |= {Record(owner, "NS", 0, "IN", "ns.consul.")}
-    if case.asks("SOA", "ANY"):
-        own |= {Record(owner, "SOA", 0, "IN", SOA_DATA)}
-    return _answered(own, OUR_ADDRESS)
+    return replace(reply, answer=left, additional=None) if left else case.nodata()
 
 
 def _kubernetes_name(case: Case, reply: Expected) -> Expected | None:
@@ -379,7 +243,8 @@ def _kubernetes_name(case: Case, reply: Expected) -> Expected | None:
     if is_there or reply.answer:
         return None
     type_ = next(name for name, number in TYPES.items() if number == case.question.type)
-    return _answered(*clusters.answer(case.name, type_))
+    records, additional = clusters.answer(case.name, type_)
+    return answered(records, additional) if records else case.nodata()
 
 
 def _empty_non_terminals(case: Case, reply: Expected) -> Expected | None:
@@ -387,7 +252,7 @@ def _empty_non_terminals(case: Case, reply: Expected) -> Expected | None:
     if not case.in_domain or reply.rcode != "NXDOMAIN":
         return None
     is_above = case.world.existence.is_empty_non_terminal(case.name)
-    return NODATA if is_above or case.world.clusters.exists(case.name) else None
+    return case.nodata() if is_above or case.world.clusters.exists(case.name) else None
 
 
 def _names_that_are_not_there(case: Case, reply: Expected) -> Expected | None:
@@ -395,23 +260,13 @@ def _names_that_are_not_there(case: Case, reply: Expected) -> Expected | None:
     if not case.in_domain or reply.rcode != "NOERROR" or reply.answer:
         return None
     exists = case.world.existence.exists(case.name) or case.world.clusters.exists(case.name)
-    return None if exists else NXDOMAIN
+    return None if exists else case.nxdomain()
 
 
 def _denial_without_soa(case: Case, reply: Expected) -> Expected | None:
     """Whoever is denied something may remember that for as long as the SOA says."""
     empty = reply.rcode in ("NOERROR", "NXDOMAIN") and not reply.answer
-    return replace(reply, denial_has_soa=True) if empty else None
-
-
-def text_of(name: Labels) -> str:
-    """A folded name as dnspython writes it."""
-    return dns.name.Name((*name, b"")).to_text()
-
-
-def labels_of(text: str) -> Labels:
-    """The labels of a name that dnspython wrote."""
-    return dns.name.from_text(text).labels[:-1]
+    return replace(reply, soa=case.start_of_authority) if empty else None
 
 
 # Never stored as records: RFC 6895 section 3.1, NXNAME of RFC 9824.
@@ -419,6 +274,8 @@ NO_DATA = ("TYPE0", "OPT", "NXNAME", "TKEY", "TSIG")
 
 ALIAS_CHAINS = Difference("what-an-alias-leads-to", _what_an_alias_leads_to)
 DIFFERENCES = (
+    Difference("other-operations", _other_operations, for_good=True),
+    Difference("versions-of-edns", _versions_of_edns, for_good=True),
     Difference("types-that-are-no-data", _types_that_are_no_data, for_good=True),
     Difference("transfers-are-refused", _transfers, for_good=True),
     Difference("other-classes", _other_classes, for_good=True),
@@ -439,14 +296,14 @@ DIFFERENCES = (
     Difference("srv-without-the-keyword", _srv_without_the_keyword),
     Difference("partial-answers", _what_a_target_leads_to),
     Difference("ports-that-are-none", _ports_that_are_none),
-    Difference("reverse-names-in-kv", _reverse_name_in_kv),
-    Difference("unsendable-targets", _unsendable_target),
-    Difference("escaped-names", _target_with_backslashes),
-    Difference("reverse-names-of-no-address", _reverse_name_of_no_address),
-    Difference("addresses-in-another-spelling", _oddly_spelled_address),
-    Difference("reverse-names-of-another-type", _reverse_name_of_another_type),
-    Difference("reverse-misses", _reverse_miss),
-    Difference("reverse-apex", _reverse_apex),
+    Difference("reverse-names-in-kv", reverse_differences.name_in_kv),
+    Difference("unsendable-targets", reverse_differences.unsendable_target),
+    Difference("escaped-names", reverse_differences.target_with_backslashes),
+    Difference("reverse-names-of-no-address", reverse_differences.no_address),
+    Difference("addresses-in-another-spelling", reverse_differences.oddly_spelled_address),
+    Difference("reverse-names-of-another-type", reverse_differences.another_type),
+    Difference("reverse-misses", reverse_differences.miss),
+    Difference("reverse-apex", reverse_differences.apex),
     Difference("empty-non-terminals", _empty_non_terminals),
     Difference("names-that-are-not-there", _names_that_are_not_there),
     Difference("nodata-with-soa", _denial_without_soa),

@@ -30,9 +30,11 @@ RECURSION_DESIRED = 0x0100
 def message(question: Question, identity: int) -> bytes:
     """The query as octets (RFC 1035 section 4)."""
     edns = question.transport is not Transport.UDP
-    header = struct.pack(">6H", identity, RECURSION_DESIRED, 1, 0, 0, int(edns))
+    flags = question.opcode << 11 | RECURSION_DESIRED
+    header = struct.pack(">6H", identity, flags, 1, 0, 0, int(edns))
     asked = to_wire(question.name) + struct.pack(">2H", question.type, question.class_)
-    opt = b"\0" + struct.pack(">2HIH", 41, EDNS_SIZE, 0, 0) if edns else b""
+    ttl = question.edns_version << 16
+    opt = b"\0" + struct.pack(">2HIH", 41, EDNS_SIZE, ttl, 0) if edns else b""
     return header + asked + opt
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from consuldns.names import Labels, ancestors
 from tests.differential.catalog import Catalog, Instance, Node
 from tests.differential.generate import DATACENTER
+from tests.differential.settings import Settings
 
 DOMAIN: Labels = (b"consul",)
 BASES: tuple[Labels, ...] = (DOMAIN, (DATACENTER.encode(), *DOMAIN))
@@ -20,20 +21,26 @@ SERVER = Node("server-1", "127.0.0.1", instances=(Instance("consul", "consul"),)
 """What a server registers of itself."""
 
 
-def is_answered(node: Node, instance: Instance) -> bool:
+def is_answered(node: Node, instance: Instance, *, only_passing: bool) -> bool:
     """Whether Consul's DNS gives the instance: no check of its own or of its node is critical."""
-    return all(check.status not in DROPPED for check in (*node.checks, *instance.checks))
+    statuses = [check.status for check in (*node.checks, *instance.checks)]
+    if only_passing:
+        return all(status == "passing" for status in statuses)
+    return not any(status in DROPPED for status in statuses)
 
 
 class Existence:
     """The names below the domain that exist. `server_id` is the id of Consul's own node."""
 
-    def __init__(self, catalog: Catalog, server_id: str) -> None:
+    def __init__(self, catalog: Catalog, settings: Settings, server_id: str) -> None:
+        self._only_passing = settings.only_passing
         self._ids = [node_id.replace("-", "") for node_id in (*_ids(catalog), server_id)]
         self._with_data = frozenset(self._names_with_data(catalog))
         self._above = ancestors((*self._with_data, *_dotted_services(catalog)))
         self._answered = [
-            instance for node, instance in catalog.instances() if is_answered(node, instance)
+            instance
+            for node, instance in catalog.instances()
+            if is_answered(node, instance, only_passing=self._only_passing)
         ]
 
     def exists(self, name: Labels) -> bool:
@@ -58,7 +65,7 @@ class Existence:
             yield from ((b"*", keyword, *base) for keyword in KEYWORDS)
             yield from ((*octets(node.name), b"node", *base) for node in (*catalog.nodes, SERVER))
             for node, instance in (*catalog.instances(), (SERVER, SERVER.instances[0])):
-                if is_answered(node, instance):
+                if is_answered(node, instance, only_passing=self._only_passing):
                     yield from _service_names(instance, base)
         yield (b"ns", *DOMAIN)
 

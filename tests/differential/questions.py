@@ -36,6 +36,7 @@ TYPES = {
 USUAL = {"A": 30, "SRV": 20, "AAAA": 14, "ANY": 10, "TXT": 8, "MX": 4, "PTR": 4}
 TYPE_WEIGHTS = [USUAL.get(name, 3 if number < 40 else 0.5) for name, number in TYPES.items()]
 IN, CHAOS, ANY_CLASS = 1, 3, 255
+QUERY, STATUS, NOTIFY, UPDATE = 0, 2, 4, 5
 
 
 class Transport(Enum):
@@ -48,12 +49,17 @@ class Transport(Enum):
 
 @dataclass(frozen=True)
 class Question:
-    """A question: the name in the spelling that is sent, and the numbers of the message."""
+    """A question: the name in the spelling that is sent, and the numbers of the message.
+
+    `edns_version` is of no meaning over plain UDP.
+    """
 
     name: Labels
     type: int
     transport: Transport
     class_: int = IN
+    opcode: int = QUERY
+    edns_version: int = 0
 
     @property
     def folded(self) -> Labels:
@@ -76,7 +82,9 @@ def _question(names: "_Names", chance: random.Random) -> Question:
         type_name = "PTR"
     (transport,) = chance.choices(tuple(Transport), (4, 4, 2))
     (class_,) = chance.choices((IN, CHAOS, ANY_CLASS), (100, 1, 1))
-    return Question(name, TYPES[type_name], transport, class_)
+    (opcode,) = chance.choices((QUERY, STATUS, NOTIFY, UPDATE), (200, 1, 1, 1))
+    (edns_version,) = chance.choices((0, 1, 255), (100, 1, 1))
+    return Question(name, TYPES[type_name], transport, class_, opcode, edns_version)
 
 
 def _random_case(label: bytes, chance: random.Random) -> bytes:

@@ -58,10 +58,15 @@ def reproducer(seed: int, catalog: Catalog, verdict: Verdict) -> str:
 def dig(question: Question, port: str) -> str:
     """The command line that asks the question."""
     type_name = next(name for name, number in TYPES.items() if number == question.type)
+    odd = f"+opcode={question.opcode} +edns={question.edns_version} " if _is_odd(question) else ""
     return (
-        f"dig @127.0.0.1 -p {port} {DIG_OPTIONS[question.transport]} "
+        f"dig @127.0.0.1 -p {port} {DIG_OPTIONS[question.transport]} {odd}"
         f"-c {CLASSES[question.class_]} -t {type_name} '{format_name(question.name)}'"
     )
+
+
+def _is_odd(question: Question) -> bool:
+    return bool(question.opcode or question.edns_version)
 
 
 def excerpt(catalog: Catalog, name: Labels) -> Iterator[str]:

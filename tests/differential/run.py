@@ -7,20 +7,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from tests.differential.case import Case
 from tests.differential.catalog import Catalog, register
 from tests.differential.changes import change
 from tests.differential.clusters import generate_descriptors
 from tests.differential.comparison import Verdict, judge
-from tests.differential.differences import Case
 from tests.differential.exchange import Address, ask
 from tests.differential.generate import SERVICE_NAMES, TAGS, generate
 from tests.differential.questions import Question, generate_questions
 from tests.differential.replies import Reply, decode
+from tests.differential.settings import generate_settings
 from tests.differential.world import World
 from tests.support.consul_agent import ConsulAgent
 from tests.support.consuldns_process import Serve
 
-ASKED_AT_ONCE = 500
+ASKED_AT_ONCE = 2500
 ASKED_AGAIN = 80  # times, where Consul picks one of several at random
 SECONDS_TO_FOLLOW = 15.0  # a change of the catalog
 KUBERNETES_SERVICES = 100
@@ -50,16 +51,16 @@ class Outcome:
 def run(seed: int, queries: int, rounds: int = 1) -> Outcome:
     """Ask `queries` questions in all; before each round but the first the catalog is changed."""
     chance = random.Random(seed)
-    catalog = with_clusters(generate(seed), seed)
+    catalog, settings = with_clusters(generate(seed), seed), generate_settings(seed)
     outcome = Outcome(seed)
-    with ConsulAgent() as agent:
+    with ConsulAgent(config=settings.of_consul()) as agent:
         register(agent, catalog)
-        with Serve(agent.url) as server:
+        with Serve(agent.url, config=settings.of_consuldns()) as server:
             for number in range(rounds):
                 if number:
                     catalog = change(agent, catalog, chance)
                 deadline = time.monotonic() + (SECONDS_TO_FOLLOW if number else 0)
-                both = Both(World(catalog, agent), agent.dns_port, server.port)
+                both = Both(World(catalog, settings, agent), agent.dns_port, server.port)
                 questions = generate_questions(catalog, chance, queries // rounds)
                 for verdict in both.verdicts(questions, deadline):
                     outcome.count(catalog, verdict)

@@ -10,6 +10,7 @@ from tests.differential.generate import generate
 from tests.differential.questions import generate_questions
 from tests.differential.report import reproducer, reproducers
 from tests.differential.run import Both, is_a_choice, run
+from tests.differential.settings import Settings
 from tests.differential.world import World
 from tests.support.consul_agent import ConsulAgent
 
@@ -33,7 +34,7 @@ def test_consul_in_our_place_fails_where_a_difference_is_named_and_nowhere_else(
     catalog = generate(SEED)
     with ConsulAgent() as consul:
         register(consul, catalog)
-        both = Both(World(catalog, consul), consul.dns_port, consul.dns_port)
+        both = Both(World(catalog, Settings(), consul), consul.dns_port, consul.dns_port)
         seen: set[str] = set()
         questions = generate_questions(catalog, random.Random(SEED), 1500)
         for case in both.cases(questions):

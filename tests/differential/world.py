@@ -20,6 +20,7 @@ from tests.differential.existence import DOMAIN, KEYWORDS, SERVER, Existence, oc
 from tests.differential.questions import TYPES, Question, Transport
 from tests.differential.replies import Record, Reply, decode
 from tests.differential.reverse import ReverseNames
+from tests.differential.settings import Settings
 from tests.support.consul_agent import ConsulAgent
 
 # The differences that hide what Consul has.
@@ -31,12 +32,13 @@ _NUMBERS = itertools.count()  # of prepared queries, whose names a Consul takes 
 
 
 class World:
-    """A catalog in a Consul."""
+    """A catalog in a Consul that has these settings."""
 
-    def __init__(self, catalog: Catalog, agent: ConsulAgent) -> None:
+    def __init__(self, catalog: Catalog, settings: Settings, agent: ConsulAgent) -> None:
         self.catalog = catalog
+        self.settings = settings
         server = agent.client.get(f"/v1/catalog/node/{SERVER.name}").json()["Node"]
-        self.existence = Existence(catalog, server["ID"])
+        self.existence = Existence(catalog, settings, server["ID"])
         self.reverse = ReverseNames(catalog)
         self.clusters = ClusterNames(catalog.descriptors)
         services = {octets(instance.service) for _, instance in catalog.instances()}
@@ -118,7 +120,11 @@ class World:
         """The name, without the domain, of a query for the instances that have all the tags."""
         if (service, tags) not in self._queries:
             name = f"differential-{next(_NUMBERS)}"
-            wanted = {"Service": service.decode(), "Tags": [tag.decode() for tag in tags]}
+            wanted = {
+                "Service": service.decode(),
+                "Tags": [tag.decode() for tag in tags],
+                "OnlyPassing": self.settings.only_passing,
+            }
             reply = self._agent.client.post("/v1/query", json={"Name": name, "Service": wanted})
             reply.raise_for_status()
             self._queries[service, tags] = (name.encode(), b"query")
