@@ -52,6 +52,9 @@ unit: setup consul tools
 differential: setup consul ## this server and a real Consul side by side: 50,000 generated questions
 	@echo "== the same questions to Consul and to consuldns"
 	@$(BIN)/python -m tests.differential --seeds 20 --queries 2500
+	@echo "== the same while the catalog changes, and from another datacenter"
+	@$(BIN)/python -m tests.differential --seeds 3 --queries 2000 --rounds 8
+	@$(BIN)/python -m tests.differential --seeds 3 --queries 2000 --remote
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

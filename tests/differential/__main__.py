@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from tests.differential.remote import run_remote
 from tests.differential.report import reproducers, summary
 from tests.differential.run import run
 
@@ -15,12 +16,13 @@ from tests.differential.run import run
 @click.option(
     "--rounds", default=1, show_default=True, help="The catalog is changed between two rounds."
 )
+@click.option("--remote", is_flag=True, help="The catalog is in another datacenter.")
 @click.option("--show", default=10, show_default=True, help="How many failures to show.")
-def main(seed: int, seeds: int, queries: int, rounds: int, show: int) -> None:
+def main(seed: int, seeds: int, queries: int, rounds: int, show: int, *, remote: bool) -> None:
     """Ask a real Consul and consuldns the same questions; exit 1 on an unnamed difference."""
     outcomes = []
     for number in range(seed, seed + seeds):
-        outcomes.append(run(number, queries, rounds))
+        outcomes.append(run_remote(number, queries) if remote else run(number, queries, rounds))
         click.echo(f"seed {number}: {len(outcomes[-1].unexplained)} unexplained", err=True)
     click.echo(summary(outcomes))
     if any(outcome.unexplained for outcome in outcomes):

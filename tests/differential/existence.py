@@ -30,13 +30,25 @@ def is_answered(node: Node, instance: Instance, *, only_passing: bool) -> bool:
 
 
 class Existence:
-    """The names below the domain that exist. `server_id` is the id of Consul's own node."""
+    """The names below the domain that exist.
 
-    def __init__(self, catalog: Catalog, settings: Settings, server_id: str) -> None:
+    `server_id` is the id of Consul's own node, `bases` what all names of the catalog are below.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        server_id: str,
+        bases: tuple[Labels, ...] = BASES,
+    ) -> None:
+        self._bases = bases
         self._only_passing = settings.only_passing
         self._ids = [node_id.replace("-", "") for node_id in (*_ids(catalog), server_id)]
         self._with_data = frozenset(self._names_with_data(catalog))
-        self._above = ancestors((*self._with_data, *_dotted_services(catalog)))
+        self._above = ancestors(
+            (*self._with_data, *_dotted_services(catalog, bases), *_tags(catalog, bases))
+        )
         self._answered = [
             instance
             for node, instance in catalog.instances()
@@ -61,7 +73,7 @@ class Existence:
         return name in self._above and not self.has_data(name)
 
     def _names_with_data(self, catalog: Catalog) -> Iterable[Labels]:
-        for base in BASES:
+        for base in self._bases:
             yield from ((b"*", keyword, *base) for keyword in KEYWORDS)
             yield from ((*octets(node.name), b"node", *base) for node in (*catalog.nodes, SERVER))
             for node, instance in (*catalog.instances(), (SERVER, SERVER.instances[0])):
@@ -72,7 +84,7 @@ class Existence:
     def _has_all_tags(self, name: Labels) -> bool:
         """`<tag>.<tag>.<service>.service[.<dc>]`, in any order, if an instance has all of them."""
         keyword = -2 if name[-2:-1] == (b"service",) else -3
-        if name[keyword:] not in [(b"service", *base) for base in BASES]:
+        if name[keyword:] not in [(b"service", *base) for base in self._bases]:
             return False
         tags, service = set(name[: keyword - 1]), name[keyword - 1 : keyword]
         return len(name) + keyword > 2 and any(
@@ -87,7 +99,7 @@ class Existence:
         number of digits beside at most four dashes (measured on 1.8.7).
         """
         label, rest = name[0], name[1:]
-        if rest not in [(b"node", *base) for base in BASES]:
+        if rest not in [(b"node", *base) for base in self._bases]:
             return False
         text = label[: len(label) // 2 * 2]
         digits = text.replace(b"-", b"").decode("latin-1")
@@ -111,12 +123,21 @@ def _ids(catalog: Catalog) -> Iterable[str]:
     return (node.id for node in catalog.nodes)
 
 
-def _dotted_services(catalog: Catalog) -> Iterable[Labels]:
+def _dotted_services(catalog: Catalog, bases: Iterable[Labels]) -> Iterable[Labels]:
     """Services with dots in their names: what is above them exists even if they are not healthy."""
     for _, instance in catalog.instances():
         service = octets(instance.service)
         if len(service) > 1:
-            yield from ((*service, b"service", *base) for base in BASES)
+            yield from ((*service, b"service", *base) for base in bases)
+
+
+def _tags(catalog: Catalog, bases: Iterable[Labels]) -> Iterable[Labels]:
+    """`*._tag[.service]`: what is above exists as soon as anything has the tag, healthy or not."""
+    for _, instance in catalog.instances():
+        for tag in instance.tags:
+            for base in bases:
+                yield (b"*", b"_" + tag.lower().encode(), b"service", *base)
+                yield (b"*", b"_" + tag.lower().encode(), *base)
 
 
 def _is_computed_address(name: Labels) -> bool:

@@ -8,6 +8,7 @@ from tests.differential.comparison import Verdict, broken_rules, judge
 from tests.differential.differences import DIFFERENCES, NOT_COMPARED
 from tests.differential.generate import generate
 from tests.differential.questions import generate_questions
+from tests.differential.remote import run_remote
 from tests.differential.report import reproducer, reproducers
 from tests.differential.run import Both, is_a_choice, run
 from tests.differential.settings import Settings
@@ -26,6 +27,11 @@ def test_answers_differ_from_consul_by_named_differences_only() -> None:
 
 def test_answers_follow_changes_of_the_catalog() -> None:
     outcome = run(SEED, queries=600, rounds=3)
+    assert not outcome.unexplained, reproducers([outcome], shown=3)
+
+
+def test_names_of_another_datacenter_are_answered_as_consul_does() -> None:
+    outcome = run_remote(SEED, queries=500)
     assert not outcome.unexplained, reproducers([outcome], shown=3)
 
 

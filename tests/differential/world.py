@@ -16,7 +16,7 @@ from consuldns.names import Labels, fold, is_below, parse_name
 from tests.differential.catalog import Catalog
 from tests.differential.clusters import ClusterNames
 from tests.differential.exchange import ask
-from tests.differential.existence import DOMAIN, KEYWORDS, SERVER, Existence, octets
+from tests.differential.existence import BASES, DOMAIN, KEYWORDS, SERVER, Existence, octets
 from tests.differential.questions import TYPES, Question, Transport
 from tests.differential.replies import Record, Reply, decode
 from tests.differential.reverse import ReverseNames
@@ -32,19 +32,30 @@ _NUMBERS = itertools.count()  # of prepared queries, whose names a Consul takes 
 
 
 class World:
-    """A catalog in a Consul that has these settings."""
+    """A catalog in a Consul that has these settings.
 
-    def __init__(self, catalog: Catalog, settings: Settings, agent: ConsulAgent) -> None:
+    `agent` is asked for names; `holder` has the catalog if that is in another datacenter.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        agent: ConsulAgent,
+        holder: ConsulAgent | None = None,
+    ) -> None:
         self.catalog = catalog
         self.settings = settings
-        server = agent.client.get(f"/v1/catalog/node/{SERVER.name}").json()["Node"]
-        self.existence = Existence(catalog, settings, server["ID"])
+        self._agent = agent
+        self._holder = holder or agent
+        server = self._holder.client.get(f"/v1/catalog/node/{SERVER.name}").json()["Node"]
+        bases = BASES if holder is None else BASES[1:]
+        self.existence = Existence(catalog, settings, server["ID"], bases)
         self.reverse = ReverseNames(catalog)
         self.clusters = ClusterNames(catalog.descriptors)
         services = {octets(instance.service) for _, instance in catalog.instances()}
         self._dotted_services = {service for service in services if len(service) > 1}
         self._spellings = _spellings(catalog)
-        self._agent = agent
         self._silence: set[Question] = set()
         self._queries: dict[tuple[bytes, Labels], Labels] = {}
 
@@ -125,7 +136,7 @@ class World:
                 "Tags": [tag.decode() for tag in tags],
                 "OnlyPassing": self.settings.only_passing,
             }
-            reply = self._agent.client.post("/v1/query", json={"Name": name, "Service": wanted})
+            reply = self._holder.client.post("/v1/query", json={"Name": name, "Service": wanted})
             reply.raise_for_status()
             self._queries[service, tags] = (name.encode(), b"query")
         return self._queries[service, tags]
