@@ -236,6 +236,8 @@ class ApiServer:
             self._server.close()
             self._server = None
         await self.drop_connections()
+        await asyncio.sleep(0)  # those that were being accepted are turned away
+        await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -247,6 +249,9 @@ class ApiServer:
     # --- serving ---
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # it was on its way when the server stopped
+            writer.transport.abort()
+            return
         self._open.add(writer)
         self._keep(asyncio.get_running_loop().create_task(self._serve(reader, writer)))
 

@@ -66,10 +66,10 @@ def test_a_second_server_is_told_so() -> None:
 
 def test_a_udp_port_that_is_taken() -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as other:
-        other.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.77", 0))  # an address that nothing else here has TCP ports of
         port = other.getsockname()[1]
         with pytest.raises(StartupError, match=rf"{port} \(UDP\).*--listen"):
-            listen([f"127.0.0.1:{port}"], 1)
+            listen([f"127.0.0.77:{port}"], 1)
 
 
 def test_an_address_of_another_host() -> None:

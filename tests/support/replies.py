@@ -1,5 +1,6 @@
 """Replies as the scenarios write them, read from messages by dnspython."""
 
+import re
 from typing import Any
 
 import dns.message
@@ -24,6 +25,10 @@ RCODES = {
 }
 
 
+# A character string holds 255 octets at most (RFC 1035 3.3); scenarios write the text as one.
+WHOLE_STRING = re.compile(r'''("[^"]{255})" "''')
+
+
 def read(message: dns.message.Message) -> Reply:
     """The parts of a message that scenarios are about."""
     return (
@@ -40,7 +45,7 @@ def _texts(section: list[dns.rrset.RRset]) -> frozenset[str]:
     for rrset in section:
         for data in rrset:
             type_ = dns.rdatatype.to_text(rrset.rdtype)
-            words = data.to_text().split(" ")
+            words = WHOLE_STRING.sub(r"\1", data.to_text()).split(" ")
             if type_ == "SOA":
                 words[2] = "*"
             texts.add(f"{rrset.name} {rrset.ttl} {type_} {' '.join(words)}".lower())
