@@ -151,12 +151,6 @@ def read_kubeconfig(path: Path) -> Kubeconfig:
             return msgspec.json.decode(content, type=Kubeconfig)
         except msgspec.DecodeError:
             return msgspec.yaml.decode(content or b"{}", type=Kubeconfig)
-    except ImportError as error:
-        raise ConfigError(
-            "reading YAML needs PyYAML",
-            where=str(path),
-            hint="pip install 'consuldns[kubeconfig]', or kubectl config view --raw -o json",
-        ) from error
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
         raise ConfigError(f"not a kubeconfig: {error}", where=str(path)) from error
 
