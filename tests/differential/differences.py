@@ -177,6 +177,13 @@ def _what_a_target_leads_to(case: Case, reply: Expected) -> Expected | None:
     return replace(reply, additional=additional)
 
 
+def _alias_of_itself(case: Case, reply: Expected) -> Expected | None:
+    """Beside an SRV that points at the asked name Consul says that this is an alias of itself."""
+    additional = reply.additional or NOTHING
+    own = {r for r in case.owned(additional, "CNAME") if r.owner == r.data}
+    return replace(reply, additional=additional - own) if own else None
+
+
 def _follow(case: Case, alias: frozenset[Record], type_: int) -> frozenset[Record]:
     """The further aliases in the domain, and the addresses at the end if their type is asked."""
     found: frozenset[Record] = NOTHING
@@ -295,6 +302,7 @@ DIFFERENCES = (
     Difference("computed-address-of-another-type", _computed_address_of_another_type),
     Difference("srv-without-the-keyword", _srv_without_the_keyword),
     Difference("partial-answers", _what_a_target_leads_to),
+    Difference("what-an-alias-leads-to", _alias_of_itself),
     Difference("ports-that-are-none", _ports_that_are_none),
     Difference("reverse-names-in-kv", reverse_differences.name_in_kv),
     Difference("unsendable-targets", reverse_differences.unsendable_target),

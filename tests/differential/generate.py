@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from consuldns.names import format_name, parse_address, reverse_name
@@ -85,6 +86,7 @@ META_KEYS = (
 META_VALUES = ("value", "", "a=b", "back`quote", "x" * 240, 'quo"te', "tab\there", "ünïcode")
 PLAIN = re.compile(r"[\w/?*%-]{1,63}", re.ASCII)  # what a message holds without escapes
 STATUSES = ("passing",) * 8 + ("warning",) * 4 + ("critical",) * 3 + ("maint", "Passing", "")
+FEW = 3  # instances
 OUTSIDE_HOSTS = ("www.example.net", "Host.Example.NET", "db-7.example.org.", "localhost")
 ADDRESSES_BESIDE_THE_POOL = ("2001:DB8:0:0::1", "::ffff:10.9.9.9", "127.0.0.1", "::1")
 TARGETS = ("web.service.consul", "redis-master.service.dc1.consul", "Api.example.com.", "host-9")
@@ -189,7 +191,11 @@ class _Generator:
         count = self.chance.choices((1, 2, 3, 5, 12, 40), (6, 5, 4, 3, 1, 0.5))[0]
         if {"host", "own name"} & set(kinds):
             count = min(count, 3)  # Consul chases each CNAME of each: loops take it minutes
-        return [self.instance(service, n, self.chance.choice(kinds)) for n in range(count)]
+        found = [self.instance(service, n, self.chance.choice(kinds)) for n in range(count)]
+        if count > FEW:
+            # Of two that differ in weight only Consul picks one: too much chance with many of them.
+            found = [replace(each, port=8000 + n) for n, each in enumerate(found)]
+        return found
 
     def instance(self, service: str, number: int, kind: str) -> Instance:
         chance = self.chance
