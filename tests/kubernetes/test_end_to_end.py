@@ -179,7 +179,7 @@ def test_what_went_while_no_worker_ran_goes_when_one_does(
 
 
 @pytest.mark.xfail(
-    reason="open fault: on a loaded machine the lock had no holder 15 s after the takeover was logged",
+    reason="open fault: on a loaded machine the lock had no holder 15 s after the takeover",
     strict=False,
 )
 def test_a_standby_takes_over_at_once(
