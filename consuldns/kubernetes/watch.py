@@ -120,7 +120,8 @@ class Reflector(Generic[Item]):
     def __post_init__(self) -> None:
         self.store = Store(self.kind)
         self.listed_at = float("-inf")  # monotonic; when the latest complete list was asked for
-        self._version = ""
+        self._version = ""  # where the watch goes on; empty if a list must come first
+        self._list_requested = False
         self._failures = 0
         self._gone = 0  # in a row
         self._failed_at = float("-inf")
@@ -130,10 +131,11 @@ class Reflector(Generic[Item]):
         self._watching: asyncio.Timeout | None = None
 
     def request_list(self) -> None:
-        """List again now, whatever the watch says."""
-        self._version = ""
-        if self._watching is not None:
-            self._watching.reschedule(asyncio.get_running_loop().time())
+        """List again now, whatever the watch says; one that is on its way will do."""
+        self._list_requested = True
+        watching, self._watching = self._watching, None  # one that is ending cannot be ended again
+        if watching is not None:
+            watching.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> Never:
         """List and watch for ever; whatever goes wrong is logged, waited for, and tried again."""
@@ -145,7 +147,7 @@ class Reflector(Generic[Item]):
     async def _turn(self) -> float:
         """One list if it is due, and one watch. Returns how long to wait before the next."""
         try:
-            if not self._version:
+            if self._list_requested or not self._version:
                 await self._list()
             return await self._watch()
         except errors.Gone as error:
@@ -177,6 +179,7 @@ class Reflector(Generic[Item]):
             await self._check_cluster()
         changes = self.store.replace(listed)
         self._version, self.listed_at = listed.version, asked_at
+        self._list_requested = False
         self._recovered(f"{len(listed.objects)} objects")
         self.on_change(changes)
 

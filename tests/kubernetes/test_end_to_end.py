@@ -178,10 +178,6 @@ def test_what_went_while_no_worker_ran_goes_when_one_does(
     assert "kept" in services(consul)
 
 
-@pytest.mark.xfail(
-    reason="open fault: on a loaded machine the lock had no holder 15 s after the takeover",
-    strict=False,
-)
 def test_a_standby_takes_over_at_once(
     consul: ConsulAgent, kubernetes: Cluster, start_worker: StartWorker
 ) -> None:

@@ -475,6 +475,34 @@ async def test_request_list_lists_although_the_watch_is_well(server: ApiServer) 
         await here.until_names("a", "b")
 
 
+async def test_request_list_may_come_many_times_at_once(server: ApiServer) -> None:
+    """Each kind that is listed wakes who asks for the others once more."""
+    async with watching(server) as here:
+        await here.until(lambda: len(here.requests(watch=True)) == 1)
+        for _ in range(5):
+            here.reflector.request_list()
+            await asyncio.sleep(0)
+        await here.until(lambda: here.reflector.store.lists == 2)
+
+
+async def test_request_list_is_not_forgotten_for_an_event_that_comes_with_it(
+    server: ApiServer,
+) -> None:
+    async with watching(server) as here:
+        await here.until(lambda: len(here.requests(watch=True)) == 1)
+        changed = here.reflector.on_change
+
+        def ask_again(changes: list[Change[Service]]) -> None:
+            here.reflector.on_change = changed
+            here.reflector.request_list()  # in the middle of an event, and another comes with it
+            changed(changes)
+
+        here.reflector.on_change = ask_again
+        server.put("services", service("b", "10.0.0.2"))
+        server.put("services", service("c", "10.0.0.3"))
+        await here.until(lambda: here.reflector.store.lists == 2)
+
+
 async def test_what_does_not_matter_is_no_change(server: ApiServer) -> None:
     """A node's heartbeat writes the node anew every few seconds, with other times in it."""
     server.put("nodes", node("n", "10.1.0.1"))
