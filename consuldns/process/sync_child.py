@@ -2,12 +2,16 @@
 
 It is a process of its own, so that whatever happens to it never touches the DNS: when it ends it is
 started again, after a pause that grows while it keeps ending. It gets its settings over its
-standard input, because a command line would show the token to everybody on the machine.
+standard input, as a line of JSON, because a command line would show the token to everybody on the
+machine. When that input ends, its parent has ended, however it did, and so it ends, too.
 """
 
 import asyncio
 import logging
+import os
+import signal
 import sys
+import threading
 
 import msgspec
 
@@ -44,8 +48,7 @@ async def _run_once(settings: Settings) -> int:
     )
     assert process.stdin is not None
     try:
-        process.stdin.write(msgspec.msgpack.encode(settings))
-        process.stdin.close()
+        process.stdin.write(msgspec.json.encode(settings) + b"\n")
         return await process.wait()
     finally:
         if process.returncode is None:
@@ -65,8 +68,15 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 def main() -> None:
     """Run as the child."""
     logs.configure()
-    settings = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Settings)
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     asyncio.run(sync.run(settings, adopt=False, allow_mass_delete=False))
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the input, which comes with the end of the parent; then stop in order."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,25 @@ def sync_worker_of(serve: Serve) -> int:
     return 0
 
 
+def lock_holder(consul: ConsulAgent) -> str:
+    """The session that holds the cluster's lock, empty if none does."""
+    reply = consul.client.get("/v1/kv/consuldns/k8s/recorded/leader")
+    return str(reply.json()[0].get("Session", "")) if reply.status_code == 200 else ""
+
+
+async def test_the_worker_ends_with_a_control_that_is_killed(
+    consul: ConsulAgent, kubernetes: ApiServer
+) -> None:
+    """It would go on writing for a server that nobody runs any more, and hold the lock."""
+    config = f'[sync]\nenabled = true\nkube_api = "{kubernetes.url}"\ncluster = "recorded"\n'
+    with Serve(consul.url, config=config) as serve:
+        await until(lambda: lock_holder(consul) != "", "leading")
+        orphan = sync_worker_of(serve)
+        await asyncio.to_thread(serve.stop, signal.SIGKILL)
+        await until(lambda: lock_holder(consul) == "", "the lock given back")
+        await until(lambda: not Path(f"/proc/{orphan}/cmdline").exists(), "ended")
+
+
 async def test_services_of_the_cluster_are_answered_and_the_worker_may_die(
     consul: ConsulAgent, kubernetes: ApiServer
 ) -> None:
