@@ -29,7 +29,7 @@ $(CONSUL):
 	@echo "== providing a Consul binary under .cache/consul"
 	@tests/support/ensure_consul.sh $(CONSUL)
 
-tools: ## Debian's DNS tools for the tests: dig, kdig, dnsperf, unbound
+tools: ## Debian's DNS tools for the tests: dig, kdig, dnsperf, unbound, dnsmasq
 	@tests/support/ensure_tools.sh
 
 lint: setup

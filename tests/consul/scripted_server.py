@@ -59,6 +59,7 @@ class ScriptedServer:
             server.close()
             for task in self._serving:
                 task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
 
     @property
     def settings(self) -> ConsulSettings:
@@ -80,8 +81,12 @@ class ScriptedServer:
                 await writer.drain()
                 if self.close_after_reply:
                     break
-        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
-            pass  # the client is gone, or the test is over
+        except (asyncio.IncompleteReadError, OSError):
+            pass  # the client is gone
+        except asyncio.CancelledError:
+            # The test is over. What the client has not read yet would keep the socket open beyond
+            # the loop, and be complained of in whichever test runs when it is collected.
+            writer.transport.abort()
         finally:
             writer.close()
 

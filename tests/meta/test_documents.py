@@ -141,6 +141,19 @@ def test_comparison_of_output(shown: list[str], printed: str, result: bool) -> N
     assert is_printed(shown, printed) is result
 
 
+def resolves_through(server: Dev, port: int, resolver: list[str]) -> None:
+    """Run a resolver, and find a name and an address through it."""
+    running = subprocess.Popen(resolver)
+    try:
+        forward = f"dig @127.0.0.1 -p {port} monitoring-heapster.service.consul +short"
+        wait_until(lambda: server.run(forward) == "10.254.70.176\n", f"an answer by {resolver[0]}")
+        backward = server.run(f"dig @127.0.0.1 -p {port} -x 10.254.70.176 +short")
+        assert backward == "monitoring-heapster.service.dc1.consul.\n"
+    finally:
+        running.terminate()
+        running.wait(timeout=20)
+
+
 def test_unbound_asks_us_with_the_configuration_of_the_readme(tmp_path: Path) -> None:
     (shown,) = fences(REPOSITORY / "README.md", "unbound")
     (port,) = free_ports(1)
@@ -148,15 +161,20 @@ def test_unbound_asks_us_with_the_configuration_of_the_readme(tmp_path: Path) ->
         file = tmp_path / "unbound.conf"
         own = "server:\n" + "".join(f"    {line}\n" for line in _of_unbound(tmp_path, port))
         file.write_text(own + shown.replace("@8653", f"@{server.ports['8600']}"))
-        unbound = subprocess.Popen(["/usr/sbin/unbound", "-d", "-c", str(file)])
-        try:
-            forward = f"dig @127.0.0.1 -p {port} monitoring-heapster.service.consul +short"
-            wait_until(lambda: server.run(forward) == "10.254.70.176\n", "an answer by unbound")
-            backward = server.run(f"dig @127.0.0.1 -p {port} -x 10.254.70.176 +short")
-            assert backward == "monitoring-heapster.service.dc1.consul.\n"
-        finally:
-            unbound.terminate()
-            unbound.wait(timeout=20)
+        resolves_through(server, port, ["/usr/sbin/unbound", "-d", "-c", str(file)])
+
+
+def test_dnsmasq_asks_us_with_the_configuration_of_the_readme(tmp_path: Path) -> None:
+    (shown,) = fences(REPOSITORY / "README.md", "dnsmasq")
+    (port,) = free_ports(1)
+    with Dev() as server:
+        file = tmp_path / "dnsmasq.conf"
+        own = (
+            f"port={port}\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\nuser=\n"
+        )
+        file.write_text(own + "pid-file=\n" + shown.replace("#8653", f"#{server.ports['8600']}"))
+        command = ["/usr/sbin/dnsmasq", "--keep-in-foreground", f"--conf-file={file}"]
+        resolves_through(server, port, [*command, "--log-facility=-"])
 
 
 def _of_unbound(folder: Path, port: int) -> list[str]:
