@@ -10,6 +10,7 @@ import contextlib
 import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -19,14 +20,16 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import httpx
+import msgspec
 
 from tests.kubernetes.api_server import GROUPS, ApiServer, Object, Request
-from tests.support.consul_agent import free_ports, wait_until
+from tests.support.consul_agent import REPOSITORY, free_ports, wait_until
 
 T = TypeVar("T")
 
 PATHS = {resource: path for path, (resource, _, _) in GROUPS.items()}
 CLUSTER_WIDE = ("nodes", "namespaces")
+ADMIN, WORKER = "token-of-the-admin", "token-of-the-worker"
 
 
 class TestCluster(Protocol):
@@ -121,8 +124,11 @@ class RealCluster:
     """kube-apiserver and etcd as processes on free ports of 127.0.0.1."""
 
     def __init__(self, assets: Path) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="kubernetes-"))
         self._assets = assets
+        for program in ("etcd", "kube-apiserver"):
+            if not (assets / program).is_file():
+                raise RuntimeError(f"KUBEBUILDER_ASSETS: there is no {program} in {assets}")
+        self._folder = Path(tempfile.mkdtemp(prefix="kubernetes-"))
         self._log = (self._folder / "log").open("wb")
         self._etcd_port, peer_port, self._port = free_ports(3)
         self._api: subprocess.Popen[bytes] | None = None
@@ -140,15 +146,21 @@ class RealCluster:
         key = self._folder / "service-account.key"
         command = ["openssl", "genrsa", "-out", str(key), "2048"]
         subprocess.run(command, check=True, capture_output=True)
-        (self._folder / "tokens.csv").write_text('secret,admin,admin,"system:masters"\n')
+        tokens = f'{ADMIN},admin,admin,"system:masters"\n{WORKER},consuldns-sync,consuldns-sync\n'
+        (self._folder / "tokens.csv").write_text(tokens)
         self._client = httpx.Client(
             base_url=f"https://127.0.0.1:{self._port}",
             verify=False,
-            headers={"Authorization": "Bearer secret"},
+            headers={"Authorization": f"Bearer {ADMIN}"},
             timeout=20,
         )
         self._write_kubeconfig()
-        self.start()
+        try:
+            self.start()
+            self._grant()
+        except BaseException:
+            self.close()
+            raise
 
     def _run(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [str(self._assets / program), *arguments]
@@ -162,8 +174,8 @@ class RealCluster:
         config = {
             "current-context": "test",
             "clusters": [{"name": "test", "cluster": server}],
-            "users": [{"name": "admin", "user": {"token": "secret"}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "users": [{"name": "worker", "user": {"token": WORKER}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "worker"}}],
         }
         (self._folder / "kubeconfig").write_text(json.dumps(config))
 
@@ -178,6 +190,7 @@ class RealCluster:
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
             f"--cert-dir={self._folder / 'certificates'}",
             "--bind-address=127.0.0.1",
+            "--advertise-address=192.0.2.1",  # else it wants a default route to guess from
             f"--secure-port={self._port}",
             "--service-cluster-ip-range=10.254.0.0/16",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -187,15 +200,58 @@ class RealCluster:
             f"--token-auth-file={self._folder / 'tokens.csv'}",
             "--disable-admission-plugins=ServiceAccount",
         )
-        wait_until(self._is_ready, "kube-apiserver ready", 60)
+        try:
+            wait_until(self._is_ready, "kube-apiserver ready", 90)
+        except AssertionError as error:
+            end = Path(self._log.name).read_text(errors="replace")[-4000:]
+            raise AssertionError(f"{error}\n{end}") from error
 
     def _is_ready(self) -> bool:
+        """Whether it serves, has made what it makes itself, and would give addresses to services.
+
+        The last two come some time after /readyz.
+        """
+        assert self._api is not None
+        for process in (self._etcd, self._api):
+            assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
+        services = self._collection("services", "default")
+        made = (
+            "/readyz",
+            "/api/v1/namespaces/kube-system",
+            f"{services}/kubernetes",
+            f"{self._collection('endpointslices', 'default')}/kubernetes",
+        )
+        one = {
+            "metadata": {"name": "one"},
+            "spec": {"clusterIP": "10.254.0.2", "ports": [{"port": 1}]},
+        }
         try:
-            if self._client.get("/readyz").status_code != 200:
-                return False
-            return self._client.get("/api/v1/namespaces/kube-system").status_code == 200
+            return all(self._client.get(path).status_code == 200 for path in made) and (
+                self._client.post(services, params={"dryRun": "All"}, json=one).status_code == 201
+            )
         except httpx.HTTPError:
             return False
+
+    def _grant(self) -> None:
+        """Give workers the rights that the documentation lists, and no others."""
+        document = (REPOSITORY / "docs" / "kubernetes.md").read_text()
+        (block,) = re.findall(r"^```yaml\n(.*?)^```$", document, re.M | re.S)
+        role = msgspec.yaml.decode(block)
+        name = role["metadata"]["name"]
+        group = "rbac.authorization.k8s.io"
+        binding = {
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": "consuldns-sync"}],
+        }
+        for resource, object_ in (("clusterroles", role), ("clusterrolebindings", binding)):
+            reply = self._client.post(f"/apis/{group}/v1/{resource}", json=object_)
+            assert reply.status_code == 201, reply.text
+        as_worker = {"Authorization": f"Bearer {WORKER}"}
+        wait_until(
+            lambda: self._client.get(PATHS["services"], headers=as_worker).status_code == 200,
+            "the rights of workers",
+        )
 
     def stop(self) -> None:
         assert self._api is not None
@@ -211,18 +267,20 @@ class RealCluster:
         if namespace:
             body = {"metadata": {"name": namespace}}
             self._client.post("/api/v1/namespaces", json=body)  # 409: there it is
-        path = self._collection(resource, namespace)
-        reply = self._client.post(path, json=new)
-        if reply.status_code == 409:
-            old = self._client.get(f"{path}/{metadata['name']}").json()
-            metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
-            if resource == "services" and "clusterIP" in old.get("spec", {}):
-                new["spec"].setdefault("clusterIP", old["spec"]["clusterIP"])
-            reply = self._client.put(f"{path}/{metadata['name']}", json=new)
+        collection = self._collection(resource, namespace)
+        path = f"{collection}/{metadata['name']}"
+        # Not by creating it and seeing the conflict: what is said first is that a service's
+        # address is taken.
+        old = self._client.get(path)
+        if old.status_code == 404:
+            reply = self._client.post(collection, json=new)
+        else:
+            metadata["resourceVersion"] = old.json()["metadata"]["resourceVersion"]
+            reply = self._client.put(path, json=new)
         if reply.status_code not in (200, 201):
             raise AssertionError(f"{resource} {metadata['name']}: {reply.text}")
         if new.get("status") and resource in ("services", "nodes"):
-            self._put_status(f"{path}/{metadata['name']}", new["status"], reply.json())
+            self._put_status(path, new["status"], reply.json())
 
     def _put_status(self, path: str, status: Object, current: Object) -> None:
         reply = self._client.put(f"{path}/status", json={**current, "status": status})

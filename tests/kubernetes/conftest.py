@@ -27,15 +27,18 @@ StartWorker = Callable[..., ConsuldnsProcess]
 
 
 @pytest.fixture
-def start_worker(consul: ConsulAgent, kubernetes: Cluster) -> Iterator[StartWorker]:
-    """Starts workers of the cluster, or of another; all end with the test."""
+def start_worker(consul: ConsulAgent, request: pytest.FixtureRequest) -> Iterator[StartWorker]:
+    """Starts workers of the test's cluster, or of another; all end with the test."""
+    has_cluster = "kubernetes" in request.fixturenames  # a real one takes seconds to start
+    kubernetes: Cluster | None = request.getfixturevalue("kubernetes") if has_cluster else None
     running: list[ConsuldnsProcess] = []
 
     def start(
         *arguments: str, of: Cluster | None = None, environment: dict[str, str] | None = None
     ) -> ConsuldnsProcess:
-        api = (of or kubernetes).arguments
-        command = ["sync", "run", "--consul-addr", consul.url, *api, *arguments]
+        api = of or kubernetes
+        assert api is not None
+        command = ["sync", "run", "--consul-addr", consul.url, *api.arguments, *arguments]
         worker = ConsuldnsProcess(command, environment=environment)
         worker.start()
         running.append(worker)
