@@ -43,8 +43,9 @@ class Pace:
     """How patient we are with an API server, in seconds.
 
     Waits double from `shortest` to `longest`, each with up to as much again by chance, and start
-    over after `healthy` seconds without trouble. A refused connection costs the server nothing, so
-    the wait for one ends at `reconnect`: what happens when it is back is synced within 5 s.
+    over after `healthy` seconds without trouble. A refused connection costs the server nothing: the
+    wait after one ends at `reconnect`, and it does not lengthen later ones, since a server that has
+    just started refuses a few requests. So what happens when it is back is synced within 5 s.
     """
 
     shortest: float = 0.8
@@ -160,8 +161,8 @@ class Reflector(Generic[Item]):
         except errors.Throttled as error:
             return max(self._failure("throttled", error), error.retry_after)
         except errors.Unreachable as error:
-            self._version = self._version if self.store.is_listed else ""
-            return min(self._failure("unreachable", error), self._jitter(self.pace.reconnect / 2))
+            self._note("unreachable", error)
+            return self._jitter(self.pace.reconnect / 2)
         except ConsuldnsError as error:
             # Another status, as such or as an event: what the server holds of this version is
             # doubtful, so list again, but not at once.

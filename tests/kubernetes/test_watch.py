@@ -6,6 +6,7 @@ where it matters: how often was the server asked, and was anything ever missing 
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -309,6 +310,24 @@ async def test_refused_then_back(server: ApiServer) -> None:
         assert here.reflector.stale_since is None
         assert len(here.requests(watch=False)) == 1  # the history was still there
         assert here.removed == []
+
+
+async def test_a_server_that_just_started_is_asked_again_soon(server: ApiServer) -> None:
+    """It knows no rights yet, and says 403; a long outage before must not make the wait long."""
+
+    async def knows_no_rights(request: Request) -> None:
+        await request.status(403, "Forbidden", "services is forbidden")
+
+    pace = dataclasses.replace(QUICK, longest=60)
+    async with watching(server, pace=pace) as here:
+        await here.until_names("a")
+        await server.stop()
+        await here.until(lambda: here.reflector.restarts.get("unreachable", 0) >= 14)
+        server.put("services", service("b", "10.0.0.2"))
+        server.next(knows_no_rights)
+        await server.start()
+        await here.until_names("a", "b")
+        assert here.reflector.restarts["forbidden"] == 1
 
 
 async def test_half_open_is_noticed_by_its_silence(server: ApiServer) -> None:
