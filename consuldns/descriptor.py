@@ -59,7 +59,10 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to know about a cluster, as it is kept in the KV tree (JSON)."""
+    """What there is to know about a cluster, as it is kept in the KV tree (JSON).
+
+    The first sync of a cluster writes it last: where it is missing, services may be missing, too.
+    """
 
     v: int = 1
     cluster_uid: str

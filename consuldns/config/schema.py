@@ -158,7 +158,10 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     ttl: Annotated[
         timedelta,
-        Declaration(DURATION, "TTL of their records. Default: that of CoreDNS."),
+        Declaration(
+            DURATION,
+            "TTL of their records, and of denials in a cluster's own zone. Default: CoreDNS's.",
+        ),
     ] = timedelta(seconds=5)
     zones: Annotated[
         Mapping[str, str],

@@ -125,7 +125,12 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
         except ValueError:
             skipped += 1
     found_clusters = tuple(
-        Cluster(name, tuple(sorted(namespaces.get(name, ()))), tuple(services.get(name, ())))
+        Cluster(
+            name,
+            tuple(sorted(namespaces.get(name, ()))),
+            tuple(services.get(name, ())),
+            is_complete=name in namespaces,
+        )
         for name in sorted(namespaces.keys() | services.keys())
     )
     return Clusters(index, found_clusters), skipped

@@ -52,13 +52,17 @@ def _of_consul_k8s(labels: Labels, datacenter: str, request: Request) -> Finding
 
 
 def find_in_zone(lookup: ClusterName, request: Request) -> Finding:
-    """A name of a cluster's own zone. Nothing can be said of a cluster that is not in Consul."""
+    """A name of a cluster's own zone.
+
+    Nothing can be said of a cluster that is not in Consul, or only in part: its first sync goes on.
+    """
     if not lookup.path:
         return zones.find_at_apex(request.zone, request)
     datacenter = request.reading.datacenters().local
-    namespaces = request.reading.clusters(datacenter).namespaces_of.get(request.zone.cluster)
-    if namespaces is None:
+    clusters = request.reading.clusters(datacenter)
+    if request.zone.cluster not in clusters.complete:
         return UNKNOWN_CLUSTER
+    namespaces = clusters.namespaces_of[request.zone.cluster]
     return _in_tree(lookup.path, namespaces, datacenter, request)
 
 
@@ -97,7 +101,7 @@ def _in_tree(path: Labels, namespaces: Namespaces, datacenter: str, request: Req
 
 def _dns(rest: Labels, request: Request) -> Finding:
     if rest == (b"ns",):
-        return zones.find_own_addresses(request)
+        return zones.find_own_addresses(request, request.policy.kubernetes.ttl)
     return NXDOMAIN if rest else BRANCH
 
 

@@ -75,6 +75,11 @@ class KubernetesPolicy:
     ignore_empty: bool = False
     zones: dict[Labels, str] = field(default_factory=dict)
 
+    @property
+    def soa(self) -> StartOfAuthorityTimes:
+        """Those of a cluster's own zone: CoreDNS's, which let a denial live as long as a record."""
+        return StartOfAuthorityTimes(refresh=7200, retry=1800, expire=86400, min_ttl=self.ttl)
+
 
 @dataclass(frozen=True)
 class Policy:

@@ -48,7 +48,7 @@ NOT_SYNCED = Answer(
     Outcome.SERVFAIL,
     authoritative=False,
     extended_error=ExtendedError.NOT_READY,
-    error_text="the zone's Kubernetes cluster is not in Consul",
+    error_text="the zone's Kubernetes cluster is not synced",
 )
 
 # Which module answers which kind of name.

@@ -130,7 +130,7 @@ def result(lookup: Lookup, finding: Finding, request: Request) -> str:
         case Outcome.NODATA:
             return f"it exists, but has no record of type {type_name(request.type)}"
         case Outcome.SERVFAIL:
-            return f"the cluster {request.zone.cluster!r} is not in Consul: nothing can be said"
+            return f"the cluster {request.zone.cluster!r} is not synced: nothing can be said"
     return _missing(lookup, request)
 
 

@@ -43,7 +43,8 @@ def start_of_authority(zone: Zone, reading: Reading, policy: Policy) -> Record:
     other = reading.reverse_zones() if zone.is_reverse else reading.services(datacenter)
     nodes, clusters = reading.nodes(datacenter), reading.clusters(datacenter)
     serial = max(other.index, nodes.index, clusters.index) & 0xFFFFFFFF
-    return _start_of_authority(zone, serial, policy.soa)
+    times = policy.kubernetes.soa if zone.cluster else policy.soa
+    return _start_of_authority(zone, serial, times)
 
 
 @lru_cache(maxsize=1024)
@@ -88,32 +89,31 @@ def find_datacenter_branch(lookup: DatacenterBranch, request: Request) -> Findin
 
 def find_name_server(lookup: NameServer, request: Request) -> Finding:
     """The addresses of `ns.D`."""
-    return find_own_addresses(request)
+    return find_own_addresses(request, request.policy.node_ttl)
 
 
-def find_own_addresses(request: Request) -> Finding:
+def find_own_addresses(request: Request, ttl: int) -> Finding:
     """The addresses of a zone's name server: our own, as they are set."""
     wanted = [
         record
-        for record in _own_addresses(request.name, request.policy)
+        for record in _own_addresses(request.name, ttl, request.policy)
         if request.type in (record.type, Type.ANY)
     ]
     return found([Contribution((record,)) for record in wanted])
 
 
-def _own_addresses(owner: Labels, policy: Policy) -> tuple[Record, ...]:
-    addresses = policy.name_server_addresses
-    return tuple(records.address(owner, policy.node_ttl, packed) for packed in addresses)
+def _own_addresses(owner: Labels, ttl: int, policy: Policy) -> tuple[Record, ...]:
+    return tuple(records.address(owner, ttl, packed) for packed in policy.name_server_addresses)
 
 
 def _name_servers(zone: Zone, request: Request) -> list[Contribution]:
     """Consul's servers, as Consul says, for its own domains; ourselves for others, or if none."""
-    ttl = request.policy.node_ttl
     servers = _consul_servers(zone, request) if zone.apex == zone.domain else []
     if servers:
         return servers
-    name = zone.name_server
-    glue = _own_addresses(name, request.policy)
+    name, policy = zone.name_server, request.policy
+    ttl = policy.kubernetes.ttl if zone.cluster else policy.node_ttl
+    glue = _own_addresses(name, ttl, policy)
     return [Contribution((records.name_server(zone.apex, ttl, name),), glue)]
 
 

@@ -222,14 +222,13 @@ class Planner:
     def _plan_cluster(self, plan: Plan, holding: Held, version: str) -> None:
         node = self._identity.node_registration()
         first = [] if holding.node == node else [Step(SetNode(node))]
+        plan.additions[:0] = first
         if version:
+            # After all services: whoever finds the record knows that none of them is missing.
             record = desired.cluster_record(
                 version, self._cluster.exposed_namespaces, self._identity
             )
-            additions: list[Step] = []
-            self._set_key(plan, record, None, holding, additions)
-            first += additions
-        plan.additions[:0] = first
+            self._set_key(plan, record, None, holding)
 
     def _set_key(
         self,

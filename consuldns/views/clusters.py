@@ -33,11 +33,15 @@ class Service(Value, frozen=True):
 
 
 class Cluster(Value, frozen=True):
-    """A Kubernetes cluster. `namespaces` has those without services, too."""
+    """A Kubernetes cluster. `namespaces` has those without services, too.
+
+    `is_complete`: its record is there, which the sync worker writes when all the rest is.
+    """
 
     name: str
     namespaces: tuple[str, ...]
     services: tuple[Service, ...]
+    is_complete: bool
 
 
 Namespaces = dict[bytes, dict[bytes, Service]]
@@ -62,6 +66,11 @@ class Clusters(View, frozen=True):
     def namespaces_of(self) -> dict[str, Namespaces]:
         """Those of each cluster."""
         return {cluster.name: _namespaces(cluster) for cluster in self.clusters}
+
+    @cached_property
+    def complete(self) -> frozenset[str]:
+        """The names of the clusters whose first sync is over."""
+        return frozenset(cluster.name for cluster in self.clusters if cluster.is_complete)
 
     @cached_property
     def by_address(self) -> dict[bytes, Service]:
@@ -94,11 +103,14 @@ def union(old: Clusters, new: Clusters) -> Clusters:
     """The new clusters with what they lack of the old ones."""
     found: dict[str, Cluster] = {cluster.name: cluster for cluster in old.clusters}
     for cluster in new.clusters:
-        before = found.get(cluster.name, Cluster(cluster.name, (), ()))
+        before = found.get(cluster.name, Cluster(cluster.name, (), (), is_complete=False))
         services = {(each.namespace, each.name): each for each in before.services}
         services |= {(each.namespace, each.name): each for each in cluster.services}
         namespaces = {*before.namespaces, *cluster.namespaces}
         found[cluster.name] = Cluster(
-            cluster.name, tuple(sorted(namespaces)), tuple(services.values())
+            cluster.name,
+            tuple(sorted(namespaces)),
+            tuple(services.values()),
+            cluster.is_complete or before.is_complete,
         )
     return Clusters(new.index, tuple(found[name] for name in sorted(found)))

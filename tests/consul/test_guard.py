@@ -74,7 +74,7 @@ def test_only_the_service_consul_is_a_canary() -> None:
 
 def _cluster(name: str, *services: str) -> Cluster:
     made = (Service(name, "ns", each, each, "vip", False, (), (), "") for each in services)
-    return Cluster(name, ("ns",), tuple(made))
+    return Cluster(name, ("ns",), tuple(made), is_complete=True)
 
 
 def test_clusters_are_guarded_by_service() -> None:

@@ -216,8 +216,10 @@ def test_clusters() -> None:
             _key("east/svc/default/redis/more", b"of somebody else"),
         ],
     )
-    east, west = Cluster("east", (), (REDIS,)), Cluster("west", ("x",), ())
+    east = Cluster("east", (), (REDIS,), is_complete=False)
+    west = Cluster("west", ("x",), (), is_complete=True)
     assert view == Clusters(3, (east, west))
+    assert view.complete == {"west"}
     assert skipped == 0
 
 
@@ -237,7 +239,8 @@ def test_clusters() -> None:
 def test_a_bad_key_of_a_cluster_costs_its_neighbours_nothing(path: str, value: bytes) -> None:
     good = _key("east/svc/default/redis", DESCRIPTOR)
     view, skipped = translate.clusters(3, [_key(path, value), good])
-    assert (view, skipped) == (Clusters(3, (Cluster("east", (), (REDIS,)),)), 1)
+    east = Cluster("east", (), (REDIS,), is_complete=False)
+    assert (view, skipped) == (Clusters(3, (east,)), 1)
 
 
 def test_a_value_that_is_no_base64_is_skipped() -> None:

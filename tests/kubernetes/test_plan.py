@@ -274,16 +274,45 @@ def test_what_is_not_ours_is_never_touched(objects: list[Any]) -> None:
 # --- single cases --------------------------------------------------------------------------------
 
 
-async def test_an_address_that_moves_is_set_once() -> None:
+async def test_the_record_of_a_cluster_is_written_when_its_services_are() -> None:
+    world = World()
+    for number in range(100):
+        world.put(service(f"s{number}", f"10.0.0.{number}"))
+    seen = []
+    for chunk in chunks(world.plan_all().steps):
+        await world.registry.apply([step.operation for step in chunk], world.lock)
+        paths = world.registry.stored_keys.keys()
+        is_there = world.identity.record_key in paths
+        seen.append((is_there, sum("/svc/" in path for path in paths)))
+    assert len(seen) > 2
+    assert all(count == 100 for is_there, count in seen if is_there)
+    assert seen[-1] == (True, 100)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [("svc", "default", "a"), service("c", "10.0.0.1")],
+        [service("a", "10.0.0.3"), service("b", "10.0.0.1")],
+    ],
+    ids=["another-service-is-made", "two-services-change"],
+)
+async def test_65_an_address_that_moves_is_set_once(events: list[Any]) -> None:
     world = World()
     world.put(service("a", "10.0.0.1"))
+    world.put(service("b", "10.0.0.2"))
     await world.apply(world.plan_all())
-    world.remove("svc", "default", "a")
-    world.put(service("b", "10.0.0.1"))
+    for event in events:
+        happen(world, event)
     plan = world.plan_dirty()
-    assert [type(step.operation) for step in plan.reverse] == [SetKey]
-    paths = [s.operation.path for s in plan.removals if isinstance(s.operation, RemoveKey)]
-    assert not any(path.startswith("0.") for path in paths)
+    path = "0.0.0.10.IN-ADDR.ARPA/10.0.0.1"
+    assert [kind for kind, each in _keys_of(plan) if each == path] == [SetKey]
+
+
+def _keys_of(plan: Plan) -> list[tuple[type[Operation], str]]:
+    operations = [step.operation for step in plan.steps]
+    sets = [(SetKey, op.key.path) for op in operations if isinstance(op, SetKey)]
+    return sets + [(RemoveKey, op.path) for op in operations if isinstance(op, RemoveKey)]
 
 
 async def test_one_changed_endpoint_is_one_transaction() -> None:
