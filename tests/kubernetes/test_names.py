@@ -90,7 +90,9 @@ CASES: list[tuple[str, str, set[str] | str]] = [
     ),
     ("14", "hdls1.testns.svc.dc1.consul AAAA", {"fd00::5"}),
     ("15", "dup-name.hdls1.testns.svc.dc1.consul A", {"172.16.0.4", "172.16.0.5"}),
-    ("16 and 25", "172-16-0-2.hdls1.testns.svc.dc1.consul A", {"172.16.0.2"}),
+    ("16", "172-16-0-2.hdls1.testns.svc.dc1.consul A", {"172.16.0.2"}),
+    ("25", "p2.hdls1.testns.svc.dc1.consul A", "NXDOMAIN"),
+    ("25 dashed", "172-16-0-2.hdls1.testns.svc.dc1.consul A", {"172.16.0.2"}),
     (
         "19",
         "_http._tcp.hdls1.testns.svc.dc1.consul SRV",
@@ -180,6 +182,16 @@ def worker() -> Worker:
 @pytest.mark.parametrize(("case", "asked", "answer"), CASES, ids=[case[0] for case in CASES])
 def test_case(case: str, asked: str, answer: set[str] | str, worker: Worker) -> None:
     assert ask(worker, asked) == answer
+
+
+def test_24_an_endpoint_that_begins_to_terminate_is_not_served() -> None:
+    world = synced(OBJECTS, SyncSettings())
+    name = "hdlsprtls.testns.svc.dc1.consul A"
+    assert ask(Worker(catalog(world).views()), name) == {"172.16.0.20"}
+    going = endpoint("172.16.0.20", ready=False, serving=True, terminating=True)
+    world.put(slice_("hdlsprtls", going, namespace=NS, ports=[]))
+    assert not asyncio.run(world.apply(world.plan_dirty())).failed
+    assert ask(Worker(catalog(world).views()), name) == "NXDOMAIN"
 
 
 def test_63_an_endpoint_that_is_left_in_one_slice_is_still_served() -> None:

@@ -9,6 +9,8 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
+from tests.support.consul_agent import wait_until
+
 
 def ask(
     port: int,
@@ -35,6 +37,16 @@ def rcode(message: dns.message.Message) -> str:
 def answers(message: dns.message.Message) -> set[str]:
     """The data of the answer section, as text."""
     return {rdata.to_text() for rrset in message.answer for rdata in rrset}
+
+
+def wait_for_answer(port: int, name: str, type_: str, wanted: str) -> None:
+    """Ask until the answer is this and nothing else, or the rcode is this."""
+
+    def is_answered() -> bool:
+        reply = ask(port, name, type_)
+        return answers(reply) == {wanted} or rcode(reply) == wanted
+
+    wait_until(is_answered, f"{name} {type_}: {wanted}")
 
 
 def extended_errors(message: dns.message.Message) -> list[int]:
