@@ -10,9 +10,11 @@ from consuldns.consul import blocking, guard
 from consuldns.consul.client import Client, Reply
 from consuldns.consul.freshness import Area
 from consuldns.consul.publication import Publication
+from consuldns.consul.rights import is_token_known
 from consuldns.consul.sources import Source, source_of
-from consuldns.errors import BadResponse, NotFound
+from consuldns.errors import BadResponse, Denied, NotFound
 from consuldns.views import keys, model
+from consuldns.views.clusters import Clusters
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
 from consuldns.views.sharing import SharedParts
@@ -40,13 +42,25 @@ class ViewReader:
         reading, and the next reading comes with the next change only.
         """
         source = self.source(key)
-        reply = await blocking.read(self._client, source.request, "consistent" if is_first else "")
+        mode = "consistent" if is_first else ""
+        try:
+            reply = await blocking.read(self._client, source.request, mode)
+        except Denied:
+            if not (isinstance(key, keys.ClusterList) and await self._is_left_out(key)):
+                raise
+            return Clusters(0, ())
         view = self._decode(key, source, reply)
         if _is_empty(view, reply):
             # Deleted just now, as the list is about to say; or rights were lost.
             self.source(key)
             raise BadResponse("listed, but empty: does the token lack node:read or key:read?")
         return view
+
+    async def _is_left_out(self, key: keys.ClusterList) -> bool:
+        """Whether clusters that may not be listed are not served: see `StandingLists`."""
+        held = self._publication.get(key)
+        is_known = isinstance(held, Clusters) and held.clusters
+        return not is_known and await is_token_known(self._client, key.datacenter)
 
     async def follow(self, key: ViewKey) -> AsyncGenerator[AnyView, None]:
         """The view now, and after each change.

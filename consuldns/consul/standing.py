@@ -9,7 +9,8 @@ import random
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 
-from consuldns.consul import blocking, guard, sources, types
+from consuldns import descriptor
+from consuldns.consul import blocking, guard, rights, sources, types
 from consuldns.consul.client import Client, Reply
 from consuldns.consul.contact import Contact
 from consuldns.consul.freshness import Area
@@ -149,17 +150,37 @@ class StandingLists:
             yield
 
     async def _follow_reverse_zones(self) -> AsyncGenerator[None, None]:
-        source = sources.reverse_zone_list(self._local)
-        async for reply in blocking.follow(self._client, source.request):
-            self._needed.moved(Area.KEYS)
-            await self._accept(keys.ReverseZoneList(), source, reply)
-            yield
+        source, key = sources.reverse_zone_list(self._local), keys.ReverseZoneList()
+        try:
+            async for reply in blocking.follow(self._client, source.request):
+                self._needed.moved(Area.KEYS)
+                await self._accept(key, source, reply)
+                yield
+        except Denied as error:
+            raise await self._leave_out(key, model.ReverseZones(0, ()), "", error) from error
 
     async def _follow_clusters(self) -> AsyncGenerator[None, None]:
-        source = sources.cluster_list(self._local)
-        async for reply in blocking.follow(self._client, source.request):
-            await self._accept(keys.ClusterList(self._local), source, reply)
-            yield
+        source, key = sources.cluster_list(self._local), keys.ClusterList(self._local)
+        try:
+            async for reply in blocking.follow(self._client, source.request):
+                await self._accept(key, source, reply)
+                yield
+        except Denied as error:
+            raise await self._leave_out(key, Clusters(0, ()), descriptor.ROOT, error) from error
+
+    async def _leave_out(self, key: ViewKey, nothing: List, prefix: str, error: Denied) -> Denied:
+        """Keys that the token may not list are not served: as if there were none (ADR 9).
+
+        What is known of them is kept: then a right was lost. Returns what to say.
+        """
+        right = f'the token may not list the keys: key_prefix "{prefix}" {{ policy = "list" }}'
+        old = self._publication.get(key)
+        if old is not None and guard.names(_list(old)):
+            return Denied(f"kept as it was, since {right}")
+        if not await rights.is_token_known(self._client, self._local):
+            return error
+        self._publish(key, nothing)
+        return Denied(f"not served, since {right}")
 
     async def _follow_checks(self) -> AsyncGenerator[None, None]:
         """What the statuses say is read with the instances; this tells whose have changed."""
