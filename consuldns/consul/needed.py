@@ -261,23 +261,29 @@ class NeededViews:
             service = self._book.next_service()
             if service is not None:
                 await self._fill(keys.ServiceInstances(self._reader.local, service))
-            self._publish_addresses()
+            publishable_in = self._publish_addresses()
             if service is None:
-                await _wait(self._wake_filler, IDLE_SECONDS)
+                await _wait(self._wake_filler, min(publishable_in, IDLE_SECONDS))
                 continue
             is_asked = _now() < self._addresses_asked_at + FILL_ASKED_SECONDS
             is_urgent = is_asked or not self._book.is_complete
             pause = FILL_SECONDS if is_urgent else IDLE_FILL_SECONDS
             await asyncio.sleep(began + pause - _now())
 
-    def _publish_addresses(self) -> None:
+    def _publish_addresses(self) -> float:
+        """Publish the index if that is due; else in how many seconds it is, as far as is known."""
         key = keys.ServiceAddresses(self._reader.local)
         is_news = self._book.is_changed or self._publication.get(key) is None
+        if not (is_news and self._book.is_complete):
+            return float("inf")
         # The message holds the whole index: 100,000 addresses are 3 MB, so the more the rarer.
         pause = PUBLISH_SECONDS + len(self._book) / 5e4
-        if is_news and self._book.is_complete and _now() >= self._addresses_published_at + pause:
+        due_in = self._addresses_published_at + pause - _now()
+        if due_in <= 0:
             self._publication.replace(key, self._book.index())
             self._addresses_published_at = _now()
+            return float("inf")
+        return due_in
 
     async def _fill(self, key: keys.ServiceInstances) -> None:
         began = _now()
