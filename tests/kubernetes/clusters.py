@@ -51,6 +51,9 @@ class TestCluster(Protocol):
     def start(self) -> None:
         """End it."""
 
+    def lose_history(self) -> None:
+        """End all watches so that none can go on where it was."""
+
 
 class ScriptedCluster:
     """The scripted API server, on a thread of its own."""
@@ -102,6 +105,11 @@ class ScriptedCluster:
 
     def start(self) -> None:
         asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result(20)
+
+    def lose_history(self) -> None:
+        self.stop()
+        self.compact()
+        self.start()
 
     def close(self) -> None:
         """End it for good, with everything that still runs on the loop."""
@@ -257,6 +265,10 @@ class RealCluster:
         assert self._api is not None
         self._api.kill()
         self._api.wait()
+
+    def lose_history(self) -> None:
+        self.stop()
+        self.start()  # it keeps the events that it has seen itself, no older ones
 
     def put(self, resource: str, object_: Object) -> None:
         new = copy.deepcopy(object_)

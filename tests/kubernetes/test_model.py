@@ -24,7 +24,6 @@ import pytest
 
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.catalog import keys, leader
-from tests.kubernetes.clusters import ScriptedCluster
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.objects import endpoint, service, slice_
 from tests.support.consul_agent import ConsulAgent, wait_until
@@ -253,10 +252,7 @@ class History:
 
     def lose_history(self) -> None:
         """Watches end, and cannot go on where they were: every kind has to be listed again."""
-        if isinstance(self.kubernetes, ScriptedCluster):
-            self.kubernetes.stop()
-            self.kubernetes.compact()
-            self.kubernetes.start()
+        self.kubernetes.lose_history()
 
     # --- a round ---
 
