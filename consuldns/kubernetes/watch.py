@@ -54,7 +54,7 @@ class Pace:
     healthy: float = 120.0
     watch_seconds: tuple[int, int] = (300, 600)  # by chance, so that not all watches end at once
     grace: float = GRACE
-    silence_with_bookmarks: float = 150.0  # servers that send bookmarks send one a minute
+    bookmark_silence: float = 150.0  # a watch that had a bookmark has another one every minute
     short: float = 1.0  # a watch that lived less, without an event, counts as trouble
     short_watches: int = 5  # in a row, and the server may have lost the history without saying so
 
@@ -127,7 +127,6 @@ class Reflector(Generic[Item]):
         self._gone = 0  # in a row
         self._failed_at = float("-inf")
         self._short_watches = 0
-        self._bookmarks = False
         self._complaint = ""
         self._watching: asyncio.Timeout | None = None
 
@@ -196,22 +195,25 @@ class Reflector(Generic[Item]):
         """Follow the changes until the server or `request_list` ends it."""
         started, events = time.monotonic(), 0
         seconds = random.randint(*self.pace.watch_seconds)
-        silence = seconds + self.pace.grace
-        if self._bookmarks:
-            silence = min(silence, self.pace.silence_with_bookmarks)
+        bookmarks = asyncio.timeout(None)
         watch = self.client.watch(
             self.kind,
             self._version,
             seconds=seconds,
-            silence=silence,
+            silence=seconds + self.pace.grace,
             label_selector=self.label_selector,
         )
         try:
-            async with asyncio.timeout(None) as self._watching:
+            async with asyncio.timeout(None) as self._watching, bookmarks:
                 async for seen in watch:
                     events += seen.type != "OPENED"
                     self._seen(seen)
-        except TimeoutError:
+                    self._expect_bookmarks(bookmarks, seen)
+        except TimeoutError as error:
+            if bookmarks.expired():
+                problem = f"no bookmark for {self.pace.bookmark_silence:g} s"
+                raise errors.Unreachable(f"{self.client.access.url}: {problem}") from error
+            self._version = ""
             return 0.0  # request_list
         finally:
             self._watching = None
@@ -228,11 +230,20 @@ class Reflector(Generic[Item]):
             self._short_watches, self._version = 0, ""
         return self._failure("short", errors.Unreachable("the watch ended at once"))
 
+    def _expect_bookmarks(self, bookmarks: asyncio.Timeout, seen: Seen[Item]) -> None:
+        """Expect another sign of life after a bookmark.
+
+        One is sent every minute from the first on, but the first comes only when there is a newer
+        version than the watch began with: a watch of a kind that does not change has none.
+        """
+        if seen.type == "BOOKMARK" or bookmarks.when() is not None:
+            now = asyncio.get_running_loop().time()
+            bookmarks.reschedule(now + self.pace.bookmark_silence)
+
     def _seen(self, seen: Seen[Item]) -> None:
         self._recovered("the watch is back")
         if seen.version:
             self._version = seen.version
-        self._bookmarks |= seen.type == "BOOKMARK"
         change = self.store.apply(seen)
         if change is not None:
             self.on_change([change])

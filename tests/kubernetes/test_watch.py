@@ -344,6 +344,38 @@ async def test_half_open_is_noticed_by_its_silence(server: ApiServer) -> None:
         assert here.removed == []
 
 
+async def test_a_watch_whose_bookmarks_stop_is_stuck(server: ApiServer) -> None:
+    async def stuck(request: Request) -> None:
+        await request.begin_stream()
+        await request.event("BOOKMARK", {"metadata": {"resourceVersion": str(server.version)}})
+        server.put("services", service("b", "10.0.0.2"))
+        await asyncio.Event().wait()
+
+    server.next(stuck, watch=True)
+    pace = dataclasses.replace(QUICK, grace=60, bookmark_silence=0.1)
+    async with watching(server, pace=pace) as here:
+        await here.until_names("a", "b")
+        assert here.reflector.restarts == {"unreachable": 1}
+
+
+async def test_a_watch_without_bookmarks_is_quiet(server: ApiServer) -> None:
+    """A real server sends none in a watch that begins at the version of the last one."""
+
+    async def ends(request: Request) -> None:
+        await request.begin_stream()
+        await request.event("BOOKMARK", {"metadata": {"resourceVersion": str(server.version)}})
+        await request.end_stream()
+
+    server.next(ends, watch=True)
+    pace = dataclasses.replace(QUICK, grace=60, bookmark_silence=0.1)
+    async with watching(server, pace=pace) as here:
+        await here.until(lambda: len(here.requests(watch=True)) == 2)
+        await asyncio.sleep(0.3)  # time without an event is what is wanted, not a condition
+        server.put("services", service("b", "10.0.0.2"))
+        await here.until_names("a", "b")
+        assert len(here.requests(watch=True)) == 2
+
+
 async def test_429_waits_as_long_as_it_is_told(server: ApiServer) -> None:
     async def busy(request: Request) -> None:
         await request.status(429, "TooManyRequests", "slow down", Retry_After="1")
