@@ -68,6 +68,7 @@ class Client:
         self._max_body = max_body
         self._free = asyncio.Semaphore(settings.connections)
         self._idle: list[Connection] = []
+        self._is_closed = False
         self._busy = 0
         self._requests: Counter[tuple[str, str]] = Counter()
         self.settings = settings
@@ -112,7 +113,8 @@ class Client:
         return await self.put("v1", "txn", body=msgspec.json.encode(operations))
 
     async def aclose(self) -> None:
-        """Close the connections that no request is using."""
+        """Close the connections that no request is using, and the others after their request."""
+        self._is_closed = True
         while self._idle:
             await self._idle.pop().aclose()
 
@@ -184,7 +186,10 @@ class Client:
                 raise
             finally:
                 self._busy -= 1
-            self._idle.append(connection)
+            if self._is_closed:
+                await connection.aclose()
+            else:
+                self._idle.append(connection)
 
     def _prepare(self, method: str, target: bytes, body: bytes) -> httpx.Request:
         # identity: Consul is near, and packing costs it and us more CPU than the octets are worth.

@@ -174,6 +174,24 @@ async def test_requests_beyond_the_connections_wait_their_turn() -> None:
         await client.aclose()
 
 
+async def test_a_request_that_outlives_the_client_leaves_no_connection() -> None:
+    gate = asyncio.Event()
+
+    async def when_open(_: Request) -> bytes:
+        await gate.wait()
+        return reply()
+
+    async with ScriptedServer.of(when_open) as server:
+        client = Client(server.settings)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(client.get(*SERVICES))
+            while not server.requests:
+                await asyncio.sleep(0)
+            await client.aclose()
+            gate.set()
+        assert client.statistics().connections_open == 0
+
+
 def needs_token(token: str) -> Answer:
     async def answer(request: Request) -> bytes:
         if request.headers.get("x-consul-token") == token:
