@@ -45,6 +45,8 @@ def main() -> None:
         client.settimeout(2)
         client.connect(("127.0.0.1", serve.port))
         wait_until(lambda: serve.admin("/ready").status_code == 200, "ready")
+        if requests_served(consul) == 0:
+            raise SystemExit("Consul's log does not tell of requests: nothing can be counted")
         before, started = requests_served(consul), time.monotonic()
         codes: dict[int, int] = {}
         for first in range(0, given.queries, WINDOW):

@@ -16,9 +16,19 @@ from consuldns.dns import resolver
 from consuldns.dns.policy import Policy
 from consuldns.server.handler import Handler, Transport
 from consuldns.wire import decode
+from tests.support import kubernetes_data
 from tests.support.catalog import Catalog
 from tests.wire.packets import SRV, A, opt, option, query_packet
 
+NESTED = [
+    {
+        "namespace": f"team{service % 20}",
+        "name": f"api{service}",
+        "cluster_ips": [f"10.254.{service // 250}.{service % 250 + 1}"],
+        "ports": ["http:TCP:80"],
+    }
+    for service in range(300)
+]
 CATALOG = Catalog(
     register=[
         {
@@ -29,6 +39,8 @@ CATALOG = Catalog(
         for service in range(300)
         for instance in range(5)
     ]
+    + kubernetes_data.registrations(NESTED),
+    kv=kubernetes_data.keys(NESTED, []),
 )
 COOKIE = opt(options=option(10, b"12345678"))
 VIEWS = CATALOG.views()
@@ -87,6 +99,13 @@ def part(packets: list[bytes], work: Callable[[bytes], object]) -> Callable[[], 
     return once
 
 
+def find(packet: bytes) -> object:
+    """The answer to a packet, not yet encoded."""
+    query = decode.read_query(packet)
+    assert isinstance(query, decode.Query)
+    return resolver.resolve(query.question, VIEWS, POLICY)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,15 +115,13 @@ def main() -> None:
     known = {query_packet("web1.service.consul")[2:]: b""}
     services = [f"web{n}.service.consul" for n in range(300)]
     a, srv = ([query_packet(name, type_, edns=opt()) for name in services] for type_ in (A, SRV))
+    nested = [query_packet(f"api{n}.team{n % 20}.svc.dc1.consul", edns=opt()) for n in range(300)]
     random_names = [query_packet(f"x{n:012x}.service.consul") for n in range(300)]
-    questions = [decode.read_query(packet) for packet in random_names]
-
-    def resolve(packet: bytes) -> object:
-        query = questions[0]
-        assert isinstance(query, decode.Query)
-        return resolver.resolve(query.question, VIEWS, POLICY)
-
-    figures = {
+    of_service, of_svc = (
+        [query_packet(f"x{n:012x}.team{n % 20}.{tree}.consul") for n in range(300)]
+        for tree in ("service", "svc.dc1")
+    )
+    hit = {
         "bare dictionary look-up": part(a * 3, lambda packet: known.get(packet[2:])),
         "hit, A without EDNS": hits(query_packet("web1.service.consul")),
         "hit, A, any spelling, with a cookie": hits(
@@ -112,17 +129,27 @@ def main() -> None:
         ),
         "hit, SRV": hits(query_packet("web1.service.consul", SRV, edns=opt())),
         "hit, denial": hits(query_packet("nope.service.consul", edns=opt())),
-        "first seen, A of 5 instances": first_seen(a),
-        "first seen, SRV of 5 instances": first_seen(srv),
-        "denial of a random name": first_seen(random_names),
-        "  of which reading the query": part(random_names, decode.read_query),
-        "  of which the resolver": part(random_names, resolve),
+    }
+    seen_first = {
+        "first seen, A of 5 instances": a,
+        "first seen, SRV of 5 instances": srv,
+        "first seen, A of a nested name": nested,
+        "denial of a flat name": random_names,
+        "denial of a nested name below service": of_service,
+        "denial of a nested name below svc": of_svc,
     }
     bare = 0.0
-    for name, once in figures.items():
+    for name, once in hit.items():
         microseconds = smallest(rounds, once)
         bare = bare or microseconds
         print(f"{name:40} {microseconds:8.2f} us {microseconds / bare:8.1f}x")
+    for name, packets in seen_first.items():
+        whole, reading, finding = (
+            smallest(rounds, once)
+            for once in (first_seen(packets), part(packets, decode.read_query), part(packets, find))
+        )
+        steps = f"reading {reading:.1f}, resolver {finding - reading:.1f}"
+        print(f"{name:40} {whole:8.2f} us {whole / bare:8.1f}x  of which {steps}")
 
 
 if __name__ == "__main__":
