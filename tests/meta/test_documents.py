@@ -145,8 +145,12 @@ def resolves_through(server: Dev, port: int, resolver: list[str]) -> None:
     """Run a resolver, and find a name and an address through it."""
     running = subprocess.Popen(resolver)
     try:
-        forward = f"dig @127.0.0.1 -p {port} monitoring-heapster.service.consul +short"
-        wait_until(lambda: server.run(forward) == "10.254.70.176\n", f"an answer by {resolver[0]}")
+        forward = f"dig @127.0.0.1 -p {port} monitoring-heapster.service.consul +short +tries=1"
+        wait_until(
+            lambda: server.run(forward) == "10.254.70.176\n",
+            f"an answer by {resolver[0]}; our server says:\n{server.log}",
+            30,
+        )
         backward = server.run(f"dig @127.0.0.1 -p {port} -x 10.254.70.176 +short")
         assert backward == "monitoring-heapster.service.dc1.consul.\n"
     finally:
