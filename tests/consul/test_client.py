@@ -175,9 +175,10 @@ async def test_requests_beyond_the_connections_wait_their_turn() -> None:
 
 
 async def test_a_request_that_outlives_the_client_leaves_no_connection() -> None:
-    gate = asyncio.Event()
+    asked, gate = asyncio.Event(), asyncio.Event()
 
     async def when_open(_: Request) -> bytes:
+        asked.set()
         await gate.wait()
         return reply()
 
@@ -185,8 +186,7 @@ async def test_a_request_that_outlives_the_client_leaves_no_connection() -> None
         client = Client(server.settings)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(client.get(*SERVICES))
-            while not server.requests:
-                await asyncio.sleep(0)
+            await asked.wait()
             await client.aclose()
             gate.set()
         assert client.statistics().connections_open == 0

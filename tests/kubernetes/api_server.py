@@ -9,9 +9,10 @@ import bisect
 import contextlib
 import copy
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Never, Self
 from urllib.parse import parse_qs, urlsplit
 
 GROUPS = {
@@ -142,7 +143,7 @@ class ApiServer:
         self._compacted = 0
         self.rules: list[_Rule] = []
         self._news = asyncio.Condition()
-        self._server: asyncio.Server | None = None
+        self._listening: tuple[socket.socket, asyncio.Task[Never]] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[asyncio.StreamWriter] = set()
         for name in ("default", "kube-system"):
@@ -225,19 +226,19 @@ class ApiServer:
 
     async def start(self) -> None:
         """Listen (again, on the same port)."""
-        self._server = await asyncio.start_server(
-            self._accept, "127.0.0.1", self.port, limit=1 << 22
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=100)
+        listener.setblocking(False)
+        self.port = listener.getsockname()[1]
+        self._listening = listener, asyncio.create_task(self._accept(listener))
 
     async def stop(self) -> None:
-        """Stop listening and cut every connection."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        """Stop listening, cut every connection, and wait until all of them are closed."""
+        if self._listening is not None:
+            (listener, accepting), self._listening = self._listening, None
+            accepting.cancel()
+            await asyncio.gather(accepting, return_exceptions=True)
+            listener.close()
         await self.drop_connections()
-        await asyncio.sleep(0)  # those that were being accepted are turned away
-        await asyncio.sleep(0)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -248,12 +249,14 @@ class ApiServer:
 
     # --- serving ---
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._server is None:  # it was on its way when the server stopped
-            writer.transport.abort()
-            return
-        self._open.add(writer)
-        self._keep(asyncio.get_running_loop().create_task(self._serve(reader, writer)))
+    async def _accept(self, listener: socket.socket) -> Never:
+        # Not asyncio's server: connections that it is about to accept when it is closed are
+        # known to nobody, and stay open.
+        while True:
+            connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+            reader, writer = await asyncio.open_connection(sock=connection, limit=1 << 22)
+            self._open.add(writer)
+            self._keep(asyncio.create_task(self._serve(reader, writer)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -263,7 +266,6 @@ class ApiServer:
             writer.transport.abort()
         finally:
             writer.close()
-            self._open.discard(writer)
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")

@@ -14,7 +14,6 @@ import os
 import random
 import signal
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -246,9 +245,13 @@ class History:
         self.consul.start()
 
     def outage_of_the_api(self) -> None:
+        said = self._complaints()
         self.kubernetes.stop()
-        time.sleep(0.2)  # time without an API server is what is wanted, not a condition
+        wait_until(lambda: self._complaints() > said, "a worker that noticed the outage")
         self.kubernetes.start()
+
+    def _complaints(self) -> int:
+        return sum("cannot follow" in line for each in self.workers for line in each.lines)
 
     def lose_history(self) -> None:
         """Watches end, and cannot go on where they were: every kind has to be listed again."""
