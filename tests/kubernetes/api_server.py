@@ -12,7 +12,7 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Never, Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 GROUPS = {
@@ -143,7 +143,7 @@ class ApiServer:
         self._compacted = 0
         self.rules: list[_Rule] = []
         self._news = asyncio.Condition()
-        self._listening: tuple[socket.socket, asyncio.Task[Never]] | None = None
+        self._listening: tuple[socket.socket, asyncio.Task[None]] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[asyncio.StreamWriter] = set()
         for name in ("default", "kube-system"):
@@ -235,8 +235,8 @@ class ApiServer:
         """Stop listening, cut every connection, and wait until all of them are closed."""
         if self._listening is not None:
             (listener, accepting), self._listening = self._listening, None
-            accepting.cancel()
-            await asyncio.gather(accepting, return_exceptions=True)
+            listener.shutdown(socket.SHUT_RDWR)  # ends accepting; a cancelled one loses connections
+            await accepting
             listener.close()
         await self.drop_connections()
 
@@ -249,11 +249,14 @@ class ApiServer:
 
     # --- serving ---
 
-    async def _accept(self, listener: socket.socket) -> Never:
+    async def _accept(self, listener: socket.socket) -> None:
         # Not asyncio's server: connections that it is about to accept when it is closed are
         # known to nobody, and stay open.
         while True:
-            connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+            try:
+                connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+            except OSError:
+                return  # it was shut down
             reader, writer = await asyncio.open_connection(sock=connection, limit=1 << 22)
             self._open.add(writer)
             self._keep(asyncio.create_task(self._serve(reader, writer)))
