@@ -16,6 +16,8 @@ CONNECT_SECONDS = 3.0
 MAX_HEAD = 1 << 16  # octets of a status line with its headers, or of a chunk's size
 PIECE = 1 << 18  # octets that are taken from the stream at once
 
+_HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")  # int() also takes signs and underscores
+
 Header = tuple[bytes, bytes]
 
 
@@ -128,7 +130,7 @@ def _parse_head(head: bytes) -> tuple[int, list[Header]]:
 
 def _chunk_size(line: bytes) -> int:
     digits = line.split(b";", 1)[0].strip()
-    if not digits or len(digits) > 8:
+    if not 0 < len(digits) <= 8 or not _HEXADECIMAL.issuperset(digits):
         raise ValueError(f"size of a chunk: {line[:40]!r}")
     return int(digits, 16)
 

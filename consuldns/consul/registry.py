@@ -265,10 +265,7 @@ class Registry:
 
 
 def _decode(content: bytes | msgspec.Raw, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadResponse(f"Consul's reply cannot be understood: {error}") from error
+    return types.decode(content, kind)
 
 
 def _is_null(content: bytes) -> bool:

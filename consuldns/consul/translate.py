@@ -1,16 +1,15 @@
 """From Consul's records to views. Pure and total: a record that makes no sense is left out."""
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-import msgspec
-
-from consuldns import descriptor
-from consuldns.consul import types
+from consuldns import descriptor, untrusted
+from consuldns.consul import types, unread
+from consuldns.consul.unread import UnreadRecord
 from consuldns.descriptor import ClusterRecord, Descriptor
 from consuldns.names import MAX_LABEL, parse_address
+from consuldns.untrusted import MAX_UINT64, Unreadable
 from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, Port, Service
 from consuldns.views.model import Health
@@ -104,14 +103,16 @@ def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
     )
 
 
-def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, int]:
-    """The Kubernetes clusters of the keys below `descriptor.ROOT`, and how many keys are bad.
+def clusters(
+    index: int, records: Iterable[types.KeyValue]
+) -> tuple[Clusters, list[UnreadRecord]]:
+    """The Kubernetes clusters of the keys below `descriptor.ROOT`, and the keys that are bad.
 
     Keys that are named like none of ours are not looked at.
     """
     namespaces: dict[str, set[str]] = {}
     services: dict[str, list[Service]] = {}
-    skipped = 0
+    bad: list[UnreadRecord] = []
     for record in records:
         cluster, _, rest = record.key.removeprefix(descriptor.ROOT).partition("/")
         try:
@@ -122,8 +123,9 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
                 case ["svc", namespace, name]:
                     service = _service(cluster, namespace, name, _decode(record, Descriptor))
                     services.setdefault(cluster, []).append(service)
-        except ValueError:
-            skipped += 1
+        except (Unreadable, ValueError) as error:
+            listed = f"{cluster}/{rest.removeprefix('svc/')}" if rest != "meta" else f"{cluster}/"
+            bad.append(unread.key_named(record.key, error, listed))
     found_clusters = tuple(
         Cluster(
             name,
@@ -133,23 +135,30 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
         )
         for name in sorted(namespaces.keys() | services.keys())
     )
-    return Clusters(index, found_clusters), skipped
+    return Clusters(index, found_clusters), bad
 
 
 Document = TypeVar("Document", ClusterRecord, Descriptor)
 
 
 def _decode(record: types.KeyValue, kind: type[Document]) -> Document:
-    """The JSON document in a key. Raises ValueError, of which those of msgspec and base64 are."""
-    document = msgspec.json.decode(base64.b64decode(record.value or "", validate=True), type=kind)
+    """The JSON document in a key. Raises Unreadable, or ValueError for its version."""
+    document = untrusted.read_as(_value(record), kind)
     if document.v != 1:
-        raise ValueError(f"{record.key} has version {document.v}")
+        raise ValueError(f"it has version {document.v}")
     return document
+
+
+def _value(record: types.KeyValue) -> bytes:
+    try:
+        return base64.b64decode(record.value or "", validate=True)
+    except ValueError as error:
+        raise Unreadable(f"its value is not base64: {error}") from error
 
 
 def _service(cluster: str, namespace: str, name: str, described: Descriptor) -> Service:
     if not (_is_label(namespace) and _is_label(name)):
-        raise ValueError(f"no DNS labels: {namespace}/{name}")
+        raise ValueError("its namespace or name is not a DNS label")
     return Service(
         cluster=cluster,
         namespace=namespace,
@@ -173,26 +182,32 @@ def _is_label(text: str) -> bool:
 
 def reverse_entries(
     index: int, folder: str, records: Iterable[types.KeyValue]
-) -> model.ReverseEntries:
-    """The reverse names in a folder: `<folder>/<address>`, one target a line."""
-    entries = (_reverse_entry(folder, record) for record in records)
-    return model.ReverseEntries(
-        index=index, entries=tuple(entry for entry in entries if entry is not None)
-    )
+) -> tuple[model.ReverseEntries, list[UnreadRecord]]:
+    """The reverse names in a folder: `<folder>/<address>`, one target a line; and the bad keys.
+
+    Keys that name no address are not looked at.
+    """
+    entries: list[model.ReverseEntry] = []
+    bad: list[UnreadRecord] = []
+    for record in records:
+        address = record.key.removeprefix(folder + "/")
+        if parse_address(address) is None:
+            continue
+        try:
+            entry = model.ReverseEntry(address, _targets(record), _flags(record))
+        except (Unreadable, ValueError) as error:
+            bad.append(unread.key_named(record.key, error, address))
+        else:
+            entries += [entry] if entry.targets else []
+    return model.ReverseEntries(index=index, entries=tuple(entries)), bad
 
 
-def _reverse_entry(folder: str, record: types.KeyValue) -> model.ReverseEntry | None:
-    address = record.key.removeprefix(folder + "/")
-    if parse_address(address) is None:
-        return None
-    try:
-        text = base64.b64decode(record.value or "", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    targets = tuple(line.strip().removesuffix(".") for line in text.splitlines())
-    targets = tuple(target for target in targets if target)
-    return (
-        model.ReverseEntry(address=address, targets=targets, flags=record.flags)
-        if targets
-        else None
-    )
+def _targets(record: types.KeyValue) -> tuple[str, ...]:
+    lines = (line.strip().removesuffix(".") for line in _value(record).decode().splitlines())
+    return tuple(line for line in lines if line)
+
+
+def _flags(record: types.KeyValue) -> int:
+    if not 0 <= record.flags <= MAX_UINT64:
+        raise ValueError("its flags are not a number of 64 bits")
+    return record.flags
