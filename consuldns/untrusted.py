@@ -1,9 +1,9 @@
-"""JSON that others wrote: read as a type, or `Unreadable`, whatever it holds; nothing else happens.
+"""JSON that others wrote: read as a type, or `Unreadable`, whatever it holds.
 
-msgspec raises more than its own errors: RecursionError for a thousand nested arrays, even in a field
-that nobody reads or in a `Raw`; UnicodeDecodeError for octets that are not UTF-8. And one record
-that cannot be read fails the whole list. So all JSON from Consul, Kubernetes and kubeconfig files is
-read here: a list in one go, and only if that fails, record by record.
+msgspec raises more than its own errors: RecursionError for a thousand nested arrays, even in a
+field that nobody reads and in a `Raw`; UnicodeDecodeError for octets that are not UTF-8. And one
+record that cannot be read fails the whole list. So all JSON from Consul, Kubernetes and kubeconfig
+files is read here: a list in one go, and only if that fails, record by record.
 """
 
 import re
@@ -17,8 +17,8 @@ from consuldns.errors import ConsuldnsError
 
 T = TypeVar("T")
 
-# Numbers of any size are JSON, and an `int` to msgspec. These are what other languages can hold, and
-# what fits into MessagePack between our processes.
+# Numbers of any size are JSON, and an `int` to msgspec. These are what other languages can hold,
+# and what fits into MessagePack between our processes.
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 MAX_UINT64 = 2**64 - 1
 

@@ -63,7 +63,7 @@ async def follow(
 ) -> AsyncGenerator[Reply, None]:
     """A reply at first, and another whenever Consul's answer has changed. Times in seconds.
 
-    Mostly its index has moved then. Not if rights were given or taken: that shows in the body alone.
+    Mostly its index has moved then. Not if rights were given or taken: only the body shows that.
 
     The first, and the first after an index that went backwards, is read `?consistent`: a server
     that was just restarted answers `?stale` with 200 and nothing. Ends with a ConsulError.
@@ -100,9 +100,7 @@ async def _get(
     """A reply. 404 from the KV store says that there is nothing; from any other part, nothing."""
     path = "/".join(request.path)
     try:
-        reply = await client.get(
-            *request.path, query={**request.query, **query}, deadline=deadline
-        )
+        reply = await client.get(*request.path, query={**request.query, **query}, deadline=deadline)
     except NotFound as missing:
         if not request.may_be_missing:
             raise BadResponse(f"404 for /{path}, which every Consul has") from missing

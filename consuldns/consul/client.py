@@ -266,8 +266,8 @@ def _judge(method: str, response: httpx.Response, body: bytes) -> Reply:
     if status == 404:
         if method == "GET" and not index:  # Consul's own has one (measured on 1.8.7)
             raise BadResponse(
-                "404 without an index, so not from Consul: is there a gateway in between, or a path "
-                f"in the address? It says {text!r}"
+                "404 without an index, which Consul's own has: is there a gateway in between, or a "
+                f"path in the address? It says {text!r}"
             )
         raise NotFound(f"Consul has no such thing: {text or response.status_code}", index)
     if status == 409:

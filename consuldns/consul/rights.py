@@ -44,9 +44,7 @@ async def is_token_known(client: Client, datacenter: str) -> bool:
     return True
 
 
-async def may_read(
-    client: Client, datacenter: str, view: AnyView, names: Iterable[str]
-) -> Verdict:
+async def may_read(client: Client, datacenter: str, view: AnyView, names: Iterable[str]) -> Verdict:
     """Whether the token may read all of these (as `guard.names` has them) of a list.
 
     Asked as Consul's own user interface asks, from 1.7 on. Raises Unreachable.

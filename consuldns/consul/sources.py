@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from consuldns import descriptor
 from consuldns.consul import translate, types, unread
 from consuldns.consul.blocking import Request
+from consuldns.consul.client import Reply
 from consuldns.consul.unread import UnreadRecord
 from consuldns.views import keys
 from consuldns.views.keys import ViewKey
@@ -17,14 +18,15 @@ Decoded = tuple[AnyView, Sequence[UnreadRecord]]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A request, and what makes a view of its reply's index and body; `name` is for people.
-
-    `decode` raises BadResponse, and nothing else, whatever the body holds.
-    """
+    """A request, and what makes a view of its reply's index and body; `name` is for people."""
 
     name: str
     request: Request
     decode: Callable[[int, bytes], Decoded]
+
+    def view_of(self, reply: Reply) -> Decoded:
+        """The view. Raises BadResponse if not even a part of it can be read."""
+        return self.decode(reply.index, reply.body)
 
 
 def service_list(datacenter: str) -> Source:

@@ -103,9 +103,7 @@ def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
     )
 
 
-def clusters(
-    index: int, records: Iterable[types.KeyValue]
-) -> tuple[Clusters, list[UnreadRecord]]:
+def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, list[UnreadRecord]]:
     """The Kubernetes clusters of the keys below `descriptor.ROOT`, and the keys that are bad.
 
     Keys that are named like none of ours are not looked at.

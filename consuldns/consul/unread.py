@@ -63,7 +63,7 @@ def key_named(key: str, reason: object, listed: str = "") -> UnreadRecord:
 
 
 def _named(what: str, name: str) -> str:
-    return f"{what} {name[:MAX_NAME]!r}" if name else f"a {what} without a readable name"
+    return f"{what} {name[:MAX_NAME]!r}" if name else f"{what} of unreadable name"
 
 
 class UnreadRecords:

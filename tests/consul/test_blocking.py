@@ -77,7 +77,7 @@ async def test_index_zero_never_blocks_and_is_asked_for_ever_more_slowly() -> No
         pytest.param(
             reply(X_Consul_Index=9, X_Consul_KnownLeader="false"), Unreachable, id="leader"
         ),
-        pytest.param(reply("", status="404 Not Found", X_Consul_Index=4), NotFound, id="404"),
+        pytest.param(reply("", status="404 Not Found", X_Consul_Index=4), BadResponse, id="404"),
     ],
 )
 async def test_error_ends_the_query(response: bytes, error: type[Exception]) -> None:
