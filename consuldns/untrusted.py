@@ -7,7 +7,8 @@ files is read here: a list in one go, and only if that fails, record by record.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
 
@@ -105,6 +106,31 @@ def members(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         if name is None:
             raise Unreadable("it is not valid JSON: a member has no name")
         yield name[1], part[name.end() :]
+
+
+Part = bytes | msgspec.Raw
+_list = msgspec.json.Decoder(list[msgspec.Raw] | None)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def split_list(content: Part) -> Sequence[Part]:
+    """The elements of a list, not read yet; `null` has none. Raises Unreadable."""
+    try:
+        return read(content, _list) or ()
+    except Unreadable:
+        return elements(bytes(content))
+
+
+def split_object(content: Part) -> Mapping[str, Part]:
+    """The members of an object, not read yet. Raises Unreadable."""
+    try:
+        return read(content, _object)
+    except Unreadable:
+        found: dict[str, Part] = {}
+        for name, value in members(bytes(content)):
+            with suppress(Unreadable):
+                found[read(name, _text)] = value
+        return found
 
 
 def find(content: bytes, *path: str) -> str:

@@ -7,9 +7,10 @@ again when a standing list says that something changed; `freshness` keeps the bo
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from consuldns.consul.addresses import AddressBook
 from consuldns.consul.contact import Contact
@@ -33,6 +34,8 @@ IDLE_FILL_SECONDS = 0.05
 FILL_ASKED_SECONDS = 60.0
 PUBLISH_SECONDS = 0.25
 UNFILLED = "the instances of some services cannot be read"
+
+Key = TypeVar("Key", bound=ViewKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +189,7 @@ class NeededViews:
             await free.acquire()
             key = await self._next_key()
             self._freshness.started(key)
-            reading = tasks.create_task(self._do(key, self._read(key)))
+            reading = tasks.create_task(self._do(key, self._read))
             reading.add_done_callback(lambda _: free.release())
 
     async def _next_key(self) -> ViewKey:
@@ -201,10 +204,10 @@ class NeededViews:
                 self._swept.set()
                 await _wait(self._wake, IDLE_SECONDS)
 
-    async def _do(self, key: ViewKey, work: Coroutine[None, None, None]) -> None:
+    async def _do(self, key: Key, work: Callable[[Key], Awaitable[None]]) -> None:
         """Do what there is to do for a view. What goes wrong concerns that view alone."""
         try:
-            await work
+            await work(key)
         except NotFound:
             self._deny(key)
         except ConsulError as error:
@@ -244,7 +247,7 @@ class NeededViews:
         for key in [key for key in self._followers if key not in chosen]:
             self._followers.pop(key).cancel()
         for key in chosen - self._followers.keys():
-            self._followers[key] = tasks.create_task(self._do(key, self._follow(key)))
+            self._followers[key] = tasks.create_task(self._do(key, self._follow))
 
     async def _follow(self, key: ViewKey) -> None:
         """Keep a view right with a blocking query, until it fails or is asked for no more."""
@@ -306,16 +309,16 @@ class NeededViews:
         return due_in
 
     async def _fill(self, key: keys.ServiceInstances) -> None:
-        began = _now()
-        self._book.skip(key.service, began)
+        self._book.skip(key.service, _now())
         if self._freshness.is_kept_right(key):
             return
         self._unfilled.add(key.service)
-        await self._do(key, self._fill_from(key, began))
+        await self._do(key, self._fill_from)
         if self._unfilled:
             self._publication.keep(keys.ServiceAddresses(self._reader.local), UNFILLED)
 
-    async def _fill_from(self, key: keys.ServiceInstances, began: float) -> None:
+    async def _fill_from(self, key: keys.ServiceInstances) -> None:
+        began = _now()
         try:
             view = await self._reader.read(key, is_first=False)
         except NotFound:

@@ -52,19 +52,20 @@ class Publication:
         older than that, see `keep`; the caller tells the log.
         """
         old = self._views.get(key)
-        is_news = old is None or not _is_same(old, view)
-        if is_news:
-            self._views[key] = view
-            self._outdated.discard(key)
-            self._publish(updates.Replaced(key, view))
-            self.kept.discard(key)  # as the workers take it
-            if not kept:
-                self.waiting.discard(key)
+        if old is not None and _is_same(old, view):
+            if kept:
+                self.keep(key, kept, is_logged=True)
+            else:
+                self.confirm(key)
+            return False
+        self._views[key] = view
+        self._outdated.discard(key)
+        self.waiting.discard(key)
+        self.kept.discard(key)
         if kept:
-            self.keep(key, kept, is_logged=True)
-        elif not is_news:
-            self.confirm(key)
-        return is_news
+            self.kept.add(key, kept, self._clock(), is_logged=True)
+        self._publish(updates.Replaced(key, view, _shortened(kept)))
+        return True
 
     def confirm(self, key: ViewKey) -> None:
         """Say that the view is right, if anybody waits to hear that, or has heard otherwise."""
@@ -100,7 +101,7 @@ class Publication:
     def refuse(self, key: ViewKey, reason: str) -> None:
         """Say that the view is unavailable now."""
         self.waiting.discard(key)
-        self._publish(_unavailable(key, reason))
+        self._publish(updates.Unavailable(key, _shortened(reason)))
 
     def refuse_all(self, reason: str) -> None:
         """Answer everybody who waits."""
@@ -124,9 +125,7 @@ class Publication:
         """The messages that tell a fresh worker all of it."""
         yield updates.Contact(self.in_contact)
         for key, view in tuple(self._views.items()):
-            yield updates.Replaced(key, view)
-            if key in self.kept:
-                yield _unavailable(key, self.kept.reason(key))
+            yield updates.Replaced(key, view, _shortened(self.kept.reason(key)))
         for key in tuple(self._outdated):
             yield updates.Outdated(key)
 
@@ -134,9 +133,8 @@ class Publication:
         return len(self._views)
 
 
-def _unavailable(key: ViewKey, reason: str) -> updates.Unavailable:
-    text = reason.encode(errors="replace")[:MAX_REASON]
-    return updates.Unavailable(key, text.decode(errors="ignore"))
+def _shortened(reason: str) -> str:
+    return reason.encode(errors="replace")[:MAX_REASON].decode(errors="ignore")
 
 
 def _is_same(old: AnyView, new: AnyView) -> bool:

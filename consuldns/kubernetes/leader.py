@@ -23,6 +23,7 @@ from consuldns.errors import ConsuldnsError, ConsulError, TransactionRefused
 from consuldns.kubernetes.ownership import CLUSTER_UID, FORMER_UIDS, Identity
 from consuldns.kubernetes.registry import Registry
 from consuldns.registration import Lock, Node, SetNode, StoredKey
+from consuldns.untrusted import Unreadable, read_as
 
 log = logging.getLogger(__name__)
 
@@ -242,14 +243,14 @@ class Leadership:
 
 def _is_dead(name: str) -> bool:
     try:
-        return msgspec.json.decode(name, type=WorkerName).is_dead()
-    except msgspec.MsgspecError:
+        return read_as(name.encode(), WorkerName).is_dead()
+    except Unreadable:
         return False
 
 
 def _holder(key: StoredKey) -> str:
     try:
-        worker = msgspec.json.decode(key.key.value, type=WorkerName)
-    except msgspec.MsgspecError:
+        worker = read_as(key.key.value, WorkerName)
+    except Unreadable:
         return "?"
     return f"process {worker.pid} on {worker.host}"

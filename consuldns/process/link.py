@@ -6,6 +6,7 @@ for. See `views.updates` for the messages about views; those here are about the 
 """
 
 import asyncio
+import logging
 import struct
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -14,6 +15,8 @@ import msgspec
 
 from consuldns.dns.policy import Policy
 from consuldns.views import updates
+
+logger = logging.getLogger("consuldns.process")
 
 LENGTH = struct.Struct(">I")
 
@@ -73,6 +76,7 @@ class Link(asyncio.Protocol, Generic[Received]):
         self._receive = receive
         self._closed = closed
         self._buffer = bytearray()
+        self._failures: set[type[Exception]] = set()  # that are in the log
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -91,10 +95,19 @@ class Link(asyncio.Protocol, Generic[Received]):
             if len(buffer) < end:
                 break
             with memoryview(buffer) as view:
-                message = self._decoder.decode(view[start + LENGTH.size : end])
-            self._receive(message)
+                framed = bytes(view[start + LENGTH.size : end])
+            self._take(framed)
             start = end
         del buffer[:start]
+
+    def _take(self, framed: bytes) -> None:
+        """Hand on a message. One that cannot be taken costs itself alone: the link is our life."""
+        try:
+            self._receive(self._decoder.decode(framed))
+        except Exception as error:
+            if type(error) not in self._failures:
+                self._failures.add(type(error))
+                logger.exception("a message between our processes is lost: this is a bug")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other process is gone."""
