@@ -8,6 +8,8 @@ from consuldns.consul import translate, types, unread
 from consuldns.consul.blocking import Request
 from consuldns.consul.client import Reply
 from consuldns.consul.unread import UnreadRecord
+from consuldns.errors import BadResponse
+from consuldns.untrusted import Unread
 from consuldns.views import keys
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
@@ -80,7 +82,7 @@ def cluster_list(datacenter: str) -> Source:
     """The Kubernetes clusters with all their services, in one request: see ADR 6."""
 
     def decode(index: int, body: bytes) -> Decoded:
-        records, bad = types.decode_records(body, types.KEY_VALUES) if body else ([], [])
+        records, bad = _key_values(body)
         view, senseless = translate.clusters(index, records)
         return view, [*(unread.key_record(each) for each in bad), *senseless]
 
@@ -93,7 +95,7 @@ def reverse_zone(datacenter: str, folder: str) -> Source:
     """A reverse zone. `folder` must be known to exist."""
 
     def decode(index: int, body: bytes) -> Decoded:
-        records, bad = types.decode_records(body, types.KEY_VALUES) if body else ([], [])
+        records, bad = _key_values(body)
         view, senseless = translate.reverse_entries(index, folder, records)
         return view, [*(unread.key_record(each) for each in bad), *senseless]
 
@@ -124,6 +126,16 @@ def source_of(key: ViewKey, local: str, name: str = "") -> Source:
         case keys.ReverseZone(folder):
             return reverse_zone(local, folder)
     raise AssertionError(f"{key} is not read by itself")
+
+
+def _key_values(body: bytes) -> tuple[list[types.KeyValue], list[Unread]]:
+    """Keys with their values. No body is how a 404 comes here; Consul never says it otherwise."""
+    if not body:
+        return [], []
+    records, bad = types.decode_records(body, types.KEY_VALUES)
+    if not records and not bad:
+        raise BadResponse("a list of no keys: Consul says 404 for that")
+    return records, bad
 
 
 def _of(datacenter: str) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ import pytest
 
 from consuldns.consul.blocking import Request, follow
 from consuldns.consul.client import Client
-from consuldns.errors import BadResponse, NotFound, Unreachable
+from consuldns.errors import BadResponse, Unreachable
 from tests.consul.scripted_server import ScriptedServer, never, reply
 
 SERVICES = Request(("v1", "catalog", "services"))
