@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 CONNECT_SECONDS = 3.0
+SILENCE_SECONDS = 5.0  # within a body, which Consul sends in one go
 MAX_HEAD = 1 << 16  # octets of a status line with its headers, or of a chunk's size
 PIECE = 1 << 18  # octets that are taken from the stream at once
 
@@ -101,11 +102,18 @@ class _Body(httpx.AsyncByteStream):
 
     async def _take(self, count: int) -> AsyncIterator[bytes]:
         while count:
-            piece = await self._reader.read(min(count, PIECE))
+            piece = await self._read(min(count, PIECE))
             if not piece:
                 raise asyncio.IncompleteReadError(b"", count)
             count -= len(piece)
             yield piece
+
+    async def _read(self, count: int) -> bytes:
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                return await self._reader.read(count)
+        except TimeoutError as error:
+            raise OSError(f"nothing came for {SILENCE_SECONDS:g} s") from error
 
 
 def _encode(request: httpx.Request) -> bytes:

@@ -364,12 +364,9 @@ class NeededViews:
 
     def _failed(self, key: ViewKey, error: ConsulError) -> None:
         self._freshness.failed(key, _now() + random.uniform(*RETRY_SECONDS))
-        if not isinstance(error, Unreachable):
-            self._publication.keep(key, str(error))
-            return
-        self._contact.doubt()
-        if key in self._publication.waiting:
-            self._publication.refuse(key, str(error))
+        if isinstance(error, Unreachable):
+            self._contact.doubt()
+        self._publication.keep(key, str(error))
 
     def _index_nodes(self, key: ViewKey, view: model.Instances | None) -> None:
         """Note on which nodes the service runs now, before the view is published."""

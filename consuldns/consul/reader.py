@@ -195,6 +195,6 @@ def _is_empty(view: AnyView, reply: Reply) -> bool:
     match view:
         case model.Instances(instances=found):
             return not found
-        case model.ReverseEntries():
-            return reply.is_missing
+        case model.ReverseEntries(entries=entries):
+            return reply.is_missing or (not entries and reply.body.strip() in (b"[]", b"null"))
     return False

@@ -8,7 +8,6 @@ from consuldns.consul import translate, types, unread
 from consuldns.consul.blocking import Request
 from consuldns.consul.client import Reply
 from consuldns.consul.unread import UnreadRecord
-from consuldns.errors import BadResponse
 from consuldns.untrusted import Unread
 from consuldns.views import keys
 from consuldns.views.keys import ViewKey
@@ -129,13 +128,10 @@ def source_of(key: ViewKey, local: str, name: str = "") -> Source:
 
 
 def _key_values(body: bytes) -> tuple[list[types.KeyValue], list[Unread]]:
-    """Keys with their values. No body is how a 404 comes here; Consul never says it otherwise."""
+    """Keys with their values. No body is how a 404 comes here."""
     if not body:
         return [], []
-    records, bad = types.decode_records(body, types.KEY_VALUES)
-    if not records and not bad:
-        raise BadResponse("a list of no keys: Consul says 404 for that")
-    return records, bad
+    return types.decode_records(body, types.KEY_VALUES)
 
 
 def _of(datacenter: str) -> Mapping[str, str]:

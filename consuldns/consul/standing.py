@@ -124,7 +124,7 @@ class StandingLists:
                         backoff.reset()
             except Unreachable as error:
                 self._contact.doubt()
-                self._refuse(str(error))
+                self._failed(key, area, str(error), is_logged=False)
             except ConsulError as error:
                 self._incidents.began(name, error)
                 self._failed(key, area, str(error))
@@ -133,16 +133,15 @@ class StandingLists:
                 self._failed(key, area, f"an error of consuldns: {type(error).__name__}")
             await backoff.pause()
 
-    def _failed(self, key: ViewKey | None, area: Area | None, reason: str) -> None:
+    def _failed(
+        self, key: ViewKey | None, area: Area | None, reason: str, *, is_logged: bool = True
+    ) -> None:
         if key is not None:
-            self._publication.keep(key, reason, is_logged=True)
+            self._publication.keep(key, reason, is_logged=is_logged)
         if area is not None:
             self._needed.moved(area)
-        self._refuse(reason)
-
-    def _refuse(self, reason: str) -> None:
-        for key in self.keys & self._publication.waiting:
-            self._publication.refuse(key, reason)
+        for each in self.keys & self._publication.waiting:
+            self._publication.refuse(each, reason)
 
     async def _follow_services(self) -> AsyncGenerator[None, None]:
         source, key = sources.service_list(self._local), keys.ServiceList(self._local)

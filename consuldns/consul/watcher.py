@@ -81,19 +81,24 @@ class Watcher:
     async def run(self) -> None:
         """Watch until cancelled. An error of ours ends the session, and another begins."""
         backoff = Backoff()
-        while True:
+        task = asyncio.current_task()
+        assert task is not None
+        # A group of tasks that ends because of an error swallows a cancellation, and counts its own
+        # as ours (3.11): so a session is a task of its own.
+        while not task.cancelling():
             try:
                 await self._contact.wait_until_reached()
                 standing = await self._standing_lists()
                 self._incidents.ended("local datacenter")
+                await asyncio.create_task(self._session(standing))
                 backoff.reset()
-                await self._session(standing)
                 continue
             except ConsulError as error:
                 self._incidents.began("local datacenter", error)
             except Exception as error:
                 self._incidents.unexpected("watching Consul", error)
             await backoff.pause()
+        raise asyncio.CancelledError
 
     async def _standing_lists(self) -> StandingLists:
         """The lists of the local datacenter, whose name is found out once."""

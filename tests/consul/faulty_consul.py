@@ -141,7 +141,7 @@ class FaultyConsul:
         query = parse_qs(url.query, keep_blank_values=True)
         if "index" in query and int(query["index"][0]) == self.index:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(2):
                     await self._changed.wait()
         if endpoint == "internal/acl/authorize":
             return reply("ACL support disabled", status="401 Unauthorized")
