@@ -363,7 +363,8 @@ class NeededViews:
         self._publication.replace(key, empty)
 
     def _failed(self, key: ViewKey, error: ConsulError) -> None:
-        self._freshness.failed(key, _now() + random.uniform(*RETRY_SECONDS))
+        now = _now()
+        self._freshness.failed(key, now, now + random.uniform(*RETRY_SECONDS))
         if isinstance(error, Unreachable):
             self._contact.doubt()
         self._publication.keep(key, str(error))
