@@ -364,6 +364,9 @@ class NeededViews:
 
     def _failed(self, key: ViewKey, error: ConsulError) -> None:
         now = _now()
+        if self._freshness.is_right(key, now):  # read by a query of its own meanwhile
+            self._publication.settle(key)
+            return
         self._freshness.failed(key, now, now + random.uniform(*RETRY_SECONDS))
         if isinstance(error, Unreachable):
             self._contact.doubt()
