@@ -10,6 +10,8 @@ addresses, its ports by name, where an ExternalName leads. It holds no counts, t
 objects, so that it is rewritten only when one of those changes.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 ROOT = "consuldns/k8s/"
@@ -27,6 +29,16 @@ POD = "k8s-target"
 PORTS = "k8s-ports"  # `name:protocol:port,...`
 NODE_CLUSTER = "consuldns-cluster"  # on the node that all instances of a cluster are on
 
+# What `Descriptor.reverse` says: the name that a cluster IP points to.
+FLAT, NESTED, NONE = "flat", "nested", "none"
+
+CLUSTER_DOMAIN = "cluster.local"  # Kubernetes' default
+
+
+def is_marked(meta: Mapping[str, str], node_meta: Mapping[str, str]) -> bool:
+    """Whether an instance with this metadata, on a node with that, was written for a cluster."""
+    return CLUSTER in meta or NODE_CLUSTER in node_meta
+
 
 class DescribedPort(msgspec.Struct, frozen=True, rename="camel"):
     """A port of a descriptor."""
@@ -42,7 +54,9 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What there is to know about a service, as it is kept in the KV tree (JSON).
 
     `flat` is its flat name, empty if it has none. `mode` says what its instances in the catalog
-    are: `vip`, `endpoints`, `both`, `node-port`, `load-balancer` or `name`.
+    are: `vip`, `endpoints`, `both`, `node-port`, `load-balancer` or `name`. `reverse` says which
+    name its cluster IPs point to if no key says so: `flat`, `nested`, or `none` (they point
+    nowhere, or only where the key does). Older workers did not write it.
     """
 
     v: int = 1
@@ -56,12 +70,14 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     ports: tuple[DescribedPort, ...]
     external_name: str
     publish_not_ready: bool
+    reverse: str = FLAT
 
 
 class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to know about a cluster, as it is kept in the KV tree (JSON).
 
     The first sync of a cluster writes it last: where it is missing, services may be missing, too.
+    `domain` is the one that the cluster's own DNS has its names under.
     """
 
     v: int = 1
@@ -69,3 +85,4 @@ class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
     version: str
     namespaces: tuple[str, ...]
+    domain: str = CLUSTER_DOMAIN

@@ -9,7 +9,7 @@ import msgspec
 
 from consuldns import descriptor
 from consuldns.consul import types
-from consuldns.descriptor import ClusterRecord, Descriptor
+from consuldns.descriptor import CLUSTER_DOMAIN, ClusterRecord, Descriptor
 from consuldns.names import MAX_LABEL, parse_address
 from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, Port, Service
@@ -110,6 +110,7 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
     Keys that are named like none of ours are not looked at.
     """
     namespaces: dict[str, set[str]] = {}
+    domains: dict[str, str] = {}
     services: dict[str, list[Service]] = {}
     skipped = 0
     for record in records:
@@ -117,8 +118,9 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
         try:
             match rest.split("/"):
                 case ["meta"]:
-                    found = _decode(record, ClusterRecord).namespaces
-                    namespaces.setdefault(cluster, set()).update(filter(_is_label, found))
+                    found = _decode(record, ClusterRecord)
+                    namespaces[cluster] = set(filter(_is_label, found.namespaces))
+                    domains[cluster] = found.domain
                 case ["svc", namespace, name]:
                     service = _service(cluster, namespace, name, _decode(record, Descriptor))
                     services.setdefault(cluster, []).append(service)
@@ -130,6 +132,7 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
             tuple(sorted(namespaces.get(name, ()))),
             tuple(services.get(name, ())),
             is_complete=name in namespaces,
+            domain=domains.get(name, CLUSTER_DOMAIN),
         )
         for name in sorted(namespaces.keys() | services.keys())
     )
@@ -164,6 +167,7 @@ def _service(cluster: str, namespace: str, name: str, described: Descriptor) -> 
             if 0 <= port.port <= MAX_PORT
         ),
         external_name=described.external_name,
+        reverse=described.reverse,
     )
 
 

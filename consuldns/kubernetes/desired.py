@@ -14,7 +14,7 @@ import msgspec
 
 from consuldns import names
 from consuldns.config.sync import SyncSettings
-from consuldns.descriptor import ClusterRecord, DescribedPort, Descriptor
+from consuldns.descriptor import NONE, ClusterRecord, DescribedPort, Descriptor
 from consuldns.kubernetes import annotations, endpoints, instances
 from consuldns.kubernetes.endpoints import JoinedEndpoint, State
 from consuldns.kubernetes.flat_names import Claim
@@ -97,9 +97,18 @@ def _descriptor(subject: Subject, settings: SyncSettings, identity: Identity) ->
         ),
         external_name=service.spec.external_name.rstrip("."),
         publish_not_ready=service.spec.publish_not_ready_addresses,
+        reverse=_reverse_without_key(subject, settings),
     )
     path = identity.descriptor_key(*service.key)
     return Key(path, msgspec.json.encode(described), identity.flags)
+
+
+def _reverse_without_key(subject: Subject, settings: SyncSettings) -> str:
+    """Which name the cluster IPs point to where there is no key; only a key has a given name."""
+    wish = subject.wishes.reverse
+    if "cluster-ip" not in settings.reverse or wish is False or isinstance(wish, str):
+        return NONE
+    return settings.reverse_target
 
 
 def _candidates(
@@ -171,12 +180,15 @@ def name_entry(flat: str, service: ServiceKey, identity: Identity) -> Key:
     return Key(NAMES + flat, value.encode(), identity.flags)
 
 
-def cluster_record(version: str, namespaces: Iterable[str], identity: Identity) -> Key:
+def cluster_record(
+    version: str, namespaces: Iterable[str], settings: SyncSettings, identity: Identity
+) -> Key:
     """The key that says what there is to know about the cluster."""
     record = ClusterRecord(
         cluster_uid=identity.uid,
         zone=identity.zone,
         version=version,
         namespaces=tuple(sorted(namespaces)),
+        domain=settings.cluster_domain,
     )
     return Key(identity.record_key, msgspec.json.encode(record), identity.flags)

@@ -17,6 +17,7 @@ from hashlib import blake2b
 from consuldns import descriptor, names
 from consuldns.config.sync import SyncSettings
 from consuldns.kubernetes import endpoints as endpoints_
+from consuldns.kubernetes import external_names
 from consuldns.kubernetes.annotations import MAX_META_VALUE, Wishes
 from consuldns.kubernetes.endpoints import JoinedEndpoint, Port, State
 from consuldns.kubernetes.ownership import Identity
@@ -92,7 +93,7 @@ def places(
             if each.ip or each.hostname
         ]
     if wanted == "name":
-        found += _external_name(subject, identity)
+        found += _external_name(subject, settings, identity)
     if settings.external_ips:
         found += [_front(subject, settings, each) for each in service.spec.external_ips or ()]
     return found
@@ -166,22 +167,15 @@ def _node_places(
         yield Place(addresses[0], port, ports, PASSING, "ready", meta=(("k8s-node", name),))
 
 
-def _external_name(subject: Subject, identity: Identity) -> Iterator[Place]:
-    """The name, unless it is an address (no CNAME can have that) or leads back to us."""
-    target = subject.service.spec.external_name.rstrip(".")
-    if names.parse_address(target) is not None:
-        subject.wishes.problems.append(f"externalName {target!r} is an address, not a name")
-        return
+def _external_name(subject: Subject, settings: SyncSettings, identity: Identity) -> Iterator[Place]:
+    """The name, unless no alias can have it."""
     try:
-        name = names.fold(names.parse_name(target))
-    except ValueError:
-        name = ()
-    if not name:
-        subject.wishes.problems.append(f"externalName {target!r} is no DNS name")
+        target = external_names.address(
+            subject.service, subject.flat, settings.cluster_domain, identity
+        )
+    except ValueError as error:
+        subject.wishes.problems.append(str(error))
         return
-    ours = (names.fold(names.parse_name(zone)) for zone in (identity.domain, identity.zone))
-    if any(names.is_below(name, zone) for zone in ours):
-        return  # answered as a nested name; in the catalog it could lead in a circle
     yield Place(target, _primary_port(subject), ())
 
 

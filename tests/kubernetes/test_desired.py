@@ -608,6 +608,7 @@ def test_the_descriptor() -> None:
         ],
         "externalName": "",
         "publishNotReady": False,
+        "reverse": "flat",
     }
 
 

@@ -4,8 +4,8 @@
 
 Fields, with defaults: `cluster` ("kubernetes"), `flat` (the name), `mode` ("vip", "endpoints" if
 headless, "name" if external), `headless` (false), `cluster_ips` ([]), `ports` ([]), `external_name`
-(""), `endpoints` ([]). An endpoint is a table of `address`, `hostname` (""), `ready` (true), `pod`
-("") and `ports` (those of the service).
+(""), `reverse` ("flat"), `endpoints` ([]). An endpoint is a table of `address`, `hostname` (""),
+`ready` (true), `pod` ("") and `ports` (those of the service).
 """
 
 from typing import Any
@@ -65,6 +65,7 @@ def _descriptor(service: Payload) -> Descriptor:
         ports=tuple(DescribedPort(int(number), name, proto) for name, proto, number in ports),
         external_name=external_name,
         publish_not_ready=False,
+        reverse=service.get("reverse", descriptor.FLAT),
     )
 
 
