@@ -45,8 +45,20 @@ kubernetes_services: st.SearchStrategy[Payload] = st.fixed_dictionaries(
         "cluster_ips": st.lists(cluster_addresses, max_size=2),
         "ports": st.lists(ports, max_size=3, unique=True),
         "external_name": st.sampled_from(
-            ["", "", "", "", "www.example.net", "db.default.svc.dc1.consul", "10.0.0.1", "a..b"]
+            [
+                "",
+                "",
+                "",
+                "",
+                "www.example.net",
+                "db.default.svc.dc1.consul",
+                "10.0.0.1",
+                "a..b",
+                "db.default.svc.cluster.local",
+                "Web.a.Svc.Cluster.Local",
+            ]
         ),
+        "reverse": st.sampled_from(["flat", "flat", "nested", "none"]),
         "endpoints": st.lists(endpoints, max_size=3),
     }
 )
