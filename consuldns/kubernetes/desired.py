@@ -22,7 +22,7 @@ from consuldns.kubernetes.instances import Subject
 from consuldns.kubernetes.ownership import NAMES, Identity, reverse_key
 from consuldns.kubernetes.reverse import Candidate, Rank
 from consuldns.kubernetes.types import EndpointSlice, Node, Service, ServiceKey
-from consuldns.registration import Instance, Key
+from consuldns.registration import CRITICAL, Instance, Key
 
 MAX_NAME = 253  # characters of a name without a final dot, RFC 1035 section 2.3.4
 
@@ -119,18 +119,23 @@ def _candidates(
 ) -> Iterator[Candidate]:
     """The addresses that the service claims a reverse name for.
 
-    A target always leads back to the address: the flat name only if the catalog has the address
-    under it, else the nested name.
+    A target always leads back to the address: the flat name only if Consul answers it with the
+    address, else the nested name. (A name that the annotation gives is taken as it is.)
     """
     wish = subject.wishes.reverse
-    at_flat_name = {instance.address for instance in registered}
+    at_flat_name = {each.address for each in registered if each.status != CRITICAL}
     for text, rank, nested in _claimed(subject, at_flat_name, settings, identity):
         address = names.parse_address(text)
+        if address is None:
+            continue
         is_flat = settings.reverse_target == "flat" and str(address) in at_flat_name
         target = identity.flat(subject.flat) if is_flat else nested
         target = wish if isinstance(wish, str) else target
-        if address is not None and wish is not False and len(target) <= MAX_NAME:
-            yield Candidate(str(address), rank, subject.service.key, target)
+        if rank is Rank.UNNAMED or wish is False or len(target) > MAX_NAME:
+            rank, target = (rank if rank is Rank.CLUSTER_IP else Rank.UNNAMED), ""
+        elif rank is Rank.CLUSTER_IP and "cluster-ip" not in settings.reverse:
+            target = ""
+        yield Candidate(str(address), rank, subject.service.key, target)
 
 
 def _claimed(
@@ -138,8 +143,7 @@ def _claimed(
 ) -> Iterator[tuple[str, Rank, str]]:
     """Addresses, why each is claimed, and its nested name."""
     nested = identity.nested(*subject.service.key)
-    if "cluster-ip" in settings.reverse:
-        yield from ((text, Rank.CLUSTER_IP, nested) for text in subject.service.cluster_ips)
+    yield from ((text, Rank.CLUSTER_IP, nested) for text in subject.service.cluster_ips)
     for endpoint in subject.endpoints:
         rank = _endpoint_rank(endpoint, subject, settings)
         if rank is not None:
@@ -154,17 +158,17 @@ def _claimed(
 def _endpoint_rank(
     endpoint: JoinedEndpoint, subject: Subject, settings: SyncSettings
 ) -> Rank | None:
-    """Why an endpoint gets a reverse name; None if it gets none."""
-    if endpoint.state is not State.READY:
+    """Why an endpoint is claimed; None if the service does not lead to it."""
+    in_catalog = instances.mode(subject, settings) in ("endpoints", "both")
+    if endpoint.state is not State.READY or not in_catalog:
         return None
     if not endpoint.is_pod and "manual" not in settings.reverse:
-        return None
-    if subject.service.is_headless:
-        if "headless" not in settings.reverse:
-            return None
-        return Rank.HOSTNAME if endpoint.hostname else Rank.HEADLESS
-    in_catalog = instances.mode(subject, settings) in ("endpoints", "both")
-    return Rank.ENDPOINT if "endpoints" in settings.reverse and in_catalog else None
+        return Rank.UNNAMED
+    if not subject.service.is_headless:
+        return Rank.ENDPOINT if "endpoints" in settings.reverse else Rank.UNNAMED
+    if "headless" not in settings.reverse:
+        return Rank.UNNAMED
+    return Rank.HOSTNAME if endpoint.hostname else Rank.HEADLESS
 
 
 def reverse_entry(candidate: Candidate, identity: Identity) -> Key:
