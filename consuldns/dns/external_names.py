@@ -28,7 +28,7 @@ def target_of(service: Service, datacenter: str, request: Request) -> Labels | N
         zone = _zone_of(names.fold(path), service, datacenter, request)
         if zone is None:
             return None
-        target = (*path, *zone)
+        target = target if zone == domain else (*path, *zone)
     return target if names.is_valid(target) and names.fold(target) != request.name else None
 
 
