@@ -195,7 +195,10 @@ def _missing_in_clusters(path: Labels, datacenter: str, request: Request) -> str
     listed = request.reading.services(datacenter).by_name
     present = [_text(name) for name in candidates if name in listed]
     if present:
-        return f"{reason}; of consul-k8s, {' or '.join(present)} has no such healthy instance"
+        what = "no healthy instance in the namespace"
+        if len(path) > len((b"service", b"namespace", b"svc")):
+            what = "no such endpoint or port that is healthy"
+        return f"{reason}; of consul-k8s, {' or '.join(present)} has {what}"
     return f"{reason}; nor has consul-k8s synced {' or '.join(map(_text, candidates))}"
 
 

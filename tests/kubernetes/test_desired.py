@@ -37,6 +37,30 @@ def entries(
     )
 
 
+def test_an_external_name_is_no_alias_of_itself() -> None:
+    """In no form of its own names: Consul would answer with the address of the cluster's node."""
+    for target in (
+        *("web.service.CONSUL", "web.service.dc1.consul", "k8s.web.service.consul"),
+        *("web.default.service.consul", "x.web.default.service.dc1.consul"),
+        *("_web._tcp.service.consul", "_web._k8s.service.dc1.consul"),
+        *(
+            "web.default.svc.dc1.consul",
+            "web.default.svc.cluster.local",
+            "WEB.default.svc.dc1.CONSUL.",
+        ),
+    ):
+        found = entries(service("web", type="ExternalName", externalName=target))
+        assert not found.instances, target
+        assert "leads back to the service itself" in found.problems[0]
+    for target in (
+        *("web.db.service.consul", "web.shop.svc.dc1.consul", "_db._tcp.service.consul"),
+        *("web.service.dc2.consul", "web.default.svc.example", "cluster.local"),
+    ):
+        found = entries(service("web", type="ExternalName", externalName=target))
+        assert [each.address for each in found.instances] == [target]
+        assert not found.problems
+
+
 @dataclass(frozen=True)
 class Row:
     """A service with its endpoints, and what it is to be.
@@ -194,8 +218,21 @@ ROWS = {
         (),
         ("db.example.com:0 passing",),
     ),
-    "external-name-below-our-domain": Row(
-        service("web", type="ExternalName", externalName="web.service.CONSUL"), (), ()
+    "external-name-in-the-domain-of-consul": Row(
+        service("web", ports=[], type="ExternalName", externalName="db.service.consul"),
+        (),
+        ("db.service.consul:0 passing",),
+    ),
+    "external-name-in-the-domain-of-the-cluster": Row(
+        service("web", ports=[], type="ExternalName", externalName="DB.prod.svc.Cluster.Local."),
+        (),
+        ("db.prod.svc.dc1.consul:0 passing",),
+    ),
+    "external-name-in-a-domain-that-is-set": Row(
+        service("web", ports=[], type="ExternalName", externalName="db.prod.svc.kube.example"),
+        (),
+        ("db.prod.svc.dc1.consul:0 passing",),
+        settings={"cluster_domain": "kube.example"},
     ),
     "external-name-is-an-address": Row(
         service("web", type="ExternalName", externalName="192.0.2.7"), (), ()
