@@ -75,10 +75,13 @@ coverage: setup consul tools ## branch coverage of every test, child processes i
 
 pythons: ## `make quick` with each Python from 3.11 up that is at hand
 	@for version in 3.11 3.12 3.13 3.14; do \
-	    python=$$(command -v python$$version || ls $$HOME/.pyenv/versions/$$version.*/bin/python3 2>/dev/null | tail -n 1); \
+	    python=; \
+	    for candidate in "$$HOME"/.pyenv/versions/$$version.*/bin/python3 python$$version; do \
+	        if "$$candidate" -c "" 2>/dev/null; then python=$$candidate; break; fi; \
+	    done; \
 	    if [ -z "$$python" ]; then echo "== Python $$version is not installed"; continue; fi; \
 	    echo "== Python $$version"; \
-	    $(MAKE) --no-print-directory quick PYTHON=$$python VENV=.cache/venv-$$version || exit 1; \
+	    $(MAKE) --no-print-directory quick PYTHON="$$python" VENV=.cache/venv-$$version || exit 1; \
 	done
 
 lock: setup ## resolve the dependencies of pyproject.toml again into requirements/
