@@ -11,13 +11,13 @@ not of the mode, because whoever made them wants them to be reached from outside
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from consuldns import descriptor, names
 from consuldns.config.sync import SyncSettings
 from consuldns.kubernetes import endpoints as endpoints_
-from consuldns.kubernetes import external_names
+from consuldns.kubernetes import hostnames
 from consuldns.kubernetes.annotations import MAX_META_VALUE, Wishes
 from consuldns.kubernetes.endpoints import JoinedEndpoint, Port, State
 from consuldns.kubernetes.ownership import Identity
@@ -93,10 +93,28 @@ def places(
             if each.ip or each.hostname
         ]
     if wanted == "name":
-        found += _external_name(subject, settings, identity)
+        found += _external_name(subject)
     if settings.external_ips:
         found += [_front(subject, settings, each) for each in service.spec.external_ips or ()]
-    return found
+    return list(_with_usable_names(found, subject, settings, identity))
+
+
+def _with_usable_names(
+    found: list[Place], subject: Subject, settings: SyncSettings, identity: Identity
+) -> Iterator[Place]:
+    """The places, without those at a hostname that would lead in a circle or is not valid."""
+    for place in found:
+        if names.parse_address(place.address) is not None:
+            yield place
+            continue
+        try:
+            name = hostnames.resolvable(
+                place.address, subject.service, subject.flat, settings.cluster_domain, identity
+            )
+        except ValueError as error:
+            subject.wishes.problems.append(f"cannot be an alias: {error}")
+        else:
+            yield replace(place, address=name)
 
 
 def _cluster_addresses(subject: Subject, settings: SyncSettings) -> Iterator[Place]:
@@ -167,16 +185,13 @@ def _node_places(
         yield Place(addresses[0], port, ports, PASSING, "ready", meta=(("k8s-node", name),))
 
 
-def _external_name(subject: Subject, settings: SyncSettings, identity: Identity) -> Iterator[Place]:
-    """The name, unless no alias can have it."""
-    try:
-        target = external_names.address(
-            subject.service, subject.flat, settings.cluster_domain, identity
-        )
-    except ValueError as error:
-        subject.wishes.problems.append(str(error))
-        return
-    yield Place(target, _primary_port(subject), ())
+def _external_name(subject: Subject) -> Iterator[Place]:
+    """The name, unless it is an address (no CNAME can have that)."""
+    target = subject.service.spec.external_name
+    if names.parse_address(target.rstrip(".")) is not None:
+        subject.wishes.problems.append(f"externalName {target!r} is an address, not a name")
+    else:
+        yield Place(target, _primary_port(subject), ())
 
 
 def _wanted_port(subject: Subject) -> ServicePort | None:

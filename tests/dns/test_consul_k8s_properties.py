@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Answer, Data, Outcome, ServiceTarget, Target
@@ -11,6 +11,7 @@ from consuldns.dns.question import Type
 from consuldns.names import Labels, parse_name
 from tests.dns.test_properties import KINDS, ask
 from tests.support.catalog import Catalog, Payload
+from tests.support.properties import examples
 
 NAMES = ["http", "admin", "dns"]
 numbers = st.sampled_from([0, 53, 80, 8080, 30080, 65535, 65536])
@@ -59,7 +60,7 @@ BASES = [parse_name("cart.shop.service.consul"), parse_name("cart.shop.svc.dc1.c
 PORTS: list[Labels] = [(f"_{name}".encode(), b"_tcp") for name in NAMES]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(catalogs, policies)
 def test_srv_has_the_port_of_an_instance_and_a_name_that_this_surely_has(
     payloads: list[Payload], policy: Policy
@@ -95,7 +96,7 @@ def _data(answer: Answer) -> set[Data]:
     return {record.data for each in answer.contributions for record in each.records}
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(catalogs, policies)
 def test_an_alias_is_alone_at_its_name_and_leads_elsewhere(
     payloads: list[Payload], policy: Policy

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns import descriptor
@@ -18,6 +18,7 @@ from tests.dns.test_kubernetes_properties import kubernetes_services, policies
 from tests.dns.test_properties import ask, register_payloads
 from tests.support import kubernetes_data
 from tests.support.catalog import Catalog, Payload
+from tests.support.properties import examples
 
 # Those of `kubernetes_services` and `register_payloads`, and some that nothing else has.
 ADDRESSES = [
@@ -88,7 +89,7 @@ def what(answer: Answer) -> Any:
     return answer.outcome, answer.contributions, answer.authoritative
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(others, marked, some_services, reverse_keys(), policies)
 def test_marked_instances_and_nodes_do_not_exist_for_reverse_names(
     register: list[Payload],
@@ -113,7 +114,7 @@ def test_marked_instances_and_nodes_do_not_exist_for_reverse_names(
                 assert what(found) == what(wanted), name
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(others, marked, some_services, reverse_keys(), policies)
 def test_without_a_key_only_cluster_ips_have_reverse_names_and_those_lead_back(
     register: list[Payload],

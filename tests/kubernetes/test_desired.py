@@ -52,6 +52,14 @@ def test_an_external_name_is_no_alias_of_itself() -> None:
         found = entries(service("web", type="ExternalName", externalName=target))
         assert not found.instances, target
         assert "leads back to the service itself" in found.problems[0]
+    lb: dict[str, Any] = {"loadBalancer": {"ingress": [{"hostname": "web.service.consul"}]}}
+    for circle in (
+        service("web", "10.0.0.1", type="LoadBalancer", status=lb),
+        service("web", "10.0.0.1", annotations={"consuldns/service-address": "web.service.consul"}),
+    ):
+        found = entries(circle)
+        assert not found.instances
+        assert "leads back to the service itself" in found.problems[0]
     for target in (
         *("web.db.service.consul", "web.shop.svc.dc1.consul", "_db._tcp.service.consul"),
         *("web.service.dc2.consul", "web.default.svc.example", "cluster.local"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.config.sync import SyncSettings
@@ -17,6 +17,7 @@ from tests.kubernetes.test_names import HTTP, ask, catalog, synced
 from tests.kubernetes.test_plan import World, happen, some_object
 from tests.server.one_worker import Worker
 from tests.support.catalog import Payload
+from tests.support.properties import examples
 
 LB: dict[str, Any] = {
     "type": "LoadBalancer",
@@ -204,7 +205,7 @@ def test_who_has_one_where_the_keys_may_not_be_read(name: str) -> None:
     st.sampled_from(["flat", "nested"]),
     st.sampled_from(["warning", "critical"]),
 )
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_no_address_on_a_clusters_node_has_a_reverse_name_without_a_key(
     objects: list[Any], reverse: tuple[str, ...], target: str, empty: str
 ) -> None:

@@ -1,7 +1,8 @@
-"""What the instance of an ExternalName service has as its address: Consul answers it as an alias.
+"""Hostnames that instances have as their address, which Consul answers as aliases.
 
-A name in the cluster's own domain (`db.prod.svc.cluster.local`) means nothing outside of the
-cluster. It becomes the nested name in the zone that is served for it, `db.prod.svc.dc1.consul`.
+They come from ExternalName services, load balancers and annotations. A name in the cluster's own
+domain (`db.prod.svc.cluster.local`) means nothing outside of the cluster: it becomes the nested
+name in the zone that is served for it, `db.prod.svc.dc1.consul`.
 """
 
 from consuldns import names
@@ -12,23 +13,26 @@ from consuldns.names import Labels
 KINDS = (b"svc", b"pod")  # what the cluster's domain has names below
 
 
-def address(service: Service, flat: str, cluster_domain: str, identity: Identity) -> str:
-    """The name without a final dot. Raises ValueError, in words, if no alias can have it."""
-    text = service.spec.external_name.rstrip(".")
-    if names.parse_address(text) is not None:
-        raise ValueError(f"externalName {text!r} is an address, not a name")
+def resolvable(
+    text: str, service: Service, flat: str, cluster_domain: str, identity: Identity
+) -> str:
+    """The hostname as others can look it up, without a final dot.
+
+    Raises ValueError, in words, if it is none that an instance of the service can have.
+    """
+    text = text.rstrip(".")
     name = _labels(text)
     if not name:
-        raise ValueError(f"externalName {text!r} is not a valid DNS name")
+        raise ValueError(f"{text!r} is not a valid DNS name")
     domain = _labels(cluster_domain)
     path = name[: len(name) - len(domain)]
     if names.is_below(name, domain) and path[-1:] and path[-1] in KINDS:
         name = (*path, *_labels(identity.zone))
         if not names.is_valid(name):
-            raise ValueError(f"externalName {text!r} is too long in the zone {identity.zone!r}")
+            raise ValueError(f"{text!r} is too long a name in the zone {identity.zone!r}")
         text = names.format_name(name).rstrip(".")
     if _is_own(name, service, flat, identity):
-        raise ValueError(f"externalName {text!r} leads back to the service itself")
+        raise ValueError(f"{text!r} leads back to the service itself")
     return text
 
 
