@@ -15,7 +15,7 @@ import msgspec
 from consuldns import names
 from consuldns.config.sync import SyncSettings
 from consuldns.descriptor import ClusterRecord, DescribedPort, Descriptor
-from consuldns.kubernetes import annotations, endpoints, instances
+from consuldns.kubernetes import annotations, endpoint_names, endpoints, instances
 from consuldns.kubernetes.endpoints import JoinedEndpoint, State
 from consuldns.kubernetes.flat_names import Claim
 from consuldns.kubernetes.instances import Subject
@@ -32,6 +32,7 @@ class Entries:
     """All that a service is to be in Consul, and what is wrong with it, in words."""
 
     instances: tuple[Instance, ...]
+    endpoints: tuple[Key, ...]
     descriptor: Key
     candidates: tuple[Candidate, ...]
     problems: tuple[str, ...] = ()
@@ -75,6 +76,7 @@ def entries(
     registered = instances.instances(subject, nodes, settings, identity)
     return Entries(
         registered,
+        endpoint_names.keys(subject, settings, identity),
         _descriptor(subject, settings, identity),
         tuple(_candidates(subject, registered, settings, identity)),
         tuple(wishes.problems),
@@ -134,7 +136,7 @@ def _claimed(
     for endpoint in subject.endpoints:
         rank = _endpoint_rank(endpoint, subject, settings)
         if rank is not None:
-            label = instances.endpoint_label(endpoint)
+            label = endpoints.label(endpoint, pod_names=settings.pod_names)
             yield endpoint.address, rank, f"{label}.{nested}"
     if "load-balancer" in settings.reverse:
         for ingress in subject.service.status.load_balancer.ingress or ():
@@ -150,12 +152,17 @@ def _endpoint_rank(
         return None
     if not endpoint.is_pod and "manual" not in settings.reverse:
         return None
+    if not endpoint_names.have_names(subject, settings):
+        return None
     if subject.service.is_headless:
         if "headless" not in settings.reverse:
             return None
         return Rank.HOSTNAME if endpoint.hostname else Rank.HEADLESS
-    in_catalog = instances.mode(subject, settings) in ("endpoints", "both")
-    return Rank.ENDPOINT if "endpoints" in settings.reverse and in_catalog else None
+    in_catalog = endpoint_names.are_in_catalog(subject, settings)
+    is_wanted = ("endpoints" in settings.reverse and in_catalog) or (
+        "headless" in settings.reverse and settings.endpoint_names
+    )
+    return Rank.ENDPOINT if is_wanted else None
 
 
 def reverse_entry(candidate: Candidate, identity: Identity) -> Key:

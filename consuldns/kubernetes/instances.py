@@ -119,15 +119,15 @@ def _front(subject: Subject, settings: SyncSettings, address: str) -> Place:
 
 
 def _endpoint_places(subject: Subject, settings: SyncSettings) -> Iterator[Place]:
-    any_ready = endpoints_.is_up(subject.endpoints, serve_terminating=False)
+    worst = endpoints_.served(subject.endpoints, serve_terminating=settings.serve_terminating)
     for endpoint in subject.endpoints:
-        serves = endpoint.state is State.READY or (
-            endpoint.state is State.SERVING and settings.serve_terminating and not any_ready
-        )
+        serves = endpoint.state <= worst
+        by_name = endpoints_.label_by_name(endpoint, pod_names=settings.pod_names)
         if endpoint.state is State.GONE or (not serves and settings.not_ready == "omit"):
             continue
         meta = {
             descriptor.HOSTNAME: endpoint.hostname,
+            descriptor.LABEL: by_name if by_name != endpoint.hostname else "",
             descriptor.POD: endpoint.pod,
             "k8s-node": endpoint.node,
             "k8s-zone": endpoint.zone,
@@ -138,17 +138,9 @@ def _endpoint_places(subject: Subject, settings: SyncSettings) -> Iterator[Place
             endpoint.ports,
             PASSING if serves else CRITICAL,
             "ready" if serves else "not ready",
-            endpoint_label(endpoint),
+            endpoints_.label(endpoint, pod_names=settings.pod_names),
             tuple((key, value) for key, value in meta.items() if value),
         )
-
-
-def endpoint_label(endpoint: JoinedEndpoint) -> str:
-    """The endpoint's label below the nested name: its hostname, or its address with dashes."""
-    if endpoint.hostname:
-        return endpoint.hostname
-    dashed = endpoint.address.replace(".", "-").replace(":", "-")
-    return f"{dashed}0" if dashed.endswith("-") else dashed
 
 
 def _node_places(

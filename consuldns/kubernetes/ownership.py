@@ -78,6 +78,11 @@ class Identity:
         """What there is to know about one service."""
         return f"{self.root}svc/{namespace}/{name}"
 
+    def endpoints_key(self, namespace: str, name: str, part: int = 0) -> str:
+        """The ready endpoints of one service, or a part of them."""
+        path = f"{self.root}ep/{namespace}/{name}"
+        return f"{path}/{part}" if part else path
+
     def flat(self, name: str) -> str:
         """The full name of a flat name, without a final dot."""
         return f"{name}.service.{self.datacenter}.{self.domain}"
