@@ -15,13 +15,14 @@ import msgspec
 from consuldns import names
 from consuldns.config.sync import SyncSettings
 from consuldns.descriptor import ClusterRecord, DescribedPort, Descriptor
-from consuldns.kubernetes import annotations, endpoint_names, endpoints, instances
+from consuldns.kubernetes import annotations, endpoint_names, endpoints, ingresses, instances
 from consuldns.kubernetes.endpoints import JoinedEndpoint, State
 from consuldns.kubernetes.flat_names import Claim
+from consuldns.kubernetes.ingresses import Front
 from consuldns.kubernetes.instances import Subject
 from consuldns.kubernetes.ownership import NAMES, Identity, reverse_key
 from consuldns.kubernetes.reverse import Candidate, Rank
-from consuldns.kubernetes.types import EndpointSlice, Node, Service, ServiceKey
+from consuldns.kubernetes.types import EndpointSlice, Exposure, Node, Service, ServiceKey
 from consuldns.registration import Instance, Key
 
 MAX_NAME = 253  # characters of a name without a final dot, RFC 1035 section 2.3.4
@@ -66,13 +67,19 @@ def entries(
     flat: str,
     settings: SyncSettings,
     identity: Identity,
+    exposures: Iterable[Exposure] = (),
 ) -> Entries:
     """What the service is to be in Consul under this flat name (empty: it has none)."""
     joined = endpoints.join(
         slices, service.key, publish_not_ready=service.spec.publish_not_ready_addresses
     )
     wishes = annotations.read(service.metadata.annotations)
-    subject = Subject(service, joined, wishes, flat)
+    fronts: list[Front] = []
+    if ingresses.may_expose(service, settings.ingress) and not wishes.mode:
+        fronts = ingresses.fronts(
+            exposures, service.key, settings.ingress, identity, wishes.problems
+        )
+    subject = Subject(service, joined, wishes, flat, fronts)
     registered = instances.instances(subject, nodes, settings, identity)
     return Entries(
         registered,

@@ -140,6 +140,7 @@ class Planner:
                 self._names[key],
                 self._settings,
                 self._identity,
+                self._cluster.exposures(key),
             )
             if entries.problems:
                 plan.problems[key] = entries.problems
