@@ -139,8 +139,8 @@ class Cluster:
             if before is not None:
                 for key in ingresses.services_of(before):
                     self.dirty.add(key)
-                    del self._exposures[key][before.metadata.name]
-                    if not self._exposures[key]:
+                    self._exposures.get(key, {}).pop(before.metadata.name, None)
+                    if not self._exposures.get(key, True):
                         del self._exposures[key]
             if after is not None:
                 for key in ingresses.services_of(after):

@@ -32,7 +32,16 @@ def are_in_catalog(subject: Subject, settings: SyncSettings) -> bool:
 
 def have_names(subject: Subject, settings: SyncSettings) -> bool:
     """Whether each ready endpoint has a name below that of the service."""
-    return settings.endpoint_names or are_in_catalog(subject, settings)
+    return are_described(subject, settings) or are_in_catalog(subject, settings)
+
+
+def are_described(subject: Subject, settings: SyncSettings) -> bool:
+    """Whether the endpoints are in the KV tree: those that the catalog does not have.
+
+    An ExternalName is an alias, and has nothing below it.
+    """
+    is_external = subject.service.is_external_name
+    return settings.endpoint_names and not (is_external or are_in_catalog(subject, settings))
 
 
 def keys(subject: Subject, settings: SyncSettings, identity: Identity) -> tuple[Key, ...]:
@@ -41,8 +50,7 @@ def keys(subject: Subject, settings: SyncSettings, identity: Identity) -> tuple[
     In the order of writing. When a service grows into more keys, those that are new come first, so
     that no endpoint is ever in none of them.
     """
-    is_external = subject.service.is_external_name
-    if not settings.endpoint_names or is_external or are_in_catalog(subject, settings):
+    if not are_described(subject, settings):
         return ()
     worst = endpoints.served(subject.endpoints, serve_terminating=settings.serve_terminating)
     ready = [endpoint for endpoint in subject.endpoints if endpoint.state <= worst]

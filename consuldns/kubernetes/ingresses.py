@@ -52,7 +52,10 @@ def fronts(
             if service[1] not in _services(rule):
                 continue
             port = HTTPS if rule.host in secure else HTTP
-            for text in [rule.host] if setting == "host" else _addresses(exposure):
+            given = [rule.host] if setting == "host" else _addresses(exposure)
+            if not given:
+                problems.append(f"Ingress {exposure.metadata.name}: no address yet")
+            for text in given:
                 problem = _problem(text, identity)
                 if problem:
                     problems.append(f"Ingress {exposure.metadata.name}: {problem}")
