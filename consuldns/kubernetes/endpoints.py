@@ -71,9 +71,15 @@ def join(
             fitness = state(endpoint.conditions, publish_not_ready=publish_not_ready)
             for address in _addresses(endpoint):
                 key = (address, ports)
-                if key not in joined or fitness < joined[key].state:
-                    joined[key] = _joined(endpoint, address, ports, fitness, is_managed, service[0])
+                new = _joined(endpoint, address, ports, fitness, is_managed, service[0])
+                if key not in joined or _rank(new) < _rank(joined[key]):
+                    joined[key] = new
     return [joined[key] for key in sorted(joined)]
+
+
+def _rank(endpoint: JoinedEndpoint) -> tuple[State, bool]:
+    """Of two opinions the fitter one counts; of equal ones that of the cluster's controller."""
+    return endpoint.state, not endpoint.is_pod
 
 
 def _joined(

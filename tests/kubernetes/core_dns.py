@@ -35,7 +35,7 @@ class CoreDNS:
     endpoints: dict[Key, list[Ready]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
-        slices = {}
+        slices: dict[Key, dict[str, Any]] = {}
         for each in self.objects:
             metadata = each["metadata"]
             key = (metadata["namespace"], metadata["name"])
@@ -69,7 +69,7 @@ class CoreDNS:
         return [ip for ip in self.services[key]["spec"].get("clusterIPs", []) if ip != "None"]
 
     def _is_external(self, key: Key) -> bool:
-        return self.services[key]["spec"]["type"] == "ExternalName"
+        return "externalName" in self.services[key]["spec"]
 
     def names(self) -> Records:
         """Every name with records, and its records. Weights of SRV are not to be looked at."""
