@@ -5,17 +5,21 @@ endpoint: the healthy instances in the catalog whose metadata say that they are 
 those that are described beside the service, which one with a cluster IP may have, too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from consuldns import descriptor, names
 from consuldns.dns import select
 from consuldns.dns.request import Request
 from consuldns.names import IPAddress
-from consuldns.views.clusters import Place, Port, Service
+from consuldns.views.clusters import EndpointTable, Port, Service
 from consuldns.views.model import Health, Instance
 
 ENDPOINT_MODES = frozenset(("endpoints", "both"))
+
+
+Place = tuple[bytes, bytes, tuple[Port, ...]]
+"""An endpoint: its folded label, its packed address, its ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def endpoints_of(service: Service, datacenter: str, request: Request) -> list[Ta
     """The ready endpoints, as far as they are in Consul; those of one label are one target."""
     described = request.reading.clusters(datacenter).endpoints_of(service)
     if described is not None:
-        return group(place for places in described.values() for place in places)
+        return group(place for label in described for place in _places(label, described))
     return group(_in_catalog(service, datacenter, request))
 
 
@@ -52,9 +56,16 @@ def endpoints_at(label: bytes, service: Service, datacenter: str, request: Reque
     """The one of them that has the label, if there is one."""
     described = request.reading.clusters(datacenter).endpoints_of(service)
     if described is not None:
-        return group(described.get(label, ()))
+        return group(_places(label, described))
     places = _in_catalog(service, datacenter, request)
     return group(place for place in places if place[0] == label)
+
+
+def _places(label: bytes, described: EndpointTable) -> Iterator[Place]:
+    for text, ports in described.get(label, ()):
+        address = names.parse_address(text)
+        if address is not None:
+            yield label, address.packed, ports
 
 
 def _in_catalog(service: Service, datacenter: str, request: Request) -> list[Place]:

@@ -28,8 +28,8 @@ class EndpointGroup(Value, frozen=True):
     endpoints: tuple[tuple[str, str], ...]
 
 
-Place = tuple[bytes, bytes, tuple[Port, ...]]
-"""An endpoint: its folded label, its packed address, its ports."""
+EndpointTable = dict[bytes, list[tuple[str, tuple[Port, ...]]]]
+"""Endpoints by folded label: address and ports of each."""
 
 
 class Service(Value, frozen=True):
@@ -104,17 +104,17 @@ class Clusters(View, frozen=True):
                     found.setdefault(address.packed, service)
         return found
 
-    def endpoints_of(self, service: Service) -> dict[bytes, list[Place]] | None:
-        """The described endpoints of a service by label; None if they are not described."""
+    def endpoints_of(self, service: Service) -> EndpointTable | None:
+        """The described endpoints of a service; None if they are not described."""
         if service.endpoints is None:
             return None
         key = (service.cluster, service.namespace, service.name)
-        if key not in self._labels:
-            self._labels[key] = _by_label(service.endpoints)
-        return self._labels[key]
+        if key not in self._endpoints:
+            self._endpoints[key] = _by_label(service.endpoints)
+        return self._endpoints[key]
 
     @cached_property
-    def _labels(self) -> dict[tuple[str, str, str], dict[bytes, list[Place]]]:
+    def _endpoints(self) -> dict[tuple[str, str, str], EndpointTable]:
         """The tables of the services that were asked for: few are, of many."""
         return {}
 
@@ -124,14 +124,12 @@ class Clusters(View, frozen=True):
         return Networks(self.by_address)
 
 
-def _by_label(groups: Iterable[EndpointGroup]) -> dict[bytes, list[Place]]:
-    found: dict[bytes, list[Place]] = {}
+def _by_label(groups: Iterable[EndpointGroup]) -> EndpointTable:
+    found: EndpointTable = {}
     for group in groups:
-        for text, label in group.endpoints:
-            address = names.parse_address(text)
-            if address is not None:
-                folded = names.fold_text(label) or names.dashed(address)
-                found.setdefault(folded, []).append((folded, address.packed, group.ports))
+        for address, label in group.endpoints:
+            folded = names.fold_text(label) or names.dashed(address)
+            found.setdefault(folded, []).append((address, group.ports))
     return found
 
 

@@ -226,12 +226,16 @@ def test_described_endpoints_of_all_parts_without_those_that_make_no_sense() -> 
     (cluster,) = view.clusters
     groups = (
         EndpointGroup((), (("fd00::1", ""),)),
-        EndpointGroup((Port("http", "TCP", 8080),), (("10.0.0.1", ""), ("10.0.0.2", "pg-0"))),
+        EndpointGroup(
+            (Port("http", "TCP", 8080),),
+            (("10.0.0.1", ""), ("10.0.0.2", "pg-0"), ("x", ""), ("", "y")),
+        ),
     )
     assert cluster.services == (replace(REDIS, endpoints=groups),)
     table = view.endpoints_of(cluster.services[0])
     assert table is not None
-    assert table.keys() == {b"fd00--1", b"10-0-0-1", b"pg-0"}
+    assert table[b"pg-0"] == [("10.0.0.2", (Port("http", "TCP", 8080),))]
+    assert table.keys() >= {b"fd00--1", b"10-0-0-1", b"pg-0"}
     assert table is view.endpoints_of(cluster.services[0])
     assert view.endpoints_of(REDIS) is None
 
