@@ -19,7 +19,7 @@ from consuldns.views import keys as view_keys
 from consuldns.views.clusters import Clusters
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.core_dns import CoreDNS
-from tests.kubernetes.objects import endpoint, node, service, slice_
+from tests.kubernetes.objects import endpoint, ingress, node, rule, service, slice_
 from tests.kubernetes.test_desired import IDENTITY, entries
 from tests.kubernetes.test_names import ask, catalog, synced
 from tests.kubernetes.test_plan import World, happen
@@ -494,3 +494,64 @@ def test_reverse_names_are_core_dns_s_and_lead_back(objects: list[Any], pod_name
         (name,) = found
         assert name in names
         assert address in ask(worker, f"{name} {'AAAA' if ':' in address else 'A'}")
+
+
+# --- plans ---------------------------------------------------------------------------------------
+
+
+@st.composite
+def some_ingress(draw: st.DrawFn) -> Object:
+    rules = [
+        rule(draw(st.sampled_from(["a.example", "b.example", "", "*.example"])), name)
+        for name in draw(st.lists(st.sampled_from(NAMES), max_size=2))
+    ]
+    addresses = draw(st.sampled_from([(), ({"ip": "203.0.113.7"},)]))
+    name, namespace = draw(st.sampled_from("ij")), draw(st.sampled_from(NAMESPACES))
+    return ingress(name, *rules, namespace=namespace, addresses=addresses)
+
+
+some_event = (
+    some_service()
+    | some_slice()
+    | some_ingress()
+    | st.tuples(
+        st.sampled_from(["svc", "slice"]), st.sampled_from(NAMESPACES), st.sampled_from(NAMES)
+    )
+    | st.tuples(st.just("ingress"), st.sampled_from(NAMESPACES), st.sampled_from("ij"))
+)
+some_settings = st.builds(
+    SyncSettings,
+    endpoint_names=st.booleans(),
+    pod_names=st.booleans(),
+    ingress=st.sampled_from(["off", "host", "address"]),
+    mode=st.sampled_from(["vip", "endpoints"]),
+)
+
+
+@given(
+    some_settings, some_settings, st.lists(st.lists(some_event, max_size=8), min_size=1, max_size=4)
+)
+@settings(max_examples=200, deadline=None)
+def test_plans_make_everything_right_and_then_are_empty(
+    sync: SyncSettings, later: SyncSettings, batches: list[list[Any]]
+) -> None:
+    """Whatever happens, with whichever settings, and when those change."""
+
+    async def check() -> None:
+        world = World(sync)
+        for events in batches:
+            for event in events:
+                happen(world, event)
+            assert not (await world.apply(world.plan_dirty())).failed
+        assert list(world.plan_all().steps) == []
+        await world.read()
+        assert list(world.plan_all().steps) == []
+        restarted = World(later, registry=world.registry)
+        for object_ in world.objects.values():
+            restarted.put(msgspec.to_builtins(object_))
+        await restarted.read()
+        assert not (await restarted.apply(restarted.plan_all())).failed
+        await restarted.read()
+        assert list(restarted.plan_all().steps) == []
+
+    asyncio.run(check())
