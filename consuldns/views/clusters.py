@@ -1,7 +1,9 @@
 """The view of the Kubernetes clusters: their services, as described in Consul's KV tree."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+
+from msgspec.structs import replace
 
 from consuldns import descriptor, names
 from consuldns.names import Labels
@@ -17,11 +19,26 @@ class Port(Value, frozen=True):
     number: int
 
 
+class EndpointGroup(Value, frozen=True):
+    """Ready endpoints with the same ports, each as address and label.
+
+    The label is empty if it is the address with dashes.
+    """
+
+    ports: tuple[Port, ...]
+    endpoints: tuple[tuple[str, str], ...]
+
+
+EndpointTable = dict[bytes, list[tuple[str, tuple[Port, ...]]]]
+"""Endpoints by folded label: address and ports of each."""
+
+
 class Service(Value, frozen=True):
     """A service of a Kubernetes cluster, from its descriptor (see `consuldns.descriptor`).
 
     `flat` is its name in the catalog (empty: it has none), `mode` what its instances there are,
-    `reverse` the name that its cluster IPs point to if no key says so.
+    `reverse` the name that its cluster IPs point to if no key says so. `endpoints` are the ready
+    ones, if they are described; None if the catalog has them, or nobody.
     """
 
     cluster: str
@@ -34,6 +51,7 @@ class Service(Value, frozen=True):
     ports: tuple[Port, ...]
     external_name: str
     reverse: str = descriptor.FLAT
+    endpoints: tuple[EndpointGroup, ...] | None = None
 
 
 class Cluster(Value, frozen=True):
@@ -102,6 +120,20 @@ class Clusters(View, frozen=True):
                     if address is not None:
                         yield address.packed, service
 
+    def endpoints_of(self, service: Service) -> EndpointTable | None:
+        """The described endpoints of a service; None if they are not described."""
+        if service.endpoints is None:
+            return None
+        key = (service.cluster, service.namespace, service.name)
+        if key not in self._endpoints:
+            self._endpoints[key] = _by_label(service.endpoints)
+        return self._endpoints[key]
+
+    @cached_property
+    def _endpoints(self) -> dict[tuple[str, str, str], EndpointTable]:
+        """The tables of the services that were asked for: few are, of many."""
+        return {}
+
     @cached_property
     def networks(self) -> Networks:
         """The networks that hold a cluster address which has a reverse name."""
@@ -113,6 +145,15 @@ def _domain(text: str) -> Labels:
         return names.fold(names.parse_name(text)) or _domain(descriptor.CLUSTER_DOMAIN)
     except ValueError:
         return _domain(descriptor.CLUSTER_DOMAIN)
+
+
+def _by_label(groups: Iterable[EndpointGroup]) -> EndpointTable:
+    found: EndpointTable = {}
+    for group in groups:
+        for address, label in group.endpoints:
+            folded = names.fold_text(label) or names.dashed(address)
+            found.setdefault(folded, []).append((address, group.ports))
+    return found
 
 
 def _namespaces(cluster: Cluster) -> Namespaces:
@@ -129,7 +170,12 @@ def union(old: Clusters, new: Clusters) -> Clusters:
     for cluster in new.clusters:
         before = found.get(cluster.name, Cluster(cluster.name, (), (), is_complete=False))
         services = {(each.namespace, each.name): each for each in before.services}
-        services |= {(each.namespace, each.name): each for each in cluster.services}
+        for each in cluster.services:
+            key = (each.namespace, each.name)
+            known = services.get(key)
+            if known is not None and each.endpoints is None:
+                each = replace(each, endpoints=known.endpoints)
+            services[key] = each
         namespaces = {*before.namespaces, *cluster.namespaces}
         found[cluster.name] = Cluster(
             cluster.name,

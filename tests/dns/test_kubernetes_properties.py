@@ -61,6 +61,7 @@ kubernetes_services: st.SearchStrategy[Payload] = st.fixed_dictionaries(
         ),
         "reverse": st.sampled_from(["flat", "flat", "nested", "none"]),
         "endpoints": st.lists(endpoints, max_size=3),
+        "described": st.booleans(),
     }
 )
 ZONES: list[dict[Labels, str]] = [
