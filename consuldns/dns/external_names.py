@@ -15,10 +15,7 @@ KINDS = ((b"svc",), (b"pod",))  # what a cluster's domain has names below
 
 
 def target_of(service: Service, datacenter: str, request: Request) -> Labels | None:
-    """The name that the service's own name is an alias of, None if there is none that it can have.
-
-    None as well if it is the name that is asked (folded): that would be a circle.
-    """
+    """The name that the service's own name is an alias of, None if it cannot be that of any."""
     target = select.endpoint(service.external_name)
     if not isinstance(target, tuple):
         return None
@@ -29,7 +26,7 @@ def target_of(service: Service, datacenter: str, request: Request) -> Labels | N
         if zone is None:
             return None
         target = target if zone == domain else (*path, *zone)
-    return target if names.is_valid(target) and names.fold(target) != request.name else None
+    return target if names.is_valid(target) else None
 
 
 def _zone_of(path: Labels, service: Service, datacenter: str, request: Request) -> Labels | None:

@@ -195,11 +195,14 @@ def _locations(targets: list[Target], base: Labels, request: Request) -> Finding
 
 
 def _alias(service: Service, datacenter: str, request: Request) -> Finding:
-    """CNAME for addresses; nothing else, as in CoreDNS; nothing at all if it leads nowhere."""
+    """CNAME for addresses; nothing else, as in CoreDNS; nothing at all if it leads nowhere.
+
+    No name is an alias of itself, as in CoreDNS either.
+    """
     target = external_names.target_of(service, datacenter, request)
     if target is None:
         return NXDOMAIN
-    if request.type not in ALIASED:
+    if request.type not in ALIASED or names.fold(target) == request.name:
         return NODATA
     alias = records.alias(request.name, request.policy.kubernetes.ttl, target)
     return found([Contribution((alias,))])
