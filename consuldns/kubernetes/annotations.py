@@ -92,8 +92,8 @@ def _unknown(prefix: str, name: str) -> str:
 def _meta_key(key: str, text: str) -> str:
     if not descriptor.META_KEY.fullmatch(key):
         raise ValueError(
-            "has a key that Consul refuses: it takes at most 128 letters, digits, - and _, which do "
-            "not begin with consul-"
+            "has a key that Consul refuses: at most 128 letters, digits, - and _ are "
+            "allowed, and no consul- at the beginning"
         )
     if descriptor.is_own(key):
         raise ValueError("has a key that the worker itself writes")
