@@ -24,16 +24,15 @@ def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]
         if step.service is not None:
             by_service.setdefault(step.service, []).append(step)
     for key, steps in by_service.items():
-        there = len(holding.instances.get(key, ()))
-        added = [s.operation.instance for s in steps if isinstance(s.operation, SetInstance)]
         known = holding.instances.get(key, {})
-        new = [instance for instance in added if instance.id not in known]
+        added = [s.operation.instance for s in steps if isinstance(s.operation, SetInstance)]
+        new = sum(instance.id not in known for instance in added)
         gone = sum(isinstance(step.operation, RemoveInstance) for step in steps)
         if key in plan.absent:
-            word = plan.absent[key]
-        elif new and not there:
+            word = plan.absent[key]  # it is there, without any instance
+        elif new and not known:
             word = "added"
-        elif gone and gone == there and not new:
+        elif not new and (gone == len(known) > 0 or _loses_descriptor(key, steps)):
             word = "removed"
         else:
             word = "changed"
@@ -41,10 +40,16 @@ def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]
         yield (
             key,
             (
-                f"{word} service={key[0]}/{key[1]}{name} instances=+{len(new)}-{gone} "
+                f"{word} service={key[0]}/{key[1]}{name} instances=+{new}-{gone} "
                 f"operations={len(steps)}"
             ),
         )
+
+
+def _loses_descriptor(key: ServiceKey, steps: Sequence[Step]) -> bool:
+    end = "/svc/{}/{}".format(*key)
+    operations = (step.operation for step in steps)
+    return any(isinstance(each, RemoveKey) and each.path.endswith(end) for each in operations)
 
 
 def text(plan: Plan, held: Sequence[Step]) -> str:
