@@ -34,7 +34,8 @@ def host_name(text: str) -> str:
         labels = names.parse_name(text)
     except ValueError:
         labels = ()
-    if not labels or not all(map(_HOST_LABEL.fullmatch, labels)) or len(text) > MAX_NAME + 1:
+    is_name = labels and all(map(_HOST_LABEL.fullmatch, labels)) and len(text) <= MAX_NAME + 1
+    if not is_name or labels[-1].isdigit():  # that is an address gone wrong: no domain is a number
         raise ValueError("is not a host name")
     return text.removesuffix(".")
 

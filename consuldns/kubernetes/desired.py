@@ -114,8 +114,9 @@ def _absent(subject: Subject, settings: SyncSettings) -> str:
     """Why a service has no instances."""
     if not subject.flat:
         return "no flat name"
+    ingress = subject.service.status.load_balancer.ingress or ()
     match instances.mode(subject, settings):
-        case "load-balancer" if not subject.service.status.load_balancer.ingress:
+        case "load-balancer" if not any(each.ip or each.hostname for each in ingress):
             return NO_ADDRESS_YET
         case "endpoints" if not subject.endpoints:
             return "no endpoints"
@@ -167,11 +168,13 @@ def _candidates(
         is_flat = settings.reverse_target == "flat" and str(address) in at_flat_name
         target = identity.flat(subject.flat) if is_flat else nested
         target = wish if isinstance(wish, str) else target
-        if address is None or len(target) > addresses.MAX_NAME:
+        if address is None:
+            problems.append(f"{addresses.shown(text)} is not an IP address: it has no reverse name")
+        elif len(target) > addresses.MAX_NAME:
             problems.append("an address has no reverse name, because it would be too long a name")
-            continue
-        candidates.append(Candidate(str(address), rank, subject.service.key, target))
-    return tuple(candidates), problems[:1]
+        else:
+            candidates.append(Candidate(str(address), rank, subject.service.key, target))
+    return tuple(candidates), problems
 
 
 def _may_have_reverse(subject: Subject, settings: SyncSettings) -> bool:

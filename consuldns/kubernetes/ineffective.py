@@ -17,16 +17,13 @@ def settings(
     sync: SyncSettings, services: Iterable[Service], namespaces: Collection[str]
 ) -> tuple[str, ...]:
     """What has no effect, in words. `namespaces` are those of the cluster, none: not known."""
-    return (
-        *_of_scope(sync, namespaces),
-        *_of_types(sync),
-        *_of_reverse(sync, services),
-        *(
-            ["context has no effect, because kube_api is set"]
-            if sync.context and sync.kube_api
-            else []
-        ),
-    )
+    known = list(services)
+    found = [*_of_scope(sync, namespaces), *_of_types(sync), *_of_reverse(sync, known)]
+    if sync.label_selector and not known and not found:
+        found.append("nothing is synced, because no service has the labels of label_selector")
+    if sync.context and sync.kube_api:
+        found.append("context has no effect, because kube_api is set")
+    return tuple(found)
 
 
 def _of_scope(sync: SyncSettings, namespaces: Collection[str]) -> Iterator[str]:

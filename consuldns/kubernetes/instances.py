@@ -11,7 +11,7 @@ not of the mode, because whoever made them wants them to be reached from outside
 they are believed, come before all of it, as for consul-k8s.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -106,7 +106,8 @@ def places(
         case "load-balancer":
             ingress = service.status.load_balancer.ingress or ()
             given = (each.ip or each.hostname for each in ingress)
-            return _fronts(subject, settings, "load balancer", filter(None, given))
+            check = addresses.destination
+            return _fronts(subject, settings, "load balancer", filter(None, given), check)
         case "vip":
             return _cluster_addresses(subject, settings)
         case "both":
@@ -126,10 +127,18 @@ def _is_reachable(text: str) -> bool:
 def _cluster_addresses(subject: Subject, settings: SyncSettings) -> Found:
     given = subject.service.cluster_ips
     wanted = subject.wishes.address
-    return _fronts(subject, settings, "clusterIPs", (wanted,) if wanted and given else given)
+    if wanted and given:
+        return _fronts(subject, settings, "service-address", (wanted,), addresses.destination)
+    return _fronts(subject, settings, "clusterIPs", given)
 
 
-def _fronts(subject: Subject, settings: SyncSettings, source: str, given: Iterable[str]) -> Found:
+def _fronts(
+    subject: Subject,
+    settings: SyncSettings,
+    source: str,
+    given: Iterable[str],
+    check: Callable[[str], object] = addresses.address,
+) -> Found:
     """Addresses before all endpoints: as healthy as they are together."""
     is_up = endpoints_.is_up(subject.endpoints, serve_terminating=settings.serve_terminating)
     status = PASSING if is_up else settings.vip_without_endpoints
@@ -138,7 +147,7 @@ def _fronts(subject: Subject, settings: SyncSettings, source: str, given: Iterab
     found, problems = [], []
     for text in given:
         try:
-            address = addresses.destination(text)
+            address = str(check(text))
         except ValueError as error:
             problems.append(f"{source}: {addresses.shown(text)} {error}, and is left out")
         else:

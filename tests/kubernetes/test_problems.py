@@ -315,8 +315,6 @@ def test_addresses_that_nobody_can_connect_to(text: str) -> None:
             service("web", "10.0.0.1", type="LoadBalancer", status=balanced)
         )
     for source, found in sources.items():
-        if source == "external IPs" and text == "web":
-            continue
         assert len(found.instances) == 1, source
         (problem,) = found.problems
         assert repr(text) in problem, source
@@ -325,6 +323,13 @@ def test_addresses_that_nobody_can_connect_to(text: str) -> None:
 def test_slices_of_another_type_are_named() -> None:
     found = entries(service("web", "None"), slice_("web", endpoint("a.example.com"), family="FQDN"))
     assert found.problems == ("'web-1' in its slices has no addresses: it is of another type",)
+
+
+def test_a_cluster_ip_that_is_none() -> None:
+    for mode in ("vip", "endpoints"):
+        found = entries(service("web", "10.0.0.300"), mode=mode)
+        assert "'10.0.0.300'" in "".join(found.problems)
+        assert found.candidates == ()
 
 
 @pytest.mark.parametrize("target", ["192.0.2.7", "", "a..b", "no name", "x." * 130 + "example"])
@@ -413,6 +418,13 @@ def test_settings_without_effect(settings: dict[str, Any], problem: str) -> None
     found = ineffective.settings(SyncSettings(**settings), services, {"default", "kube-system"})
     assert len(found) == bool(problem)
     assert problem in "".join(found)
+
+
+def test_labels_that_no_service_has() -> None:
+    settings = SyncSettings(label_selector="team=wbe")
+    assert ineffective.settings(settings, [decoded(KINDS["cluster-ip"]())], ()) == ()
+    (problem,) = ineffective.settings(settings, [], ())
+    assert problem == "nothing is synced, because no service has the labels of label_selector"
 
 
 def test_one_service_that_wants_endpoints_gives_a_setting_its_effect() -> None:
