@@ -294,6 +294,8 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
             "internal-only",
         ),
         ("CONSULDNS_SYNC_EXTERNAL_IPS", "1", "sync.external_ips", True),
+        ("CONSULDNS_SYNC_LOAD_BALANCER_ENDPOINTS", "1", "sync.load_balancer_endpoints", True),
+        ("CONSULDNS_SYNC_TYPES", "NodePort,ClusterIP", "sync.types", ("NodePort", "ClusterIP")),
         ("CONSULDNS_SYNC_PREFIX", "k-", "sync.prefix", "k-"),
         ("CONSULDNS_SYNC_FLAT_NAMES", "merge", "sync.flat_names", "merge"),
         ("CONSULDNS_SYNC_TAG", "t", "sync.tag", "t"),
