@@ -3,13 +3,15 @@
 Each is valid by itself, so nothing is refused; but whoever wrote it expects something of it.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 
 from consuldns.config.sync import SyncSettings
 from consuldns.kubernetes import annotations
-from consuldns.kubernetes.addresses import listed
+from consuldns.kubernetes.addresses import listed, shown
 from consuldns.kubernetes.types import Service
 
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # of one label, RFC 1123 section 2.1
 _IN_CATALOG = ("endpoints", "both")
 
 
@@ -21,6 +23,8 @@ def settings(
     found = [*_of_scope(sync, namespaces), *_of_types(sync), *_of_reverse(sync, known)]
     if sync.label_selector and not known and not found:
         found.append("nothing is synced, because no service has the labels of label_selector")
+    if sync.prefix and not _PREFIX.fullmatch(sync.prefix):
+        found.append(f"prefix {shown(sync.prefix)} makes flat names that are not host names")
     if sync.context and sync.kube_api:
         found.append("context has no effect, because kube_api is set")
     return tuple(found)

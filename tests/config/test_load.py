@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consuldns.config.load import Level, load, near_misses
@@ -467,6 +467,7 @@ def test_misspelt_variables_are_noticed_but_not_those_of_kubernetes() -> None:
         st.sampled_from([setting.variable for setting in declared().values()]), st.text()
     )
 )
+@example({"CONSULDNS_CONSUL_TOKEN_FILE": "\0"})
 def test_any_environment_is_read_or_refused(environment: dict[str, str]) -> None:
     message = ""
     try:

@@ -407,6 +407,8 @@ def test_a_reverse_name_that_would_be_too_long() -> None:
         ({"reverse": ("endpoints",)}, 'reverse = "endpoints" has no effect: mode is vip'),
         ({"reverse": ("endpoints",), "mode": "both"}, ""),
         ({"reverse": ("endpoints",), "load_balancer_endpoints": True}, ""),
+        ({"prefix": "k8s-"}, ""),
+        ({"prefix": "k8s/"}, "prefix 'k8s/' makes flat names that are not host names"),
         (
             {"kube_api": "http://127.0.0.1:8001", "context": "blue"},
             "context has no effect, because kube_api is set",
