@@ -11,6 +11,7 @@ from consuldns.names import parse_address
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.mapping import entries
 from tests.kubernetes.objects import endpoint, service, slice_
+from tests.support.properties import examples
 
 HTTP = {"name": "http", "protocol": "TCP", "port": 80, "nodePort": 30080}
 BOTH = ["IPv4", "IPv6"]
@@ -192,6 +193,7 @@ def model(
     types=st.sampled_from(sorted(TYPES)),
     seed=st.integers(),
 )
+@examples(300)
 def test_against_a_model(
     nodes: dict[str, tuple[list[tuple[str, str]], bool]],
     endpoints: list[tuple[int, bool, str]],
