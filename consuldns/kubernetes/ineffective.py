@@ -52,6 +52,7 @@ def _of_scope(sync: SyncSettings, namespaces: Collection[str]) -> Iterator[str]:
 
 def _of_types(sync: SyncSettings) -> Iterator[str]:
     missing = (
+        ("ClusterIP", "ingress", sync.ingress != "off"),
         ("NodePort", "node_port_addresses", sync.node_port_addresses != "external-first"),
         ("LoadBalancer", "load_balancer_endpoints", sync.load_balancer_endpoints),
         ("LoadBalancer", 'reverse = "load-balancer"', "load-balancer" in sync.reverse),

@@ -4,6 +4,7 @@
     headless       its endpoints
     NodePort       the ready nodes that run a ready endpoint, with the node port
     LoadBalancer   the addresses or names that the load balancer was given
+    by an Ingress  if that is set, its hosts or addresses in place of those of a ClusterIP service
     ExternalName   the name, for which Consul answers with a CNAME
 
 An annotation for the mode wins over the type; without one, NodePort and LoadBalancer services are
@@ -12,7 +13,7 @@ they are believed, come before all of it, as for consul-k8s.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from consuldns import descriptor, names
@@ -22,6 +23,7 @@ from consuldns.kubernetes import addresses, node_addresses
 from consuldns.kubernetes import endpoints as endpoints_
 from consuldns.kubernetes.annotations import Wishes
 from consuldns.kubernetes.endpoints import JoinedEndpoint, State
+from consuldns.kubernetes.ingresses import Front
 from consuldns.kubernetes.metadata import metadata
 from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.types import Node, Service, ServicePort
@@ -32,12 +34,16 @@ MAX_ID = 200  # characters; longer ones are cut and end in a hash
 
 @dataclass(frozen=True)
 class Subject:
-    """A service with all that its instances depend on. `flat` is its flat name."""
+    """A service with all that its instances depend on.
+
+    `flat` is its flat name, `fronts` are where Ingresses expose it, if that counts.
+    """
 
     service: Service
     endpoints: Sequence[JoinedEndpoint]
     wishes: Wishes
     flat: str
+    fronts: Sequence[Front] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,8 @@ def mode(subject: Subject, settings: SyncSettings) -> str:
         return "external-ips"
     if subject.wishes.mode:
         return subject.wishes.mode
+    if subject.fronts:
+        return "ingress"
     balanced = "endpoints" if settings.load_balancer_endpoints else "load-balancer"
     by_type = {"NodePort": "node-port", "LoadBalancer": balanced}
     return by_type.get(service.spec.type, settings.mode)
@@ -108,6 +116,8 @@ def places(
             given = (each.ip or each.hostname for each in ingress)
             check = addresses.destination
             return _fronts(subject, settings, "load balancer", filter(None, given), check)
+        case "ingress":
+            return _ingress_places(subject, settings)
         case "vip":
             return _cluster_addresses(subject, settings)
         case "both":
@@ -130,6 +140,16 @@ def _cluster_addresses(subject: Subject, settings: SyncSettings) -> Found:
     if wanted and given:
         return _fronts(subject, settings, "service-address", (wanted,), addresses.destination)
     return _fronts(subject, settings, "clusterIPs", given)
+
+
+def _ingress_places(subject: Subject, settings: SyncSettings) -> Found:
+    found = Found()
+    for address, port in subject.fronts:
+        each = _fronts(subject, settings, "Ingress", (address,), addresses.destination)
+        number = _number_wanted(subject) or port
+        there = tuple(replace(place, port=number, ports=()) for place in each.places)
+        found += Found(there, each.problems)
+    return found
 
 
 def _fronts(
@@ -156,16 +176,16 @@ def _fronts(
 
 
 def _endpoint_places(subject: Subject, settings: SyncSettings) -> Found:
-    any_ready = endpoints_.is_up(subject.endpoints, serve_terminating=False)
+    worst = endpoints_.served(subject.endpoints, serve_terminating=settings.serve_terminating)
     found, problems = [], []
     for endpoint in subject.endpoints:
-        serves = endpoint.state is State.READY or (
-            endpoint.state is State.SERVING and settings.serve_terminating and not any_ready
-        )
+        serves = endpoint.state <= worst
+        by_name = endpoints_.label_by_name(endpoint, pod_names=settings.pod_names)
         if endpoint.state is State.GONE or (not serves and settings.not_ready == "omit"):
             continue
         meta = {
             descriptor.HOSTNAME: endpoint.hostname,
+            descriptor.LABEL: by_name if by_name != endpoint.hostname else "",
             descriptor.POD: endpoint.pod,
             descriptor.NODE: endpoint.node,
             descriptor.ZONE: endpoint.zone,
@@ -182,19 +202,11 @@ def _endpoint_places(subject: Subject, settings: SyncSettings) -> Found:
                 endpoint.ports,
                 PASSING if serves else CRITICAL,
                 "ready" if serves else "not ready",
-                endpoint_label(endpoint),
+                endpoints_.label(endpoint, pod_names=settings.pod_names),
                 tuple((key, value) for key, value in meta.items() if value),
             )
         )
     return Found(tuple(found), tuple(dict.fromkeys(problems)))
-
-
-def endpoint_label(endpoint: JoinedEndpoint) -> str:
-    """The endpoint's label below the nested name: its hostname, or its address with dashes."""
-    if endpoint.hostname:
-        return endpoint.hostname
-    dashed = endpoint.address.replace(".", "-").replace(":", "-")
-    return f"{dashed}0" if dashed.endswith("-") else dashed
 
 
 def _node_places(subject: Subject, nodes: Mapping[str, Node], settings: SyncSettings) -> Found:
@@ -225,8 +237,7 @@ def _external_name(subject: Subject, identity: Identity) -> Found:
     except ValueError as error:
         return Found(problems=(f"externalName {addresses.shown(target)} {error}",))
     name = names.fold(names.parse_name(host))
-    ours = (names.fold(names.parse_name(zone)) for zone in (identity.domain, identity.zone))
-    if any(names.is_below(name, zone) for zone in ours):
+    if identity.holds(name):
         return Found()  # answered as a nested name; in the catalog it could lead in a circle
     return Found((Place(host, _primary_port(subject), ()),))
 
@@ -287,6 +298,8 @@ def _without_effect(subject: Subject, settings: SyncSettings) -> Iterator[str]:
     if wishes.port and not is_name and not _number_wanted(subject):
         port = addresses.shown(wishes.port)
         yield f"service-port {port} is neither a port's name nor a number from 1 to 65535"
+    if is_name and is_now == "ingress":
+        yield "service-port has no effect: the port of an Ingress is 443 or 80"
     external = service.spec.external_ips or ()
     if external and is_now != "external-ips":
         if not settings.external_ips:

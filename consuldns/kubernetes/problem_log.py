@@ -39,8 +39,8 @@ class ProblemLog:
             else:
                 self._logged.pop(key, None)
         lines = list(report.problems(new))
-        for where, problem in lines[:MOST_LINES]:
-            log.warning("%s: %s", where, problem)
+        for key, problem in lines[:MOST_LINES]:
+            log.warning("%s%s: %s", "service=" if key else "", report.place(key), problem)
         if len(lines) > MOST_LINES:
             more = len(lines) - MOST_LINES
             log.warning("and %d problems more: `consuldns sync diff` prints all of them", more)

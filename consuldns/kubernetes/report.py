@@ -58,8 +58,7 @@ def text(plan: Plan, held: Sequence[Step]) -> str:
     lines += [f"! {describe(step.operation)} (held: too many at once)" for step in held]
     lines += [f"? {path} belongs to somebody else, left alone" for path in sorted(plan.conflicts)]
     lines += [f"? {'/'.join(key)}: {NO_ADDRESS_YET}" for key in _without_address(plan)]
-    for where, problem in problems(plan.problems):
-        lines.append(f"? {where}: {problem}")
+    lines += [f"? {place(key)}: {problem}" for key, problem in problems(plan.problems)]
     total = sum(plan.counts().values())
     summary = f"{total} operations, {len(held)} held" if total or held else "nothing to do"
     return "\n".join([*lines, summary])
@@ -72,7 +71,7 @@ def json(plan: Plan, held: Sequence[Step]) -> bytes:
         "held": [_described(step) for step in held],
         "conflicts": sorted(plan.conflicts),
         "no_address_yet": ["/".join(key) for key in _without_address(plan)],
-        "problems": {_place(key): found for key, found in _ordered(plan.problems) if found},
+        "problems": {place(key): found for key, found in _ordered(plan.problems) if found},
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
@@ -81,17 +80,18 @@ Problems = Mapping[ServiceKey | None, Sequence[str]]
 """What is wrong with services, by their keys; under None, with the settings."""
 
 
-def problems(found: Problems) -> Iterator[tuple[str, str]]:
-    """Each problem with where it is: `<namespace>/<service>`, or the settings."""
-    return ((_place(key), problem) for key, each in _ordered(found) for problem in each)
+def problems(found: Problems) -> Iterator[tuple[ServiceKey | None, str]]:
+    """Each problem with where it is, in order: the settings first."""
+    return ((key, problem) for key, each in _ordered(found) for problem in each)
+
+
+def place(key: ServiceKey | None) -> str:
+    """Where a problem is: `<namespace>/<service>`, or the settings."""
+    return "/".join(key) if key is not None else "[sync]"
 
 
 def _ordered(found: Problems) -> list[tuple[ServiceKey | None, Sequence[str]]]:
     return sorted(found.items(), key=lambda item: item[0] or ())
-
-
-def _place(key: ServiceKey | None) -> str:
-    return "/".join(key) if key is not None else "[sync]"
 
 
 def _without_address(plan: Plan) -> list[ServiceKey]:

@@ -49,6 +49,7 @@ kubernetes_services: st.SearchStrategy[Payload] = st.fixed_dictionaries(
             ["", "", "", "", "www.example.net", "db.default.svc.dc1.consul", "10.0.0.1", "a..b"]
         ),
         "endpoints": st.lists(endpoints, max_size=3),
+        "described": st.booleans(),
     }
 )
 ZONES: list[dict[Labels, str]] = [

@@ -18,7 +18,7 @@ from consuldns.kubernetes.held import Held
 from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.plan import Plan, Planner, Step
 from consuldns.kubernetes.safety import MassDeletion
-from consuldns.kubernetes.types import EndpointSlice, Service
+from consuldns.kubernetes.types import EndpointSlice, Exposure, Service
 from consuldns.registration import (
     Key,
     Lock,
@@ -68,9 +68,11 @@ class World:
     def put(self, object_: Object) -> None:
         """An event: the object is there, or changed."""
         kind = "slice" if "endpoints" in object_ else "svc"
-        new: EndpointSlice | Service
+        new: EndpointSlice | Service | Exposure
         if kind == "slice":
             new = msgspec.convert(object_, EndpointSlice)
+        elif "rules" in object_["spec"]:
+            kind, new = "ingress", msgspec.convert(object_, Exposure)
         else:
             new = msgspec.convert(object_, Service)
         key = (kind, new.metadata.namespace, new.metadata.name)
@@ -86,6 +88,8 @@ class World:
     def _tell(self, kind: str, before: Any, after: Any) -> None:
         if kind == "slice":
             self.cluster.slices_changed([(before, after)])
+        elif kind == "ingress":
+            self.cluster.ingresses_changed([(before, after)])
         else:
             self.cluster.services_changed([(before, after)])
 

@@ -390,6 +390,10 @@ def test_a_reverse_name_that_would_be_too_long() -> None:
             "node_port_addresses has no effect, because types leaves out NodePort",
         ),
         (
+            {"types": ("NodePort",), "ingress": "host"},
+            "ingress has no effect, because types leaves out ClusterIP",
+        ),
+        (
             {"types": ("ClusterIP",), "load_balancer_endpoints": True},
             "load_balancer_endpoints has no effect, because types leaves out LoadBalancer",
         ),
@@ -469,7 +473,7 @@ def test_a_service_that_is_not_synced_tells_its_problems_too() -> None:
     known.put(service("left-out", "10.0.0.3", type="NodePort", annotations=wish))
     known.put(service("hidden", "10.0.0.4", namespace="hidden", annotations=BAD))
     for plan in (known.plan_dirty(), known.plan_all()):
-        found = dict(report.problems(plan.problems))
+        found = {report.place(key): each for key, each in report.problems(plan.problems)}
         assert found["default/misspelt"].endswith("did you mean service-sync?")
         assert found["default/left-out"] == (
             "service-sync has no effect: sync.types leaves out NodePort services"
@@ -496,7 +500,9 @@ def test_a_problem_is_logged_once_until_it_changes(caplog: pytest.LogCaptureFixt
     bad, worse, good = (service("web", "10.0.0.1", annotations=a) for a in (BAD, other, {}))
     known.put(bad)
     (line,) = logged(known.plan_dirty())
-    assert line.startswith("default/web: 'consuldns/service-weight' must be a number from 1 to")
+    assert line.startswith(
+        "service=default/web: 'consuldns/service-weight' must be a number from 1 to"
+    )
     for _ in range(3):
         known.put(service("api", "10.0.0.2"))  # another service is planned, then all of them
         assert logged(known.plan_dirty()) == logged(known.plan_all()) == []
@@ -537,8 +543,8 @@ def test_the_log_diff_and_metric_of_a_worker(
     hidden = {"consuldns/service-sync": "flase"}
     kubernetes.put("services", service("secret", "10.254.1.2", annotations=hidden))
     worker = start_worker("--admin-addr", f"127.0.0.1:{port}")
-    worker.wait_for_line("default/web: 'consuldns/service-weight' must be a number")
-    worker.wait_for_line("default/secret: 'consuldns/service-sync' must be true or false")
+    worker.wait_for_line("service=default/web: 'consuldns/service-weight' must be a number")
+    worker.wait_for_line("service=default/secret: 'consuldns/service-sync' must be true or false")
 
     def figures() -> str:
         return httpx.get(f"http://127.0.0.1:{port}/metrics").text
