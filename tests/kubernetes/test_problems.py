@@ -19,11 +19,11 @@ from consuldns.kubernetes.held import Held
 from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.plan import Plan, Planner
 from consuldns.kubernetes.problem_log import MOST_LINES, ProblemLog
-from consuldns.kubernetes.types import Service
+from consuldns.kubernetes.types import Exposure, Service
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.conftest import Cluster, StartWorker
 from tests.kubernetes.mapping import IDENTITY, entries
-from tests.kubernetes.objects import endpoint, node, service, slice_
+from tests.kubernetes.objects import endpoint, ingress, node, rule, service, slice_
 from tests.kubernetes.test_end_to_end import sync
 from tests.support.consul_agent import ConsulAgent, free_ports, wait_until
 
@@ -92,6 +92,24 @@ def test_a_port_by_its_name(kind: str, port: int) -> None:
     found = annotated(kind, {"consul.hashicorp.com/service-port": "admin"})
     assert {each.port for each in found.instances} == {port}
     assert found.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "port", "problem"),
+    [
+        ("9090", 9090, ""),
+        ("admin", 80, "service-port has no effect: the port of an Ingress is 443 or 80"),
+    ],
+)
+def test_the_port_of_a_service_that_an_ingress_exposes(
+    wanted: str, port: int, problem: str
+) -> None:
+    exposed = msgspec.convert(ingress("web", rule("web.example.com", "web")), Exposure)
+    object_ = KINDS["cluster-ip"](annotations={"consul.hashicorp.com/service-port": wanted})
+    settings = SyncSettings(ingress="host")
+    found = desired.entries(decoded(object_), [], {}, "web", settings, IDENTITY, [exposed])
+    assert [each.port for each in found.instances] == [port]
+    assert found.problems == ((problem,) if problem else ())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -500,9 +518,7 @@ def test_a_problem_is_logged_once_until_it_changes(caplog: pytest.LogCaptureFixt
     bad, worse, good = (service("web", "10.0.0.1", annotations=a) for a in (BAD, other, {}))
     known.put(bad)
     (line,) = logged(known.plan_dirty())
-    assert line.startswith(
-        "service=default/web: 'consuldns/service-weight' must be a number from 1 to"
-    )
+    assert line.startswith("service=default/web: 'consuldns/service-weight' must be a number")
     for _ in range(3):
         known.put(service("api", "10.0.0.2"))  # another service is planned, then all of them
         assert logged(known.plan_dirty()) == logged(known.plan_all()) == []
