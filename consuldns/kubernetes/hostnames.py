@@ -18,21 +18,22 @@ def resolvable(
 ) -> str:
     """The hostname as others can look it up, without a final dot.
 
-    Raises ValueError, in words, if it is none that an instance of the service can have.
+    Raises ValueError with a text that goes on from "it ...", if no instance of the service can have
+    it.
     """
     text = text.rstrip(".")
     name = _labels(text)
     if not name:
-        raise ValueError(f"{text!r} is not a valid DNS name")
+        raise ValueError("is not a host name")
     domain = _labels(cluster_domain)
     path = name[: len(name) - len(domain)]
     if names.is_below(name, domain) and path[-1:] and path[-1] in KINDS:
         name = (*path, *_labels(identity.zone))
         if not names.is_valid(name):
-            raise ValueError(f"{text!r} is too long a name in the zone {identity.zone!r}")
+            raise ValueError(f"is too long a name in the zone {identity.zone!r}")
         text = names.format_name(name).rstrip(".")
     if _is_own(name, service, flat, identity):
-        raise ValueError(f"{text!r} leads back to the service itself")
+        raise ValueError("leads back to the service itself")
     return text
 
 
