@@ -216,6 +216,12 @@ def _missing_in_cluster(path: Labels, namespaces: Namespaces) -> str:
     service = namespaces[labels[-1]].get(labels[-2])
     if service is None:
         return f"the namespace has no service {_text(labels[-2])}"
+    if service.external_name and len(labels) == 2:
+        return (
+            f"its external name {service.external_name!r} leads to no name that an alias can have"
+        )
+    if service.external_name:
+        return "the service is an ExternalName, which has no names below it"
     if service.is_headless and len(labels) == 2:
         return "the service is headless, and no endpoint of it is ready"
     return "the service has no such endpoint or port that is ready"

@@ -178,6 +178,24 @@ def test_names_of_consul_k8s(ask: str, last: str) -> None:
     assert steps_of("nested: ports and hostnames of consul-k8s", ask)[-1] == last
 
 
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        (
+            "ext-ip.testns.svc.dc1.consul A",
+            "its external name '10.1.2.3' leads to no name that an alias can have",
+        ),
+        (
+            "x.external.testns.svc.dc1.consul A",
+            "the service is an ExternalName, which has no names below it",
+        ),
+    ],
+)
+def test_what_an_external_name_lacks(ask: str, reason: str) -> None:
+    kubernetes = [each for each in steps_of("kubernetes: one cluster", ask) if "Kubernetes" in each]
+    assert [each.endswith(reason) for each in kubernetes] == [True]
+
+
 def test_an_alias_is_followed() -> None:
     scenario = next(each for each in scenarios() if each.name == "kubernetes: one cluster")
     explanation = told(scenario, "ext-svc.testns.svc.dc1.consul A")
