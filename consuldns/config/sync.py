@@ -9,6 +9,7 @@ from consuldns.config.declaration import Declaration
 from consuldns.config.values import (
     BOOLEAN,
     DNS_LABEL,
+    DOMAIN,
     DURATION,
     OPTIONAL_DOMAIN,
     OPTIONAL_HOST_PORT,
@@ -18,6 +19,7 @@ from consuldns.config.values import (
     one_of,
     whole_number,
 )
+from consuldns.descriptor import CLUSTER_DOMAIN
 
 
 class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +74,15 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Declaration(list_of(TEXT), "Namespaces not to sync, even if they are allowed."),
     ] = ()
+    types: Annotated[
+        tuple[str, ...],
+        Declaration(
+            list_of(one_of("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")),
+            "Types of services to sync; headless ones are ClusterIP services, too. No annotation "
+            "brings back a service of a type that is left out. Without ClusterIP this is "
+            "`syncClusterIPServices: false` of consul-k8s. Default: all of them.",
+        ),
+    ] = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
     label_selector: Annotated[
         str,
         Declaration(
@@ -125,16 +136,27 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Declaration(
             one_of("external-first", "external-only", "internal-only"),
-            "Which addresses of nodes a NodePort service has. Names and default are those of "
-            "consul-k8s (`nodePortSyncType`).",
+            "Which addresses of nodes a NodePort service has: of each node, and for each address "
+            "family of the service, the first of the first type that has one. Names and default "
+            "are those of consul-k8s (`nodePortSyncType`).",
         ),
     ] = "external-first"
+    load_balancer_endpoints: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether LoadBalancer services are their endpoints in the catalog, and not what the "
+            "load balancer was given (`syncLoadBalancerEndpoints` of consul-k8s).",
+        ),
+    ] = False
     external_ips: Annotated[
         bool,
         Declaration(
             BOOLEAN,
-            "Whether `spec.externalIPs` are instances, too. Anyone who may create a service can "
-            "write any address there (CVE-2020-8554), so not by default.",
+            "Whether a service that has `spec.externalIPs` is these and nothing else in the "
+            "catalog, as with consul-k8s (but for headless and ExternalName services, to which "
+            "Kubernetes brings nothing from there). Anyone who may create a service can write any "
+            "address there (CVE-2020-8554), so not by default.",
         ),
     ] = False
     prefix: Annotated[
@@ -156,13 +178,44 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
             TEXT, "Tag that every instance has, beside `cluster-<cluster>`. Empty for none."
         ),
     ] = "k8s"
+    endpoint_names: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether the endpoints of services with a cluster IP have names and reverse names, too "
+            "(`10-0-95-11.redis-master.default.svc...`, `pg-0.pg...`), as in CoreDNS. Default: no, "
+            "because each endpoint that becomes ready, or ceases to be, is then written to Consul.",
+        ),
+    ] = False
+    pod_names: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether an endpoint without a hostname is named after its pod "
+            "(`web-7d4b9c-x2x4z.web...`) in place of its address, as by CoreDNS's "
+            "`endpoint_pod_names`. A pod's name that is longer than 63 octets or has dots does "
+            "not fit: that endpoint keeps its address. Default: no, as in CoreDNS.",
+        ),
+    ] = False
+    ingress: Annotated[
+        str,
+        Declaration(
+            one_of("off", "host", "address"),
+            "What a ClusterIP service is in the catalog that an Ingress exposes at the path `/`: "
+            "the same as any other; the host of the Ingress, as an alias; or the addresses of its "
+            "load balancer (`syncCatalog.ingress` of consul-k8s, and its `loadBalancerIPs`). The "
+            "port is 443 if the host is under `spec.tls`, else 80. Needs the right to list and "
+            "watch ingresses.",
+        ),
+    ] = "off"
     reverse: Annotated[
         tuple[str, ...],
         Declaration(
             list_of(one_of("cluster-ip", "headless", "endpoints", "manual", "load-balancer")),
-            "Which addresses get a reverse name: cluster IPs; endpoints of headless services; "
-            "endpoints of services in mode `endpoints`; endpoints that somebody wrote by hand (who "
-            "can thus name any address that is no cluster IP and no node); load balancers.",
+            "Which addresses get a reverse name: cluster IPs; endpoints of headless services, and "
+            "with `endpoint_names` those of all services; endpoints of services in mode "
+            "`endpoints`; endpoints that somebody wrote by hand (who can thus name any address "
+            "that is no cluster IP and no node); load balancers.",
         ),
     ] = ("cluster-ip", "headless")
     reverse_target: Annotated[
@@ -189,6 +242,14 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
             "Zone of the cluster's nested names. Default: `<datacenter>.<domain>`.",
         ),
     ] = ""
+    cluster_domain: Annotated[
+        str,
+        Declaration(
+            DOMAIN,
+            "Domain of the cluster's own DNS (`clusterDomain` of the kubelet). An ExternalName in "
+            "it leads to the service in a zone that is served here. Default: Kubernetes' own.",
+        ),
+    ] = CLUSTER_DOMAIN
     mass_delete_hold: Annotated[
         timedelta,
         Declaration(

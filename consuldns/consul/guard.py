@@ -28,9 +28,12 @@ def names(view: List) -> frozenset[str]:
             return frozenset(view.folders)
         case Clusters():
             # Each cluster is a name as well: the last of its services may go at once.
-            services = (service for cluster in view.clusters for service in cluster.services)
-            paths = (each.path for each in services)
-            return frozenset((*(f"{cluster.name}/" for cluster in view.clusters), *paths))
+            found = {f"{cluster.name}/" for cluster in view.clusters}
+            for each in (service for cluster in view.clusters for service in cluster.services):
+                found.add(each.path)
+                if each.endpoints is not None:
+                    found.add(f"{each.path}/endpoints")
+            return frozenset(found)
 
 
 def is_suspicious(old: frozenset[str], new: frozenset[str]) -> bool:

@@ -4,14 +4,16 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from consuldns import descriptor, untrusted
 from consuldns.consul import types, unread
 from consuldns.consul.unread import UnreadRecord
-from consuldns.descriptor import ClusterRecord, Descriptor
+from consuldns.descriptor import CLUSTER_DOMAIN, ClusterRecord, DescribedEndpoints, Descriptor
 from consuldns.names import MAX_LABEL, parse_address
 from consuldns.untrusted import MAX_UINT64, Unreadable
 from consuldns.views import model
-from consuldns.views.clusters import Cluster, Clusters, Port, Service
+from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
 
 MAX_WEIGHT = 65535  # RFC 2782
@@ -109,34 +111,52 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, l
     Keys that are named like none of ours are not looked at.
     """
     namespaces: dict[str, set[str]] = {}
+    domains: dict[str, str] = {}
     services: dict[str, list[Service]] = {}
+    endpoints: dict[tuple[str, str, str], list[EndpointGroup]] = {}
     bad: list[UnreadRecord] = []
     for record in records:
         cluster, _, rest = record.key.removeprefix(descriptor.ROOT).partition("/")
         try:
             match rest.split("/"):
                 case ["meta"]:
-                    found = _decode(record, ClusterRecord).namespaces
-                    namespaces.setdefault(cluster, set()).update(filter(_is_label, found))
+                    found = _decode(record, ClusterRecord)
+                    namespaces[cluster] = set(filter(_is_label, found.namespaces))
+                    domains[cluster] = found.domain
                 case ["svc", namespace, name]:
                     service = _service(cluster, namespace, name, _decode(record, Descriptor))
                     services.setdefault(cluster, []).append(service)
+                case ["ep", namespace, name] | ["ep", namespace, name, _]:
+                    groups = _endpoint_groups(_decode(record, DescribedEndpoints))
+                    endpoints.setdefault((cluster, namespace, name), []).extend(groups)
         except (Unreadable, ValueError) as error:
-            listed = f"{cluster}/{rest.removeprefix('svc/')}" if rest != "meta" else f"{cluster}/"
-            bad.append(unread.key_named(record.key, error, listed))
+            bad.append(unread.key_named(record.key, error, _listed(cluster, rest)))
     found_clusters = tuple(
         Cluster(
             name,
             tuple(sorted(namespaces.get(name, ()))),
-            tuple(services.get(name, ())),
+            tuple(
+                replace(each, endpoints=tuple(found)) if found is not None else each
+                for each in services.get(name, ())
+                for found in (endpoints.get((name, each.namespace, each.name)),)
+            ),
             is_complete=name in namespaces,
+            domain=domains.get(name, CLUSTER_DOMAIN),
         )
         for name in sorted(namespaces.keys() | services.keys())
     )
     return Clusters(index, found_clusters), bad
 
 
-Document = TypeVar("Document", ClusterRecord, Descriptor)
+def _listed(cluster: str, rest: str) -> str:
+    """What `guard.names` calls the service that a key is about, or its cluster."""
+    match rest.split("/"):
+        case ["svc" | "ep", namespace, name, *_]:
+            return f"{cluster}/{namespace}/{name}"
+    return f"{cluster}/"
+
+
+Document = TypeVar("Document", ClusterRecord, Descriptor, DescribedEndpoints)
 
 
 def _decode(record: types.KeyValue, kind: type[Document]) -> Document:
@@ -171,7 +191,26 @@ def _service(cluster: str, namespace: str, name: str, described: Descriptor) -> 
             if 0 <= port.port <= MAX_PORT
         ),
         external_name=described.external_name,
+        reverse=described.reverse,
     )
+
+
+def _endpoint_groups(described: DescribedEndpoints) -> list[EndpointGroup]:
+    """The endpoints whose labels make sense: the KV tree is open to others.
+
+    Addresses are looked at when one is asked for: of 10,000 that would take 80 ms, at each change.
+    """
+    return [
+        EndpointGroup(
+            tuple(Port(*port) for port in group.ports if 0 <= port[2] <= MAX_PORT),
+            tuple(
+                (address, label)
+                for address, label in group.endpoints
+                if not label or _is_label(label)
+            ),
+        )
+        for group in described.groups
+    ]
 
 
 def _is_label(text: str) -> bool:

@@ -14,37 +14,72 @@ import msgspec
 
 from consuldns import names
 from consuldns.config.sync import SyncSettings
-from consuldns.descriptor import ClusterRecord, DescribedPort, Descriptor
-from consuldns.kubernetes import annotations, endpoints, instances
+from consuldns.descriptor import NONE, ClusterRecord, DescribedPort, Descriptor
+from consuldns.kubernetes import (
+    addresses,
+    annotations,
+    endpoint_names,
+    endpoints,
+    ingresses,
+    instances,
+)
 from consuldns.kubernetes.endpoints import JoinedEndpoint, State
 from consuldns.kubernetes.flat_names import Claim
+from consuldns.kubernetes.ingresses import Front
 from consuldns.kubernetes.instances import Subject
 from consuldns.kubernetes.ownership import NAMES, Identity, reverse_key
 from consuldns.kubernetes.reverse import Candidate, Rank
-from consuldns.kubernetes.types import EndpointSlice, Node, Service, ServiceKey
-from consuldns.registration import Instance, Key
+from consuldns.kubernetes.types import EndpointSlice, Exposure, Node, Service, ServiceKey
+from consuldns.registration import CRITICAL, Instance, Key
 
-MAX_NAME = 253  # characters of a name without a final dot, RFC 1035 section 2.3.4
+NO_ADDRESS_YET = "no address yet"  # of a service whose load balancer has not been given one
 
 
 @dataclass(frozen=True)
 class Entries:
-    """All that a service is to be in Consul, and what is wrong with it, in words."""
+    """All that a service is to be in Consul, and what is wrong with it, in words.
+
+    `absent` says why it has no instances, in a few words; empty if it has some.
+    """
 
     instances: tuple[Instance, ...]
+    endpoints: tuple[Key, ...]
     descriptor: Key
     candidates: tuple[Candidate, ...]
     problems: tuple[str, ...] = ()
+    absent: str = ""
 
 
 def is_wanted(service: Service, settings: SyncSettings) -> bool:
-    """Whether the service is to be synced at all: namespaces, then its annotation."""
-    namespace = service.metadata.namespace
-    allowed = "*" in settings.allow_namespaces or namespace in settings.allow_namespaces
-    if not allowed or namespace in settings.deny_namespaces or "*" in settings.deny_namespaces:
+    """Whether the service is to be synced at all: namespaces, its type, then its annotation."""
+    if not _is_in_scope(service, settings) or service.spec.type not in settings.types:
         return False
     wish = annotations.read(service.metadata.annotations).sync
     return settings.default if wish is None else wish
+
+
+def problems_of_unwanted(service: Service, settings: SyncSettings) -> tuple[str, ...]:
+    """What is wrong with a service that is not synced, in words.
+
+    Nothing in namespaces that are left out: they may be another worker's.
+    """
+    if not _is_in_scope(service, settings):
+        return ()
+    wishes = annotations.read(service.metadata.annotations)
+    if wishes.sync and service.spec.type not in settings.types:
+        problem = f"service-sync has no effect: sync.types leaves out {service.spec.type} services"
+        return (*wishes.problems, problem)
+    return wishes.problems
+
+
+def _is_in_scope(service: Service, settings: SyncSettings) -> bool:
+    namespace = service.metadata.namespace
+    allowed = "*" in settings.allow_namespaces or namespace in settings.allow_namespaces
+    return (
+        allowed
+        and namespace not in settings.deny_namespaces
+        and "*" not in settings.deny_namespaces
+    )
 
 
 def claim(service: Service, settings: SyncSettings) -> Claim:
@@ -65,20 +100,44 @@ def entries(
     flat: str,
     settings: SyncSettings,
     identity: Identity,
+    exposures: Iterable[Exposure] = (),
 ) -> Entries:
     """What the service is to be in Consul under this flat name (empty: it has none)."""
     joined = endpoints.join(
         slices, service.key, publish_not_ready=service.spec.publish_not_ready_addresses
     )
     wishes = annotations.read(service.metadata.annotations)
-    subject = Subject(service, joined, wishes, flat)
+    fronts: list[Front] = []
+    problems = [*wishes.problems, *joined.problems]
+    if ingresses.may_expose(service, settings.ingress) and not wishes.mode:
+        fronts, unusable = ingresses.fronts(exposures, service.key, settings.ingress, identity)
+        problems += unusable
+    subject = Subject(service, joined.endpoints, wishes, flat, fronts)
     registered = instances.instances(subject, nodes, settings, identity)
+    candidates, no_name = _candidates(subject, registered.instances, settings, identity)
+    problems += [*registered.problems, *no_name]
     return Entries(
-        registered,
+        registered.instances,
+        endpoint_names.keys(subject, settings, identity),
         _descriptor(subject, settings, identity),
-        tuple(_candidates(subject, registered, settings, identity)),
-        tuple(wishes.problems),
+        candidates,
+        tuple(dict.fromkeys(problems)),
+        "" if registered.instances else _absent(subject, settings),
     )
+
+
+def _absent(subject: Subject, settings: SyncSettings) -> str:
+    """Why a service has no instances."""
+    if not subject.flat:
+        return "no flat name"
+    ingress = subject.service.status.load_balancer.ingress or ()
+    match instances.mode(subject, settings):
+        case "load-balancer" if not any(each.ip or each.hostname for each in ingress):
+            return NO_ADDRESS_YET
+        case "endpoints" if not subject.endpoints:
+            return "no endpoints"
+        case _:
+            return "no instances"
 
 
 def _descriptor(subject: Subject, settings: SyncSettings, identity: Identity) -> Key:
@@ -97,9 +156,18 @@ def _descriptor(subject: Subject, settings: SyncSettings, identity: Identity) ->
         ),
         external_name=service.spec.external_name.rstrip("."),
         publish_not_ready=service.spec.publish_not_ready_addresses,
+        reverse=_reverse_without_key(subject, settings),
     )
     path = identity.descriptor_key(*service.key)
     return Key(path, msgspec.json.encode(described), identity.flags)
+
+
+def _reverse_without_key(subject: Subject, settings: SyncSettings) -> str:
+    """Which name the cluster IPs point to where there is no key; only a key has a given name."""
+    wish = subject.wishes.reverse
+    if "cluster-ip" not in settings.reverse or wish is False or isinstance(wish, str):
+        return NONE
+    return settings.reverse_target
 
 
 def _candidates(
@@ -107,21 +175,51 @@ def _candidates(
     registered: tuple[Instance, ...],
     settings: SyncSettings,
     identity: Identity,
-) -> Iterator[Candidate]:
-    """The addresses that the service claims a reverse name for.
+) -> tuple[tuple[Candidate, ...], list[str]]:
+    """The addresses that the service claims a reverse name for, and what is wrong, in words.
 
-    A target always leads back to the address: the flat name only if the catalog has the address
-    under it, else the nested name.
+    A target always leads back to the address: the flat name only if Consul answers it with the
+    address, else the nested name. (A name that the annotation gives is taken as it is.)
     """
     wish = subject.wishes.reverse
-    at_flat_name = {instance.address for instance in registered}
+    candidates, problems = [], []
+    if wish and not _may_have_reverse(subject, settings):
+        problems.append("service-reverse has no effect: sync.reverse has no addresses of its kind")
+    at_flat_name = {each.address for each in registered if each.status != CRITICAL}
     for text, rank, nested in _claimed(subject, at_flat_name, settings, identity):
         address = names.parse_address(text)
+        if address is None:
+            problems.append(f"{addresses.shown(text)} is not an IP address: it has no reverse name")
+            continue
         is_flat = settings.reverse_target == "flat" and str(address) in at_flat_name
         target = identity.flat(subject.flat) if is_flat else nested
         target = wish if isinstance(wish, str) else target
-        if address is not None and wish is not False and len(target) <= MAX_NAME:
-            yield Candidate(str(address), rank, subject.service.key, target)
+        is_wanted = wish is not False and _is_to_be_named(rank, settings)
+        if is_wanted and len(target) > addresses.MAX_NAME:
+            problems.append("an address has no reverse name, because it would be too long a name")
+            is_wanted = False
+        if not is_wanted:
+            rank, target = (rank if rank is Rank.CLUSTER_IP else Rank.UNNAMED), ""
+        candidates.append(Candidate(str(address), rank, subject.service.key, target))
+    return tuple(candidates), problems
+
+
+def _is_to_be_named(rank: Rank, settings: SyncSettings) -> bool:
+    return rank is not Rank.UNNAMED and (
+        rank is not Rank.CLUSTER_IP or "cluster-ip" in settings.reverse
+    )
+
+
+def _may_have_reverse(subject: Subject, settings: SyncSettings) -> bool:
+    """Whether addresses of such a service may have a reverse name, whether there are any or not."""
+    service, is_now = subject.service, instances.mode(subject, settings)
+    kinds = {
+        "cluster-ip": bool(service.cluster_ips),
+        "headless": service.is_headless or endpoint_names.are_described(subject, settings),
+        "endpoints": is_now in ("endpoints", "both") and not service.is_headless,
+        "load-balancer": service.spec.type == "LoadBalancer",
+    }
+    return any(kinds.get(each) for each in settings.reverse)
 
 
 def _claimed(
@@ -129,12 +227,11 @@ def _claimed(
 ) -> Iterator[tuple[str, Rank, str]]:
     """Addresses, why each is claimed, and its nested name."""
     nested = identity.nested(*subject.service.key)
-    if "cluster-ip" in settings.reverse:
-        yield from ((text, Rank.CLUSTER_IP, nested) for text in subject.service.cluster_ips)
+    yield from ((text, Rank.CLUSTER_IP, nested) for text in subject.service.cluster_ips)
     for endpoint in subject.endpoints:
         rank = _endpoint_rank(endpoint, subject, settings)
         if rank is not None:
-            label = instances.endpoint_label(endpoint)
+            label = endpoints.label(endpoint, pod_names=settings.pod_names)
             yield endpoint.address, rank, f"{label}.{nested}"
     if "load-balancer" in settings.reverse:
         for ingress in subject.service.status.load_balancer.ingress or ():
@@ -145,17 +242,20 @@ def _claimed(
 def _endpoint_rank(
     endpoint: JoinedEndpoint, subject: Subject, settings: SyncSettings
 ) -> Rank | None:
-    """Why an endpoint gets a reverse name; None if it gets none."""
-    if endpoint.state is not State.READY:
+    """Why an endpoint is claimed; None if the service does not lead to it."""
+    if endpoint.state is not State.READY or not endpoint_names.have_names(subject, settings):
         return None
     if not endpoint.is_pod and "manual" not in settings.reverse:
-        return None
+        return Rank.UNNAMED
     if subject.service.is_headless:
         if "headless" not in settings.reverse:
-            return None
+            return Rank.UNNAMED
         return Rank.HOSTNAME if endpoint.hostname else Rank.HEADLESS
-    in_catalog = instances.mode(subject, settings) in ("endpoints", "both")
-    return Rank.ENDPOINT if "endpoints" in settings.reverse and in_catalog else None
+    in_catalog = endpoint_names.are_in_catalog(subject, settings)
+    is_wanted = ("endpoints" in settings.reverse and in_catalog) or (
+        "headless" in settings.reverse and settings.endpoint_names
+    )
+    return Rank.ENDPOINT if is_wanted else Rank.UNNAMED
 
 
 def reverse_entry(candidate: Candidate, identity: Identity) -> Key:
@@ -171,12 +271,15 @@ def name_entry(flat: str, service: ServiceKey, identity: Identity) -> Key:
     return Key(NAMES + flat, value.encode(), identity.flags)
 
 
-def cluster_record(version: str, namespaces: Iterable[str], identity: Identity) -> Key:
+def cluster_record(
+    version: str, namespaces: Iterable[str], settings: SyncSettings, identity: Identity
+) -> Key:
     """The key that says what there is to know about the cluster."""
     record = ClusterRecord(
         cluster_uid=identity.uid,
         zone=identity.zone,
         version=version,
         namespaces=tuple(sorted(namespaces)),
+        domain=settings.cluster_domain,
     )
     return Key(identity.record_key, msgspec.json.encode(record), identity.flags)

@@ -1,8 +1,12 @@
 """The view of the Kubernetes clusters: their services, as described in Consul's KV tree."""
 
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from consuldns import names
+from msgspec.structs import replace
+
+from consuldns import descriptor, names
+from consuldns.names import Labels
 from consuldns.views.base import Value, View
 from consuldns.views.networks import Networks
 
@@ -15,10 +19,26 @@ class Port(Value, frozen=True):
     number: int
 
 
+class EndpointGroup(Value, frozen=True):
+    """Ready endpoints with the same ports, each as address and label.
+
+    The label is empty if it is the address with dashes.
+    """
+
+    ports: tuple[Port, ...]
+    endpoints: tuple[tuple[str, str], ...]
+
+
+EndpointTable = dict[bytes, list[tuple[str, tuple[Port, ...]]]]
+"""Endpoints by folded label: address and ports of each."""
+
+
 class Service(Value, frozen=True):
     """A service of a Kubernetes cluster, from its descriptor (see `consuldns.descriptor`).
 
-    `flat` is its name in the catalog (empty: it has none), `mode` what its instances there are.
+    `flat` is its name in the catalog (empty: it has none), `mode` what its instances there are,
+    `reverse` the name that its cluster IPs point to if no key says so. `endpoints` are the ready
+    ones, if they are described; None if the catalog has them, or nobody.
     """
 
     cluster: str
@@ -30,6 +50,8 @@ class Service(Value, frozen=True):
     cluster_ips: tuple[str, ...]
     ports: tuple[Port, ...]
     external_name: str
+    reverse: str = descriptor.FLAT
+    endpoints: tuple[EndpointGroup, ...] | None = None
 
     @property
     def path(self) -> str:
@@ -40,6 +62,7 @@ class Service(Value, frozen=True):
 class Cluster(Value, frozen=True):
     """A Kubernetes cluster. `namespaces` has those without services, too.
 
+    `domain` is the one that the cluster's own DNS has its names under (`cluster.local`).
     `is_complete`: its record is there, which the sync worker writes when all the rest is.
     """
 
@@ -47,6 +70,7 @@ class Cluster(Value, frozen=True):
     namespaces: tuple[str, ...]
     services: tuple[Service, ...]
     is_complete: bool
+    domain: str = descriptor.CLUSTER_DOMAIN
 
 
 Namespaces = dict[bytes, dict[bytes, Service]]
@@ -78,22 +102,63 @@ class Clusters(View, frozen=True):
         return frozenset(cluster.name for cluster in self.clusters if cluster.is_complete)
 
     @cached_property
+    def domains(self) -> dict[str, Labels]:
+        """The folded domain of each cluster's own DNS; Kubernetes' default if its is not valid."""
+        return {cluster.name: _domain(cluster.domain) for cluster in self.clusters}
+
+    @cached_property
     def by_address(self) -> dict[bytes, Service]:
-        """The first service at each cluster address (packed)."""
+        """The first service at each cluster address (packed) that wants a reverse name."""
         found: dict[bytes, Service] = {}
-        services = (service for cluster in self.clusters for service in cluster.services)
-        for service in services:
-            if service.is_headless or service.external_name:
-                continue
-            for address in map(names.parse_address, service.cluster_ips):
-                if address is not None:
-                    found.setdefault(address.packed, service)
+        for packed, service in self.cluster_addresses():
+            if service.reverse in (descriptor.FLAT, descriptor.NESTED):
+                found.setdefault(packed, service)
         return found
+
+    def cluster_addresses(self) -> Iterator[tuple[bytes, Service]]:
+        """Every cluster address (packed) with its service."""
+        for cluster in self.clusters:
+            for service in cluster.services:
+                if service.is_headless or service.external_name:
+                    continue
+                for address in map(names.parse_address, service.cluster_ips):
+                    if address is not None:
+                        yield address.packed, service
+
+    def endpoints_of(self, service: Service) -> EndpointTable | None:
+        """The described endpoints of a service; None if they are not described."""
+        if service.endpoints is None:
+            return None
+        key = (service.cluster, service.namespace, service.name)
+        if key not in self._endpoints:
+            self._endpoints[key] = _by_label(service.endpoints)
+        return self._endpoints[key]
+
+    @cached_property
+    def _endpoints(self) -> dict[tuple[str, str, str], EndpointTable]:
+        """The tables of the services that were asked for: few are, of many."""
+        return {}
 
     @cached_property
     def networks(self) -> Networks:
-        """The networks that hold a cluster address."""
+        """The networks that hold a cluster address which has a reverse name."""
         return Networks(self.by_address)
+
+
+def _domain(text: str) -> Labels:
+    try:
+        return names.fold(names.parse_name(text)) or _domain(descriptor.CLUSTER_DOMAIN)
+    except ValueError:
+        return _domain(descriptor.CLUSTER_DOMAIN)
+
+
+def _by_label(groups: Iterable[EndpointGroup]) -> EndpointTable:
+    found: EndpointTable = {}
+    for group in groups:
+        for address, label in group.endpoints:
+            folded = names.fold_text(label) or names.dashed(address)
+            found.setdefault(folded, []).append((address, group.ports))
+    return found
 
 
 def _namespaces(cluster: Cluster) -> Namespaces:
@@ -112,7 +177,8 @@ def restrict(cluster: Cluster, kept: frozenset[str]) -> Cluster | None:
         return None
     namespaces = cluster.namespaces if has_record else ()
     is_complete = cluster.is_complete and has_record
-    return Cluster(cluster.name, namespaces, services, is_complete=is_complete)
+    domain = cluster.domain if has_record else descriptor.CLUSTER_DOMAIN
+    return Cluster(cluster.name, namespaces, services, is_complete, domain)
 
 
 def union(old: Clusters, new: Clusters) -> Clusters:
@@ -121,12 +187,18 @@ def union(old: Clusters, new: Clusters) -> Clusters:
     for cluster in new.clusters:
         before = found.get(cluster.name, Cluster(cluster.name, (), (), is_complete=False))
         services = {(each.namespace, each.name): each for each in before.services}
-        services |= {(each.namespace, each.name): each for each in cluster.services}
+        for each in cluster.services:
+            key = (each.namespace, each.name)
+            known = services.get(key)
+            if known is not None and each.endpoints is None:
+                each = replace(each, endpoints=known.endpoints)
+            services[key] = each
         namespaces = {*before.namespaces, *cluster.namespaces}
         found[cluster.name] = Cluster(
             cluster.name,
             tuple(sorted(namespaces)),
             tuple(services.values()),
             cluster.is_complete or before.is_complete,
+            cluster.domain if cluster.is_complete else before.domain,
         )
     return Clusters(new.index, tuple(found[name] for name in sorted(found)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consuldns.config.load import Level, load, near_misses
@@ -257,6 +257,12 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
             {"cluster.local": "east", "k8s.consul": "east"},
         ),
         ("CONSULDNS_DNS_KUBERNETES_PODS", "insecure", "dns.kubernetes.pods", "insecure"),
+        (
+            "CONSULDNS_DNS_KUBERNETES_CONSUL_K8S_PREFIXES",
+            "k8s-,east-",
+            "dns.kubernetes.consul_k8s_prefixes",
+            ("k8s-", "east-"),
+        ),
         ("CONSULDNS_DNS_KUBERNETES_IGNORE_EMPTY", "1", "dns.kubernetes.ignore_empty", True),
         ("CONSULDNS_DNS_SOA_REFRESH", "1", "dns.soa.refresh", 1),
         ("CONSULDNS_DNS_SOA_RETRY", "1", "dns.soa.retry", 1),
@@ -294,12 +300,23 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
             "internal-only",
         ),
         ("CONSULDNS_SYNC_EXTERNAL_IPS", "1", "sync.external_ips", True),
+        ("CONSULDNS_SYNC_LOAD_BALANCER_ENDPOINTS", "1", "sync.load_balancer_endpoints", True),
+        ("CONSULDNS_SYNC_TYPES", "NodePort,ClusterIP", "sync.types", ("NodePort", "ClusterIP")),
         ("CONSULDNS_SYNC_PREFIX", "k-", "sync.prefix", "k-"),
         ("CONSULDNS_SYNC_FLAT_NAMES", "merge", "sync.flat_names", "merge"),
         ("CONSULDNS_SYNC_TAG", "t", "sync.tag", "t"),
+        ("CONSULDNS_SYNC_ENDPOINT_NAMES", "1", "sync.endpoint_names", True),
+        ("CONSULDNS_SYNC_POD_NAMES", "1", "sync.pod_names", True),
+        ("CONSULDNS_SYNC_INGRESS", "host", "sync.ingress", "host"),
         ("CONSULDNS_SYNC_REVERSE", "manual", "sync.reverse", ("manual",)),
         ("CONSULDNS_SYNC_REVERSE_TARGET", "nested", "sync.reverse_target", "nested"),
         ("CONSULDNS_SYNC_REVERSE_VERIFY_PODS", "1", "sync.reverse_verify_pods", True),
+        (
+            "CONSULDNS_SYNC_CLUSTER_DOMAIN",
+            "Kube.Example.",
+            "sync.cluster_domain",
+            "kube.example",
+        ),
         ("CONSULDNS_SYNC_ZONE", "cluster.local", "sync.zone", "cluster.local"),
         ("CONSULDNS_SYNC_MASS_DELETE_HOLD", "1s", "sync.mass_delete_hold", timedelta(seconds=1)),
         ("CONSULDNS_SYNC_TRANSACTIONS_PER_SECOND", "9", "sync.transactions_per_second", 9),
@@ -465,6 +482,7 @@ def test_misspelt_variables_are_noticed_but_not_those_of_kubernetes() -> None:
         st.sampled_from([setting.variable for setting in declared().values()]), st.text()
     )
 )
+@example({"CONSULDNS_CONSUL_TOKEN_FILE": "\0"})
 def test_any_environment_is_read_or_refused(environment: dict[str, str]) -> None:
     message = ""
     try:

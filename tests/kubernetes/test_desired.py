@@ -9,32 +9,45 @@ import pytest
 from consuldns.config.sync import SyncSettings
 from consuldns.kubernetes import desired
 from consuldns.kubernetes.desired import Entries
-from consuldns.kubernetes.ownership import Identity, reverse_key
+from consuldns.kubernetes.ownership import reverse_key
 from consuldns.kubernetes.reverse import choose
-from consuldns.kubernetes.types import EndpointSlice, Node, Service
+from consuldns.kubernetes.types import Service
 from consuldns.names import IPAddress, parse_address
 from tests.kubernetes.api_server import Object
+from tests.kubernetes.mapping import IDENTITY, entries
 from tests.kubernetes.objects import endpoint, node, recorded_objects, service, slice_
 
-IDENTITY = Identity("blue", "uid-1", "dc1", "consul", "dc1.consul")
 
-
-def entries(
-    object_: Object,
-    *slices: Object,
-    nodes: tuple[Object, ...] = (),
-    flat: str | None = None,
-    **settings: Any,
-) -> Entries:
-    decoded = msgspec.convert(object_, Service)
-    return desired.entries(
-        decoded,
-        [msgspec.convert(each, EndpointSlice) for each in slices],
-        {each["metadata"]["name"]: msgspec.convert(each, Node) for each in nodes},
-        decoded.metadata.name if flat is None else flat,
-        SyncSettings(**settings),
-        IDENTITY,
-    )
+def test_an_external_name_is_no_alias_of_itself() -> None:
+    """In no form of its own names: Consul would answer with the address of the cluster's node."""
+    for target in (
+        *("web.service.CONSUL", "web.service.dc1.consul", "k8s.web.service.consul"),
+        *("web.default.service.consul", "x.web.default.service.dc1.consul"),
+        *("_web._tcp.service.consul", "_web._k8s.service.dc1.consul"),
+        *(
+            "web.default.svc.dc1.consul",
+            "web.default.svc.cluster.local",
+            "WEB.default.svc.dc1.CONSUL.",
+        ),
+    ):
+        found = entries(service("web", type="ExternalName", externalName=target))
+        assert not found.instances, target
+        assert "leads back to the service itself" in found.problems[0]
+    lb: dict[str, Any] = {"loadBalancer": {"ingress": [{"hostname": "web.service.consul"}]}}
+    for circle in (
+        service("web", "10.0.0.1", type="LoadBalancer", status=lb),
+        service("web", "10.0.0.1", annotations={"consuldns/service-address": "web.service.consul"}),
+    ):
+        found = entries(circle)
+        assert not found.instances
+        assert "leads back to the service itself" in found.problems[0]
+    for target in (
+        *("web.db.service.consul", "web.shop.svc.dc1.consul", "_db._tcp.service.consul"),
+        *("web.service.dc2.consul", "web.default.svc.example", "cluster.local"),
+    ):
+        found = entries(service("web", type="ExternalName", externalName=target))
+        assert [each.address for each in found.instances] == [target]
+        assert not found.problems
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,7 @@ ROWS = {
         service("web", "10.0.0.1"),
         (),
         ("10.0.0.1:80 critical",),
-        (f"10.0.0.1 {FLAT}",),
+        (f"10.0.0.1 {NESTED}",),
         settings={"vip_without_endpoints": "critical"},
     ),
     "cluster-ip-endpoints": Row(
@@ -194,8 +207,21 @@ ROWS = {
         (),
         ("db.example.com:0 passing",),
     ),
-    "external-name-below-our-domain": Row(
-        service("web", type="ExternalName", externalName="web.service.CONSUL"), (), ()
+    "external-name-in-the-domain-of-consul": Row(
+        service("web", ports=[], type="ExternalName", externalName="db.service.consul"),
+        (),
+        ("db.service.consul:0 passing",),
+    ),
+    "external-name-in-the-domain-of-the-cluster": Row(
+        service("web", ports=[], type="ExternalName", externalName="DB.prod.svc.Cluster.Local."),
+        (),
+        ("db.prod.svc.dc1.consul:0 passing",),
+    ),
+    "external-name-in-a-domain-that-is-set": Row(
+        service("web", ports=[], type="ExternalName", externalName="db.prod.svc.kube.example"),
+        (),
+        ("db.prod.svc.dc1.consul:0 passing",),
+        settings={"cluster_domain": "kube.example"},
     ),
     "external-name-is-an-address": Row(
         service("web", type="ExternalName", externalName="192.0.2.7"), (), ()
@@ -276,8 +302,8 @@ ROWS = {
     "external-ips-if-wanted": Row(
         service("web", "10.0.0.1", externalIPs=["192.0.2.66"]),
         (UP,),
-        ("10.0.0.1:80 passing", "192.0.2.66:80 passing"),
-        (f"10.0.0.1 {FLAT}",),
+        ("192.0.2.66:80 passing",),
+        (f"10.0.0.1 {NESTED}",),
         settings={"external_ips": True},
     ),
     "no-selector": Row(
@@ -371,7 +397,8 @@ ROWS = {
 def test_rows(row: Row) -> None:
     found = entries(row.service, *row.slices, nodes=row.nodes, **row.settings)
     assert tuple(f"{i.address}:{i.port} {i.status}" for i in found.instances) == row.instances
-    assert tuple(f"{c.address} {c.target}" for c in found.candidates) == row.reverse
+    named = (each for each in found.candidates if each.target)
+    assert tuple(f"{c.address} {c.target}" for c in named) == row.reverse
 
 
 @pytest.mark.parametrize(
@@ -440,15 +467,6 @@ def test_an_instance_in_full() -> None:
         "port-http": "80",
         "port-metrics": "9100",
     }
-
-
-def test_many_ports_stay_within_consuls_limits() -> None:
-    ports = [{"name": f"port-number-{n}", "protocol": "TCP", "port": n + 1} for n in range(90)]
-    (instance,) = entries(service("web", "10.0.0.1", ports=ports)).instances
-    assert len(instance.meta) == 64
-    assert all(len(value) <= 512 for value in instance.meta.values())
-    assert "k8s-ports" not in instance.meta  # it would be cut, so it is left out
-    assert len(entries(service("web", "10.0.0.1", ports=ports)).descriptor.value) > 2000
 
 
 def test_a_long_id_is_cut_and_stays_unique() -> None:
@@ -608,6 +626,7 @@ def test_the_descriptor() -> None:
         ],
         "externalName": "",
         "publishNotReady": False,
+        "reverse": "flat",
     }
 
 

@@ -22,6 +22,7 @@ SERVICES: list[dict[str, Any]] = [
         "cluster_ips": ["10.254.1.1"],
         "ports": ["redis:TCP:6379"],
         "endpoints": [{"address": "172.16.0.9"}],
+        "described": True,
     },
     {"namespace": "default", "name": "hidden", "flat": "", "cluster_ips": ["10.254.1.2"]},
     {
@@ -36,6 +37,11 @@ SERVICES: list[dict[str, Any]] = [
         "name": "down",
         "headless": True,
         "endpoints": [{"address": "172.16.0.3", "ready": False}],
+    },
+    {
+        "namespace": "default",
+        "name": "inward",
+        "external_name": "redis-master.default.svc.cluster.local",
     },
     {"namespace": "default", "name": "mainframe", "external_name": "legacy.example.net"},
     {
@@ -83,6 +89,22 @@ CATALOG = [
                 "port-http": "8080",
             },
         },
+    },
+    {
+        "Node": "k8s-sync",
+        "Address": "192.0.2.9",
+        "NodeMeta": {"external-source": "kubernetes"},
+        "Service": {
+            "Service": "edge-shop",
+            "Address": "lb-7.example.net",
+            "Port": 443,
+            "Meta": {"external-source": "kubernetes", "external-k8s-ns": "shop"},
+        },
+    },
+    {
+        "Node": "k8s-kubernetes",
+        "Address": "192.0.2.1",
+        "Service": {"Service": "mainframe", "Address": "legacy.example.net"},
     },
     *kubernetes_data.registrations(SERVICES),
 ]
