@@ -364,9 +364,8 @@ class NeededViews:
 
     def _failed(self, key: ViewKey, error: ConsulError) -> None:
         now = _now()
-        if self._freshness.is_right(key, now):  # read by a query of its own meanwhile
-            self._publication.settle(key)
-            return
+        if self._freshness.is_right(key, now):
+            return self._publication.settle(key)  # read by a query of its own meanwhile
         self._freshness.failed(key, now, now + random.uniform(*RETRY_SECONDS))
         if isinstance(error, Unreachable):
             self._contact.doubt()
