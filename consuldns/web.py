@@ -30,6 +30,7 @@ from consuldns.errors import StartupError
 from consuldns.names import parse_address
 
 CONNECTIONS = 500  # at once; with fewer file descriptors, a quarter of these
+BACKLOG = 1024  # connections that the kernel keeps for us; beyond, clients try again after a second
 REQUEST_SECONDS = 10.0  # from its first octet, or from the connection, until a request is complete
 STALL_SECONDS = 30.0  # for a client to read on
 IDLE_SECONDS = 600  # a client may keep an idle connection; uvicorn's 5 would race its next request
@@ -57,7 +58,7 @@ def bind(address: tuple[str, int], *, what: str, option: str) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen()
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         problem = f"{what} cannot listen on {host}:{port}: {error.strerror or error}"
