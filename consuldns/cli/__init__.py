@@ -9,12 +9,13 @@ Exit status: 0 done, 1 failed, 2 the command line makes no sense, 3 the server c
 """
 
 import importlib
+import os
 from typing import Any
 
 import click
 
 from consuldns import __version__
-from consuldns.errors import ConfigError, ConsuldnsError, StartupError
+from consuldns.errors import ConsuldnsError, exit_status
 
 COMMANDS = {
     "dev": "Try it: a Consul agent of its own, sample services, DNS.",
@@ -25,20 +26,17 @@ COMMANDS = {
     "completion": "Print the script that completes commands in a shell.",
 }
 
-EXIT_FAILED = 1
-EXIT_NOT_STARTED = 3
-EXIT_BAD_SETTING = 4
 
+def open_standard_streams() -> None:
+    """Put /dev/null where standard input, output or error is closed.
 
-def exit_status(error: ConsuldnsError) -> int:
-    """The exit status that an error ends the program with."""
-    match error:
-        case ConfigError():
-            return EXIT_BAD_SETTING
-        case StartupError():
-            return EXIT_NOT_STARTED
-        case _:
-            return EXIT_FAILED
+    Else the next socket that is opened has that number, and gets what is written to stderr.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
 
 
 class Commands(click.Group):
@@ -63,6 +61,7 @@ class Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command; what goes wrong ends in one line, never in a traceback."""
+        open_standard_streams()
         try:
             return super().invoke(context)
         except ConsuldnsError as error:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import consuldns
 from consuldns import errors
-from consuldns.cli import COMMANDS, exit_status, main
+from consuldns.cli import COMMANDS, main
 from consuldns.config.schema import declared
 
 
@@ -96,7 +96,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     ],
 )
 def test_exit_status(error: errors.ConsuldnsError, status: int) -> None:
-    assert exit_status(error) == status
+    assert errors.exit_status(error) == status
 
 
 @pytest.mark.parametrize(
