@@ -10,6 +10,7 @@ ends, its parent has ended, however it did, and so it ends, too.
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 import sys
@@ -257,6 +258,7 @@ async def _work(link: socket.socket) -> int:
         for each in background:
             each.cancel()
         writer.close()
+        gc.freeze()  # the interpreter's end need not walk it all once more: a tenth of a second
 
 
 async def _then_stop(parent: _Parent, stop: asyncio.Event) -> None:

@@ -88,6 +88,7 @@ class Worker:
                 task.cancel()
         if self._link is not None:
             self._link.close()
+        gc.freeze()  # so that the interpreter's end does not walk it, either
 
     def _receive(self, message: link.ToWorker) -> None:
         match message:
