@@ -37,9 +37,7 @@ class SessionEndpoints:
         """PUT: a new session; its id."""
         self._exchange.check_datacenter(request)
         body = await limited_body(request, MAX_BODY)
-        wanted = (
-            read_json(body, _wanted, "Request decode failed") if body else SessionRequest()
-        )
+        wanted = read_json(body, _wanted, "Request decode failed") if body else SessionRequest()
         with self._exchange.state.change():
             session = self._sessions.create(wanted, self._exchange.state.node)
         return reply(request, {"ID": session.id})
