@@ -72,7 +72,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with 'consuldns dev', then: dig @127.0.0.1 -p 8600 web.service.consul",
+    epilog="Start with 'consuldns dev', then: dig @127.0.0.1 -p 8600 kube-ui.service.consul",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
