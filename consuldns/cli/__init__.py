@@ -10,6 +10,7 @@ Exit status: 0 done, 1 failed, 2 the command line makes no sense, 3 the server c
 
 import importlib
 import os
+import signal
 from typing import Any
 
 import click
@@ -37,6 +38,11 @@ def open_standard_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+
+
+def hold_signals() -> None:
+    """Let SIGHUP and SIGUSR1 wait until a server can handle them: they would kill it until then."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1))
 
 
 class Commands(click.Group):

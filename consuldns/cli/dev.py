@@ -5,6 +5,7 @@ import os
 
 import click
 
+from consuldns.cli import hold_signals
 from consuldns.cli.options import setting_option
 from consuldns.config.load import load
 from consuldns.config.schema import Settings
@@ -37,6 +38,7 @@ def command(
 
     Example: consuldns dev --http-addr 127.0.0.1:8500 --listen 127.0.0.1:8600
     """
+    hold_signals()
     agent = _agent_address(http_addr)
     settings = load(
         environment={k: v for k, v in os.environ.items() if k.startswith("CONSULDNS_")},

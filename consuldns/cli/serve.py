@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from consuldns.cli import hold_signals
 from consuldns.cli.options import config_option, configuration, setting_option
 
 
@@ -30,6 +31,7 @@ def command(
     Example, also beside 'consuldns dev': consuldns serve --listen 127.0.0.1:8653 --consul-addr
     http://127.0.0.1:8500 --admin-addr 127.0.0.1:9154
     """
+    hold_signals()
     flags = {
         "listen": listen,
         "consul.address": consul_addr,

@@ -82,20 +82,22 @@ class RepeatedLog:
         self._quiet_until = 0.0
         self._left_out = 0
 
-    def warning(self, what: str, and_so: str, *, trace: bool = False) -> None:
+    def warning(self, what: str, and_so: str, *, trace: bool = False) -> bool:
         """Log `what; and_so`, unless `what` was the last and that is not long ago.
 
-        With `trace` and when `what` is new, the traceback of the current exception goes with it.
+        Whether `what` is new; if so and with `trace`, the traceback of the current exception goes
+        with it.
         """
         now = self._clock()
         if what == self._what and now < self._quiet_until:
             self._left_out += 1
-            return
+            return False
         left_out = f" ({self._left_out} lines like the last were left out)"
         more = left_out if self._left_out else ""
-        with_trace = trace and what != self._what
+        is_new = what != self._what
         self._what, self._quiet_until, self._left_out = what, now + REMINDER_SECONDS, 0
-        self._logger.warning("%s; %s%s", what, and_so, more, exc_info=with_trace)
+        self._logger.warning("%s; %s%s", what, and_so, more, exc_info=trace and is_new)
+        return is_new
 
     def forget(self) -> None:
         """It was over: what comes next is news."""

@@ -295,8 +295,12 @@ class Started:
             log.info("SIGHUP: credentials are read at each attempt to start")
             return
         self.worker.kubernetes.access.credentials.forget()
-        self.worker.registry.read_token_again()
-        log.info("SIGHUP: the credentials for Consul and Kubernetes have been read again")
+        try:
+            self.worker.registry.read_token_again()
+        except ConsulError as error:
+            log.warning("SIGHUP: %s", error)
+        else:
+            log.info("SIGHUP: the credentials for Consul and Kubernetes have been read again")
 
     def log_figures(self) -> None:
         """Log what was done so far."""

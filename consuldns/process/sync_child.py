@@ -14,6 +14,7 @@ import gc
 import logging
 import socket
 import sys
+import traceback
 from dataclasses import dataclass
 from signal import Signals
 
@@ -21,7 +22,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 
 from consuldns.config.schema import Settings
-from consuldns.errors import ConsuldnsError, exit_status
+from consuldns.errors import EXIT_FAILED, ConsuldnsError, exit_status
 from consuldns.process import logs, signals, sync
 from consuldns.process.sync_metrics import SyncCollector
 from consuldns.process.workers import describe_status
@@ -49,9 +50,10 @@ class Report(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """Why the worker ends, in a line."""
+    """Why the worker ends, in a line; with a traceback if it is a bug."""
 
     problem: str
+    trace: str = ""
 
 
 _decoder = msgspec.json.Decoder(Hello | Report | Failed)
@@ -78,7 +80,7 @@ class SyncChild:
         self._process: asyncio.subprocess.Process | None = None
         self._has_settings = False  # without, it has done nothing yet
         self._report: Report | None = None
-        self._problem = ""
+        self._problem = self._trace = ""
         self._restarts = 0
         self._last_status: int | None = None
 
@@ -94,7 +96,9 @@ class SyncChild:
                 pause = FIRST_PAUSE_SECONDS
                 said.forget()
             self._restarts += 1
-            said.warning(f"sync worker {end}", f"starting another in {pause:.1f} s")
+            is_news = said.warning(f"sync worker {end}", f"starting another in {pause:.1f} s")
+            if is_news and self._trace:
+                log.warning("please report this: %s", self._trace)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
@@ -120,7 +124,7 @@ class SyncChild:
 
     async def _live(self) -> str:
         """One process from its start to its end, which is given in words."""
-        self._report, self._problem = None, ""
+        self._report, self._problem, self._trace = None, "", ""
         try:
             status = self._last_status = await self._run_once()
             end = f"ended with {describe_status(status)}"
@@ -181,8 +185,8 @@ class SyncChild:
                     self._has_settings = True
                 case Report() as report:
                     self._report = report
-                case Failed(problem):
-                    self._problem = problem
+                case Failed(problem, trace):
+                    self._problem, self._trace = problem, trace
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         """End it, unless it has ended: in order if it has begun to work."""
@@ -254,6 +258,11 @@ async def _work(link: socket.socket) -> int:
     except ConsuldnsError as error:
         parent.tell(Failed(str(error)))
         return exit_status(error)
+    except Exception as error:
+        first = sync.first_of(error) if isinstance(error, ExceptionGroup) else error
+        problem = f"unexpected error: {type(first).__name__}: {first}"
+        parent.tell(Failed(problem, "".join(traceback.format_exception(first))))
+        return EXIT_FAILED
     finally:
         for each in background:
             each.cancel()

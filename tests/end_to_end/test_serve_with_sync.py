@@ -18,7 +18,7 @@ from tests.kubernetes.api_server import ApiServer
 from tests.kubernetes.objects import load_recordings, service
 from tests.support.ask import answers, ask, dig, rcode
 from tests.support.consul_agent import ConsulAgent, free_ports, wait_until
-from tests.support.consuldns_process import Serve, children_of
+from tests.support.consuldns_process import ConsuldnsProcess, Serve, children_of
 
 STOPS = int(os.environ.get("CONSULDNS_TEST_STOPS", "1"))
 STOP_SECONDS = 0.5 if STOPS > 1 else 5.0
@@ -214,3 +214,27 @@ async def test_metrics_have_the_figures_of_the_worker(
         await until(lambda: "credentials for Consul and Kubernetes" in serve.log, "passed on")
     finally:
         assert await asyncio.to_thread(serve.stop) == 0
+
+
+@SIGNALS
+def test_sync_run_and_signals(consul: ConsulAgent, number: signal.Signals) -> None:
+    (closed,) = free_ports(1)
+    api = f"http://127.0.0.1:{closed}"
+    with ConsuldnsProcess(["sync", "run", "--consul-addr", consul.url, "--kube-api", api]) as run:
+        run.wait_for_line("cannot start, trying again")
+        os.kill(run.pid, signal.SIGHUP)
+        run.wait_for_line("SIGHUP: credentials are read at each attempt to start")
+        os.kill(run.pid, signal.SIGUSR1)
+        run.wait_for_line("SIGUSR1: sync worker: services=0")
+        assert run.stop(number) == 0
+    assert [line for line in run.lines if not OWN_LINE.match(line)] == []
+
+
+def test_sync_run_with_a_setting_that_cannot_be_used(consul: ConsulAgent, tmp_path: Path) -> None:
+    """The same status and text as of the child of `serve`."""
+    file = str(tmp_path / "none")
+    command = ["sync", "run", "--consul-addr", consul.url, "--kubeconfig", file]
+    with ConsuldnsProcess(command) as run:
+        wait_until(lambda: run.status is not None, "the end")
+    assert run.status == 4
+    assert run.lines[-1] == f"Error: {file}: there is no such kubeconfig file"

@@ -1,11 +1,15 @@
 """Whatever stderr is, a process that logs goes on, and says what it could not write."""
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from consuldns.process import logs
 from tests.support.consul_agent import REPOSITORY
 
 FLOOD = """
@@ -101,3 +105,21 @@ def test_lines_are_lines(tmp_path: Path) -> None:
     assert lines[5000] == "INFO root 'bad %d' ('arguments',)"
     assert lines[5001].endswith("lone \\ud800")
     assert lines[5002].endswith("two\\nlines")
+
+
+def test_what_goes_on_is_a_line_and_reminders(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    said = logs.RepeatedLog(logging.getLogger("test"), lambda: now)
+    assert said.warning("it fails", "trying again")
+    for now in range(1, 130):  # noqa: B007 - the clock
+        assert not said.warning("it fails", "trying again")
+    assert said.warning("it fails otherwise", "trying again")
+    said.forget()
+    assert said.warning("it fails otherwise", "trying again")
+    assert [record.message for record in caplog.records] == [
+        "it fails; trying again",
+        "it fails; trying again (59 lines like the last were left out)",
+        "it fails; trying again (59 lines like the last were left out)",
+        "it fails otherwise; trying again (9 lines like the last were left out)",
+        "it fails otherwise; trying again",
+    ]
