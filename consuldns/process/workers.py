@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -100,13 +101,23 @@ class Workers:
         self._asked = asked
         self._changed = changed
         self._stopping = False
+        self._said = RepeatedLog(logger, time.monotonic)
 
     def publish(self, update: updates.ToWorker) -> None:
         """Tell every worker."""
-        framed = link.frame(update)
+        framed = self._framed(update)
         for worker in self._workers:
             if worker.connection is not None:
                 worker.connection.send(framed)
+
+    def _framed(self, update: updates.ToWorker) -> bytes:
+        """The message as it travels; nothing if it cannot: the others stay right without it."""
+        try:
+            return link.frame(update)
+        except Exception as error:
+            what = f"an update cannot be sent to the workers, please report it: {error!r:.200}"
+            self._said.warning(what, "it is skipped", trace=True)
+            return b""
 
     def not_serving(self) -> list[int]:
         """The numbers of the workers that do not answer yet."""
@@ -215,7 +226,7 @@ class Workers:
         """Tell a fresh worker all that is known."""
         protocol.send(link.frame(link.Start(self._policy)))
         for update in self._known():
-            protocol.send(link.frame(update))
+            protocol.send(self._framed(update))
         protocol.send(link.frame(link.CaughtUp()))
 
     async def _watch(self, worker: _Worker, process: asyncio.subprocess.Process) -> int:
