@@ -27,6 +27,18 @@ from consuldns.views import updates
 logger = logging.getLogger("consuldns.process")
 
 WATCH_AGAIN_SECONDS = 1.0  # after an unexpected error
+CANCEL_AGAIN_SECONDS = 0.05
+
+
+async def cancel_until_done(task: asyncio.Task[None]) -> None:
+    """Cancel a task that need not do anything in order.
+
+    Once may not be enough: a task group that fails while it is cancelled (Consul has just gone)
+    raises its failure and forgets the cancellation, and whoever handles the failure goes on.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
 
 
 class Control:
@@ -74,15 +86,17 @@ class Control:
             web.serving(application, self._admin_socket, connections=admin.CONNECTIONS),
             asyncio.TaskGroup() as tasks,
         ):
-            background = [tasks.create_task(self._watch_forever(), name="watcher")]
+            watching = tasks.create_task(self._watch_forever(), name="watcher")
+            syncing = None
             if self._sync is not None:
-                background.append(tasks.create_task(self._sync.run(), name="sync"))
+                syncing = tasks.create_task(self._sync.run(), name="sync")
             tasks.create_task(self._workers.run(), name="workers")
             await self._stop.wait()
             systemd.notify("STOPPING=1")
             self._workers.stop()
-            for task in background:
-                task.cancel()
+            if syncing is not None:
+                syncing.cancel()
+            await cancel_until_done(watching)
         gc.freeze()  # the interpreter's end need not walk it all once more: a tenth of a second
         logger.info("stopped")
 

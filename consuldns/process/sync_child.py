@@ -147,15 +147,14 @@ class SyncChild:
                 raise
         self._process, self._has_settings = process, False
         reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE)
+        following = asyncio.create_task(self._follow(process, reader, writer))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                following = tasks.create_task(self._follow(process, reader, writer))
-                status = await process.wait()
-                # What it has said last may still be on its way; nothing follows that.
-                await asyncio.wait([following], timeout=REPORT_SECONDS)
-                following.cancel()
+            status = await process.wait()
+            # What it has said last may still be on its way; nothing follows that.
+            await asyncio.wait([following], timeout=REPORT_SECONDS)
             return status
         finally:
+            following.cancel()
             self._process = None
             await self._end(process)
             writer.close()
@@ -173,13 +172,18 @@ class SyncChild:
                     line = await reader.readline()
             except TimeoutError:
                 log.error("the sync worker hangs; it is replaced")
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
                 return
             except (OSError, ValueError):  # it is gone, or the line is too long: a bug
                 return
             if not line:
                 return
-            match _decoder.decode(line):
+            try:
+                message = _decoder.decode(line)
+            except (msgspec.MsgspecError, ValueError):  # its last line was cut
+                continue
+            match message:
                 case Hello():
                     writer.write(msgspec.json.encode(self._settings) + b"\n")
                     self._has_settings = True
