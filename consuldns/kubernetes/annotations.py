@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from consuldns import names
 from consuldns.kubernetes.types import CONSUL_K8S, CONSULDNS
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+# A service's name as Consul takes it, as far as it can be asked for by DNS (Consul 1.8.7 finds no
+# service by a name with one of `'";@()\\` or a space in it) and in a URL.
+_NAME = re.compile(
+    r"""[^\0- "#%'()/;?@\\.\x7f-\U0010ffff]+(\.[^\0- "#%'()/;?@\\.\x7f-\U0010ffff]+)*"""
+)
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")  # RFC 1123, one label
 _META_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")  # Consul's rule
 _TRUE, _FALSE = ("1", "t", "true", "yes"), ("0", "f", "false", "no")
 MAX_META_VALUE = 512  # octets, Consul's limit
@@ -53,6 +58,11 @@ def read(annotations: Mapping[str, str] | None) -> Wishes:
                 setattr(wishes, suffix, reader(text.strip()))
             except ValueError as error:
                 wishes.problems.append(f"service-{suffix} {error}, not {text!r}")
+    if wishes.name and not _HOST_NAME.fullmatch(wishes.name):
+        wishes.problems.append(
+            f"service-name {wishes.name!r} is not a host name (letters, digits and hyphens): it is "
+            "used, but not every program will look it up"
+        )
     return wishes
 
 
@@ -76,9 +86,11 @@ def _boolean(text: str) -> bool:
     return text.lower() in _TRUE
 
 
-def _label(text: str) -> str:
-    if not _LABEL.fullmatch(text):
-        raise ValueError("must be one DNS label in lower case")
+def _service_name(text: str) -> str:
+    if not (_NAME.fullmatch(text) and len(text) <= names.MAX_LABEL):
+        raise ValueError(
+            f"must be at most {names.MAX_LABEL} characters that DNS and a URL can hold, as in 'cart'"
+        )
     return text
 
 
@@ -126,7 +138,7 @@ def _tags(text: str) -> tuple[str, ...]:
 
 _READERS: dict[str, Callable[[str], object]] = {
     "sync": _boolean,
-    "name": _label,
+    "name": _service_name,
     "port": str,
     "tags": _tags,
     "weight": _weight,

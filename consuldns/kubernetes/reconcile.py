@@ -12,19 +12,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Never
 
 from consuldns.config.sync import SyncSettings
 from consuldns.errors import ConsulError
 from consuldns.kubernetes import held, report
+from consuldns.kubernetes import others as others_
 from consuldns.kubernetes.apply import Applier, Outcome
 from consuldns.kubernetes.cluster import Cluster
+from consuldns.kubernetes.flat_names import Others
 from consuldns.kubernetes.held import Held
 from consuldns.kubernetes.leader import Leadership
 from consuldns.kubernetes.ownership import NAMES, REVERSE
-from consuldns.kubernetes.plan import Plan, Planner, Step
+from consuldns.kubernetes.plan import NOBODY, Plan, Planner, Step
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
@@ -134,19 +136,17 @@ class Reconciler:
     async def plan_all(self, planner: Planner, holding: Held) -> Plan:
         """A plan for everything."""
         self.cluster.take_dirty()
-        taken = await self._taken(holding)
-        return planner.plan_all(holding, taken=taken, version=self.version)
+        others = await self._others(holding)
+        return planner.plan_all(holding, others=others, version=self.version)
 
     async def _plan_dirty(self, planner: Planner, holding: Held) -> Plan:
         services, addresses, names = self.cluster.take_dirty()
-        taken: Collection[str] = ()
-        if names:
-            taken = await self._taken(holding)
+        others = await self._others(holding) if names else NOBODY
         return planner.plan(
             holding,
             services=services,
             addresses=addresses,
-            taken=taken,
+            others=others,
             assign=names,
             version=self.version,
         )
@@ -163,11 +163,9 @@ class Reconciler:
             log.info("read from Consul: instances=%d keys=%d", holding.count, len(holding.keys))
         return holding
 
-    async def _taken(self, holding: Held) -> set[str]:
-        """The names of others: in the catalog, or claimed by other clusters."""
-        ours = {each.lower() for each in holding.incumbents}
-        claimed = {p.removeprefix(NAMES) for p in holding.foreign_keys if p.startswith(NAMES)}
-        return (set(await self.registry.service_names()) - ours) | claimed
+    async def _others(self, holding: Held) -> Others:
+        uid = self.leadership.identity.uid
+        return await others_.read(self.registry, holding, self.cluster, uid)
 
     async def _do(self, plan: Plan, holding: Held) -> None:
         """Guard a plan, do it, and note what came of it."""

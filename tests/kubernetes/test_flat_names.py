@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consuldns.kubernetes.flat_names import Claim, assign, shortened
+from consuldns.kubernetes.flat_names import Claim, Others, assign, shortened
 from consuldns.kubernetes.types import ServiceKey
 
 UID = "uid-of-cluster"
@@ -20,7 +20,7 @@ def claim(key: str, *, created: str = "1", wanted: str = "", policy: str = "suff
 def assigned(
     *claims: Claim, held: Mapping[str, ServiceKey] | None = None, taken: tuple[str, ...] = ()
 ) -> dict[str, str]:
-    found = assign(claims, held or {}, taken, UID)
+    found = assign(claims, held or {}, Others(taken), UID)
     return {"/".join(key): name for key, name in found.items()}
 
 
@@ -118,14 +118,14 @@ all_claims = st.lists(
 def test_names_are_unique_foreign_ones_untouched_and_decisions_stay(
     claims: list[Claim], taken: set[str], random: "object"
 ) -> None:
-    first = assign(claims, {}, taken, UID)
+    first = assign(claims, {}, Others(taken), UID)
     names = [name for name in first.values() if name]
     assert len(set(names)) == len(names)
     assert not taken & set(names)
     assert "consul" not in names
     shuffled = sorted(claims, key=lambda _: random.random())  # type: ignore[attr-defined]
-    assert assign(shuffled, {}, taken, UID) == first
+    assert assign(shuffled, {}, Others(taken), UID) == first
     held = {name: key for key, name in first.items() if name}
     gone = claims[1:]
-    again = assign(gone, held, taken, UID)
+    again = assign(gone, held, Others(taken), UID)
     assert all(again[key] == first[key] for key in again if first[key])

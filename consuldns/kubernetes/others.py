@@ -1,0 +1,95 @@
+"""Names of others in Consul, and which of them consul-k8s has given to our own services.
+
+When a cluster moves from HashiCorp's consul-k8s, both have every service in Consul for a while. An
+instance of consul-k8s tells its namespace, but not its service, whose name is that in the catalog.
+Another cluster may have a service of that name in a namespace of that name, so what counts is where
+an instance leads: to an address of our service, and to the same pod, if it names one.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from consuldns import descriptor
+from consuldns.kubernetes import endpoints
+from consuldns.kubernetes.cluster import Cluster
+from consuldns.kubernetes.flat_names import Others
+from consuldns.kubernetes.held import Held
+from consuldns.kubernetes.ownership import NAMES
+from consuldns.kubernetes.registry import Registry
+from consuldns.kubernetes.types import ServiceKey
+from consuldns.registration import Instance, Node
+
+Given: TypeAlias = tuple[ServiceKey, str]
+"""A service, and a name that it wants and that consul-k8s has given to one in its namespace."""
+
+
+def is_of_consul_k8s(node: Node) -> bool:
+    """Whether consul-k8s made the node: it comes from Kubernetes, and not by us."""
+    is_of_kubernetes = node.meta.get(descriptor.SOURCE) == descriptor.KUBERNETES
+    return is_of_kubernetes and descriptor.NODE_CLUSTER not in node.meta
+
+
+async def read(registry: Registry, holding: Held, cluster: Cluster, uid: str) -> Others:
+    """The names of others: in the catalog, or claimed by other clusters. `uid` is that of ours.
+
+    The instances of consul-k8s are asked for only while a name that we want is taken.
+    """
+    claimed = {p.removeprefix(NAMES) for p in holding.foreign_keys if p.startswith(NAMES)}
+    in_catalog = await registry.service_names() - holding.incumbents.keys() - claimed
+    contested: dict[tuple[str, str], list[ServiceKey]] = {}
+    for claim in cluster.claims.values():
+        for name in claim.candidates(uid):
+            if name.lower() in in_catalog:
+                contested.setdefault((name.lower(), claim.service[0]), []).append(claim.service)
+    given: dict[Given, list[Instance]] = {}
+    if contested:
+        for node in filter(is_of_consul_k8s, await registry.kubernetes_nodes()):
+            async for stored in registry.instances(node.name):
+                name = stored.instance.service.lower()
+                for service in contested.get((name, _namespace(stored.instance)), ()):
+                    given.setdefault((service, name), []).append(stored.instance)
+    handed_down: dict[ServiceKey, set[str]] = {}
+    for service, name in _same(given, cluster):
+        handed_down.setdefault(service, set()).add(name)
+    return Others(in_catalog | claimed, handed_down)
+
+
+def _namespace(instance: Instance) -> str:
+    """The namespace, empty if the instance is not of consul-k8s."""
+    meta = instance.meta
+    is_of_kubernetes = meta.get(descriptor.SOURCE) == descriptor.KUBERNETES
+    is_theirs = is_of_kubernetes and descriptor.CLUSTER not in meta
+    return meta.get(descriptor.NAMESPACE, "") if is_theirs else ""
+
+
+def _same(given: Mapping[Given, Iterable[Instance]], cluster: Cluster) -> set[Given]:
+    """Those that are the very same service, not one of another cluster.
+
+    A service without addresses proves nothing. It is taken for the same as long as consul-k8s has
+    another one of this cluster, or none that is of another.
+    """
+    verdicts = {key: _leads_to(key[0], instances, cluster) for key, instances in given.items()}
+    is_ours = True in verdicts.values() or False not in verdicts.values()
+    return {key for key, verdict in verdicts.items() if verdict or (verdict is None and is_ours)}
+
+
+def _leads_to(key: ServiceKey, instances: Iterable[Instance], cluster: Cluster) -> bool | None:
+    """Whether an instance leads to the service; None: the service has no address yet."""
+    service = cluster.services[key]
+    ingress = service.status.load_balancer.ingress or ()
+    in_front = {text for each in ingress for text in (each.ip, each.hostname) if text}
+    in_front |= set(service.spec.external_ips or ())
+    pods: dict[str, str] = {}
+    for endpoint in endpoints.join(cluster.slices(key), key, publish_not_ready=True):
+        pods[endpoint.address] = endpoint.pod
+    for instance in instances:
+        is_pod = instance.meta.get(descriptor.REFERENCE_KIND) == "Pod"
+        pod = instance.meta.get(descriptor.REFERENCE_NAME, "") if is_pod else ""
+        known = pods.get(instance.address)
+        if known is not None and (not pod or known in ("", pod)):
+            return True
+        if instance.address in in_front or instance.address in service.cluster_ips:
+            return True
+        if instance.address in cluster.node_addresses and service.spec.type == "NodePort":
+            return True
+    return False if pods or in_front else None
