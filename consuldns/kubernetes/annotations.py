@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from consuldns import names
 from consuldns.kubernetes.types import CONSUL_K8S, CONSULDNS
 
-# A service's name as Consul takes it, as far as it can be asked for by DNS (Consul 1.8.7 finds no
-# service by a name with one of `'";@()\\` or a space in it) and in a URL.
-_NAME = re.compile(
-    r"""[^\0- "#%'()/;?@\\.\x7f-\U0010ffff]+(\.[^\0- "#%'()/;?@\\.\x7f-\U0010ffff]+)*"""
-)
+# A service's name as Consul takes it, as far as DNS and a URL can hold it: Consul 1.8.7 finds no
+# service by DNS whose name has a space or one of '";@()\ in it.
+_LABEL = r"[A-Za-z0-9_!$&*+,:<=>^`{|}~\[\]-]+"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")  # RFC 1123, one label
 _META_KEY = re.compile(r"[A-Za-z0-9_-]{1,128}")  # Consul's rule
 _TRUE, _FALSE = ("1", "t", "true", "yes"), ("0", "f", "false", "no")
@@ -60,8 +59,8 @@ def read(annotations: Mapping[str, str] | None) -> Wishes:
                 wishes.problems.append(f"service-{suffix} {error}, not {text!r}")
     if wishes.name and not _HOST_NAME.fullmatch(wishes.name):
         wishes.problems.append(
-            f"service-name {wishes.name!r} is not a host name (letters, digits and hyphens): it is "
-            "used, but not every program will look it up"
+            f"service-name {wishes.name!r} is not a host name (one label of letters, digits and "
+            "hyphens): it is used, but not every program and resolver will look it up"
         )
     return wishes
 
@@ -89,7 +88,7 @@ def _boolean(text: str) -> bool:
 def _service_name(text: str) -> str:
     if not (_NAME.fullmatch(text) and len(text) <= names.MAX_LABEL):
         raise ValueError(
-            f"must be at most {names.MAX_LABEL} characters that DNS and a URL can hold, as in 'cart'"
+            f"must be at most {names.MAX_LABEL} characters that can stand in DNS and in a URL"
         )
     return text
 

@@ -20,7 +20,12 @@ from typing import Never
 import msgspec
 
 from consuldns.errors import ConsuldnsError, ConsulError, TransactionRefused
-from consuldns.kubernetes.ownership import CLUSTER_UID, FORMER_UIDS, Identity
+from consuldns.kubernetes.ownership import (
+    CLUSTER_UID,
+    Identity,
+    former_uids,
+    is_of_consul_k8s,
+)
 from consuldns.kubernetes.registry import Registry
 from consuldns.registration import Lock, Node, SetNode, StoredKey
 
@@ -48,6 +53,10 @@ class WorkerName(msgspec.Struct, frozen=True):
     namespace: str
     pid: int
     started: int
+
+    def __str__(self) -> str:
+        """As people are told it."""
+        return f"process {self.pid} on {self.host}"
 
     def is_dead(self) -> bool:
         """Whether it ran where we run, and does not any more."""
@@ -86,25 +95,33 @@ async def claim_node(registry: Registry, identity: Identity, *, adopt: bool) -> 
         with contextlib.suppress(TransactionRefused):  # another worker of ours was faster
             await registry.apply([SetNode(identity.node_registration(), is_new=True)], None)
         node = await registry.node(identity.node)
-    return recognised(node, identity, adopt=adopt)
+    claimed = recognised(node, identity, adopt=adopt)
+    if node is not None and node.meta.get(CLUSTER_UID) != identity.uid:
+        log.warning("taking over %s, with what it has of clusters %s", node.name, claimed.former)
+    return claimed
 
 
 def recognised(node: Node | None, identity: Identity, *, adopt: bool = False) -> Identity:
     """Our identity, with the UIDs of former clusters that the node knows. Raises ForeignCluster."""
     if node is None:
         return identity
-    uid = node.meta.get(CLUSTER_UID, "")
-    former = tuple(each for each in node.meta.get(FORMER_UIDS, "").split(",") if each)
+    uid, former = node.meta.get(CLUSTER_UID, ""), former_uids(node)
     if uid == identity.uid:
         return dataclasses.replace(identity, former=former)
-    if not adopt:
-        owner = f"belongs to another cluster (its UID is {uid})" if uid else "is not of our making"
+    if is_of_consul_k8s(node):
         raise ForeignCluster(
-            f"node {identity.node!r} in Consul {owner}; ours is {identity.uid}. Give this cluster "
-            f"another name with --cluster, or take over what is there with --adopt, or remove it "
-            f"with 'consuldns sync purge --cluster {identity.cluster}'"
+            f"node {node.name!r} in Consul is that of consul-k8s, which would remove what is "
+            "written there. Give this cluster another name with --cluster"
         )
-    log.warning("adopting node %s of cluster %s", identity.node, uid or "without UID")
+    if not adopt:
+        owner = f"belongs to another cluster (its UID is {uid})" if uid else "is not of consuldns"
+        raise ForeignCluster(
+            f"node {node.name!r} in Consul {owner}; the UID of this cluster is {identity.uid}. If "
+            f"this cluster has replaced that one, 'consuldns sync diff --adopt' shows what taking "
+            f"over would change, and --adopt does it. If both exist, give this one another name "
+            f"with --cluster. If that one is gone for good, 'consuldns sync purge --cluster "
+            f"{identity.cluster}' removes what it left"
+        )
     return dataclasses.replace(identity, former=tuple(filter(None, (uid, *former))))
 
 
@@ -247,9 +264,13 @@ def _is_dead(name: str) -> bool:
         return False
 
 
-def _holder(key: StoredKey) -> str:
+def worker_of(key: StoredKey) -> WorkerName | None:
+    """The worker that holds the lock, None if the key does not say so."""
     try:
-        worker = msgspec.json.decode(key.key.value, type=WorkerName)
-    except msgspec.MsgspecError:
-        return "?"
-    return f"process {worker.pid} on {worker.host}"
+        return msgspec.json.decode(key.key.value, type=WorkerName)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _holder(key: StoredKey) -> str:
+    return str(worker_of(key) or "unknown")

@@ -14,19 +14,13 @@ from consuldns.kubernetes import endpoints
 from consuldns.kubernetes.cluster import Cluster
 from consuldns.kubernetes.flat_names import Others
 from consuldns.kubernetes.held import Held
-from consuldns.kubernetes.ownership import NAMES
+from consuldns.kubernetes.ownership import NAMES, is_of_consul_k8s
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.types import ServiceKey
-from consuldns.registration import Instance, Node
+from consuldns.registration import Instance
 
 Given: TypeAlias = tuple[ServiceKey, str]
 """A service, and a name that it wants and that consul-k8s has given to one in its namespace."""
-
-
-def is_of_consul_k8s(node: Node) -> bool:
-    """Whether consul-k8s made the node: it comes from Kubernetes, and not by us."""
-    is_of_kubernetes = node.meta.get(descriptor.SOURCE) == descriptor.KUBERNETES
-    return is_of_kubernetes and descriptor.NODE_CLUSTER not in node.meta
 
 
 async def read(registry: Registry, holding: Held, cluster: Cluster, uid: str) -> Others:

@@ -139,6 +139,12 @@ def former_uids(node: registration.Node) -> tuple[str, ...]:
     return tuple(each for each in node.meta.get(FORMER_UIDS, "").split(",") if each)
 
 
+def is_of_consul_k8s(node: registration.Node) -> bool:
+    """Whether consul-k8s made the node: it comes from Kubernetes, and not by us."""
+    is_of_kubernetes = node.meta.get(descriptor.SOURCE) == descriptor.KUBERNETES
+    return is_of_kubernetes and descriptor.NODE_CLUSTER not in node.meta
+
+
 def reverse_key(address: IPAddress) -> str:
     """The key of an address: `0.70.254.10.IN-ADDR.ARPA/10.254.70.176`.
 

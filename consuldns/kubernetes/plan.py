@@ -161,11 +161,19 @@ class Planner:
                 self._settings,
                 self._identity,
             )
-            if entries.problems:
-                plan.problems[key] = entries.problems
+            problems = (*entries.problems, *self._name_problems(key))
+            if problems:
+                plan.problems[key] = problems
         self._plan_descriptor(plan, key, entries, holding)
         self._plan_instances(plan, key, entries, holding)
         return self._claim(key, entries.candidates if entries is not None else ())
+
+    def _name_problems(self, key: ServiceKey) -> Iterator[str]:
+        """What there is to say about a name that was asked for and not given."""
+        claim, name = self._cluster.claims[key], self._names[key]
+        if claim.given and name.lower() != flat_names.shortened(claim.wanted).lower():
+            instead = f"it is {name!r} until that is gone" if name else "it has none"
+            yield f"service-name: another service has the name {claim.wanted!r}; {instead}"
 
     def _plan_descriptor(
         self, plan: Plan, key: ServiceKey, entries: Entries | None, holding: Held
