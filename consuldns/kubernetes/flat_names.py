@@ -41,16 +41,21 @@ class Claim:
         """
         return ("", self.wanted.lower()) if self.is_shared else self.service
 
-    def candidates(self, uid: str) -> tuple[str, ...]:
-        """The names that it may get, the best first. `uid` is that of the cluster."""
+    def candidates(self, uid: str, cluster: str) -> tuple[str, ...]:
+        """The names that it may get, the best first, for a cluster's UID and name.
+
+        The last one only that name of the cluster can have: another has the same UID.
+        """
         wanted = shortened(self.wanted)
         is_reserved = wanted.lower() in RESERVED
         if self.policy == "skip" or (self.policy == "merge" and not is_reserved):
             return (wanted,)
         namespace, name = self.service
-        unique = blake2b(f"{uid}/{namespace}/{name}".encode(), digest_size=2).hexdigest()
         suffixed = f"{self.wanted}-{namespace}"
-        names = shortened(suffixed), shortened(f"{suffixed}-{unique}")
+        in_cluster = blake2b(f"{uid}/{namespace}/{name}".encode(), digest_size=2)
+        in_writer = blake2b(f"{uid}/{cluster}/{namespace}/{name}".encode(), digest_size=4)
+        unique = (f"{suffixed}-{each.hexdigest()}" for each in (in_cluster, in_writer))
+        names = tuple(map(shortened, (suffixed, *unique)))
         return names if is_reserved else (wanted, *names)
 
 
@@ -78,14 +83,16 @@ def assign(
     held: Mapping[str, ServiceKey],
     others: Others,
     uid: str,
+    cluster: str,
 ) -> dict[ServiceKey, str]:
     """The flat name of each service; empty if it gets none (policy `skip`).
 
+    `uid` and `cluster` are our cluster's, whose services these are.
     `held` are the names (in lower case) that our services have already, or those that share one.
     """
     ordered = sorted(claims, key=lambda claim: (claim.since, claim.service))
     owners = {claim.service: claim.owner for claim in ordered}
-    assignment = _Assignment(others.taken, uid)
+    assignment = _Assignment(others.taken, uid, cluster)
     for name, holder in held.items():
         assignment.held.setdefault(owners.get(holder, holder), set()).add(name)
     for service, names in others.handed_down.items():
@@ -106,8 +113,8 @@ class _Assignment:
     `held` and `handed_down` are the names that owners had before, or may share with consul-k8s.
     """
 
-    def __init__(self, taken: Collection[str], uid: str) -> None:
-        self._taken, self._uid = taken, uid
+    def __init__(self, taken: Collection[str], uid: str, cluster: str) -> None:
+        self._taken, self._cluster = taken, (uid, cluster)
         self._spelled: dict[str, str] = {}  # as the oldest service spells it
         self._users: dict[str, set[ServiceKey]] = {}
         self.held: dict[ServiceKey, set[str]] = {}
@@ -117,7 +124,7 @@ class _Assignment:
     def keep(self, claim: Claim) -> None:
         """Leave a service the best name that it has already."""
         held = self.held.get(claim.owner, ())
-        kept = [name for name in claim.candidates(self._uid) if name.lower() in held]
+        kept = [name for name in claim.candidates(*self._cluster) if name.lower() in held]
         if kept:
             self.give(claim, kept[0])
 
@@ -143,7 +150,7 @@ class _Assignment:
 
     def free(self, claim: Claim) -> Iterator[str]:
         """The names that a service may get, the best first."""
-        return (name for name in claim.candidates(self._uid) if self._is_free(claim, name))
+        return (name for name in claim.candidates(*self._cluster) if self._is_free(claim, name))
 
     def _is_free(self, claim: Claim, name: str) -> bool:
         folded = name.lower()

@@ -14,7 +14,7 @@ from consuldns.kubernetes import endpoints
 from consuldns.kubernetes.cluster import Cluster
 from consuldns.kubernetes.flat_names import Others
 from consuldns.kubernetes.held import Held
-from consuldns.kubernetes.ownership import NAMES, is_of_consul_k8s
+from consuldns.kubernetes.ownership import NAMES, Identity, is_of_consul_k8s
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.types import ServiceKey
 from consuldns.registration import Instance
@@ -23,8 +23,8 @@ Given: TypeAlias = tuple[ServiceKey, str]
 """A service, and a name that it wants and that consul-k8s has given to one in its namespace."""
 
 
-async def read(registry: Registry, holding: Held, cluster: Cluster, uid: str) -> Others:
-    """The names of others: in the catalog, or claimed by other clusters. `uid` is that of ours.
+async def read(registry: Registry, holding: Held, cluster: Cluster, identity: Identity) -> Others:
+    """The names of others: in the catalog, or claimed by other clusters.
 
     The instances of consul-k8s are asked for only while a name that we want is taken.
     """
@@ -32,7 +32,7 @@ async def read(registry: Registry, holding: Held, cluster: Cluster, uid: str) ->
     in_catalog = await registry.service_names() - holding.incumbents.keys() - claimed
     contested: dict[tuple[str, str], list[ServiceKey]] = {}
     for claim in cluster.claims.values():
-        for name in claim.candidates(uid):
+        for name in claim.candidates(identity.uid, identity.cluster):
             if name.lower() in in_catalog:
                 contested.setdefault((name.lower(), claim.service[0]), []).append(claim.service)
     given: dict[Given, list[Instance]] = {}

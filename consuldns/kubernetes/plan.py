@@ -134,7 +134,11 @@ class Planner:
         before, owners = self._names, self._owners
         claims = self._cluster.claims
         self._names = flat_names.assign(
-            claims.values(), holding.incumbents, others, self._identity.uid
+            claims.values(),
+            holding.incumbents,
+            others,
+            self._identity.uid,
+            self._identity.cluster,
         )
         self._owners = {
             name.lower(): claims[key].owner
@@ -291,3 +295,14 @@ def _set(node: str, instance: Instance, there: HeldInstance | None) -> Iterator[
         yield SetInstance(node, instance)
     if there is None or there.check != held.check_fingerprint(instance):
         yield SetCheck(node, instance)
+
+
+def removal_of_all(holding: Held, node: str) -> Plan:
+    """A plan to remove everything of ours, but for the node."""
+    instances = [
+        Step(RemoveInstance(node, id_, each.service, each.index), key)
+        for key, there in holding.instances.items()
+        for id_, each in there.items()
+    ]
+    keys = [Step(RemoveKey(path, each.index)) for path, each in holding.keys.items()]
+    return Plan(removals=instances + keys)

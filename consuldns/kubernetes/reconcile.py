@@ -164,8 +164,8 @@ class Reconciler:
         return holding
 
     async def _others(self, holding: Held) -> Others:
-        uid = self.leadership.identity.uid
-        return await others_.read(self.registry, holding, self.cluster, uid)
+        identity = self.leadership.identity
+        return await others_.read(self.registry, holding, self.cluster, identity)
 
     async def _do(self, plan: Plan, holding: Held) -> None:
         """Guard a plan, do it, and note what came of it."""

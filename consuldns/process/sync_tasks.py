@@ -19,7 +19,7 @@ from consuldns.kubernetes.leader import (
     worker_of,
 )
 from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity
-from consuldns.kubernetes.plan import Plan, Planner, Step
+from consuldns.kubernetes.plan import Plan, Planner, Step, removal_of_all
 from consuldns.process.sync import MAX_BODY, Worker, first_of, opened
 from consuldns.registration import Lock, RemoveInstance, RemoveKey, RemoveNode
 
@@ -107,7 +107,7 @@ async def purge(settings: Settings) -> Purged:
         identity = await _recorded_identity(settings, registry)
         async with _leading(Leadership(registry, identity, lambda: None)) as lock:
             holding = await held.read(registry, identity)
-            plan = _removal_of_all(holding, identity)
+            plan = removal_of_all(holding, identity.node)
             rate = Rate(settings.sync.transactions_per_second)
             outcome = await Applier(registry, rate).apply(plan, holding, lock)
             if not outcome.failed and not holding.foreign_instances:
@@ -121,16 +121,6 @@ async def purge(settings: Settings) -> Purged:
             )
     finally:
         await consul.aclose()
-
-
-def _removal_of_all(holding: held.Held, identity: Identity) -> Plan:
-    instances = [
-        Step(RemoveInstance(identity.node, id_, each.service, each.index), key)
-        for key, there in holding.instances.items()
-        for id_, each in there.items()
-    ]
-    keys = [Step(RemoveKey(path, each.index)) for path, each in holding.keys.items()]
-    return Plan(removals=instances + keys)
 
 
 async def _recorded_identity(settings: Settings, registry: Registry) -> Identity:

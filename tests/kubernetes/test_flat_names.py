@@ -20,7 +20,7 @@ def claim(key: str, *, created: str = "1", wanted: str = "", policy: str = "suff
 def assigned(
     *claims: Claim, held: Mapping[str, ServiceKey] | None = None, taken: tuple[str, ...] = ()
 ) -> dict[str, str]:
-    found = assign(claims, held or {}, Others(taken), UID)
+    found = assign(claims, held or {}, Others(taken), UID, "blue")
     return {"/".join(key): name for key, name in found.items()}
 
 
@@ -118,14 +118,14 @@ all_claims = st.lists(
 def test_names_are_unique_foreign_ones_untouched_and_decisions_stay(
     claims: list[Claim], taken: set[str], random: "object"
 ) -> None:
-    first = assign(claims, {}, Others(taken), UID)
+    first = assign(claims, {}, Others(taken), UID, "blue")
     names = [name for name in first.values() if name]
     assert len(set(names)) == len(names)
     assert not taken & set(names)
     assert "consul" not in names
     shuffled = sorted(claims, key=lambda _: random.random())  # type: ignore[attr-defined]
-    assert assign(shuffled, {}, Others(taken), UID) == first
+    assert assign(shuffled, {}, Others(taken), UID, "blue") == first
     held = {name: key for key, name in first.items() if name}
     gone = claims[1:]
-    again = assign(gone, held, Others(taken), UID)
+    again = assign(gone, held, Others(taken), UID, "blue")
     assert all(again[key] == first[key] for key in again if first[key])
