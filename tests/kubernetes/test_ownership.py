@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consuldns.config.sync import SyncSettings
 from consuldns.kubernetes import held, others
 from consuldns.kubernetes.ownership import Identity, unnamed_flags
 from consuldns.kubernetes.plan import Plan, removal_of_all
@@ -27,10 +28,11 @@ class Worlds:
     """Three workers on one Consul, which has the same UID for each of them."""
 
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    sync_settings: SyncSettings = field(default_factory=SyncSettings)
 
     def __post_init__(self) -> None:
         self.workers = {
-            name: World(identity=identity, registry=self.registry)
+            name: World(self.sync_settings, identity, self.registry)
             for name, identity in IDENTITIES.items()
         }
 
@@ -213,6 +215,62 @@ def test_keys_of_an_earlier_version_find_their_owner(
         assert left == set()
 
     asyncio.run(check())
+
+
+@given(st.lists(some_change, max_size=8), st.lists(some_change, max_size=3), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_keys_of_an_earlier_version_that_no_claim_decides(
+    before: list[Any], meanwhile: list[Any], is_purged: bool
+) -> None:
+    """A nested target tells nothing of the writer: whoever wants the same takes it over.
+
+    What nobody wants stays while there are two names, and goes with the first purge.
+    """
+
+    async def check() -> None:
+        worlds = Worlds(sync_settings=SyncSettings(reverse_target="nested"))
+        for event in before:
+            happen(worlds, event)
+        for name in ORIGINAL:
+            await worlds.sync(name)
+        for path, stored in list(worlds.registry.stored_keys.items()):
+            if path.startswith(("0.", "consuldns/k8s-names/")):
+                old = Key(path, stored.key.value, unnamed_flags(UID))
+                worlds.registry.stored_keys[path] = StoredKey(old, stored.index)
+        wanted_before = wanted(worlds)
+        for event in meanwhile:
+            happen(worlds, event)
+        for name in (*ORIGINAL, *ORIGINAL):
+            await worlds.sync(name)
+        stay = {
+            path: stored.key
+            for path, stored in worlds.registry.stored_keys.items()
+            if path.startswith("0.") and stored.key.flags == unnamed_flags(UID)
+        }
+        now = wanted(worlds)
+        for path, key in stay.items():
+            address = path.rpartition("/")[2]
+            assert now.get(address) != wanted_before[address], key
+        if is_purged:
+            await worlds.purge("green")
+            await worlds.sync("blue")
+            flags = {
+                stored.key.flags
+                for path, stored in worlds.registry.stored_keys.items()
+                if path.startswith("0.")
+            }
+            assert flags <= {IDENTITIES["blue"].flags}
+
+    asyncio.run(check())
+
+
+def wanted(worlds: Worlds) -> dict[str, set[tuple[str, str]]]:
+    """The services of the original that have each address."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for key, service_ in worlds.workers["blue"].cluster.services.items():
+        for address in service_.cluster_ips:
+            found.setdefault(address, set()).add(key)
+    return found
 
 
 def targets(worlds: Worlds, address: str) -> list[str]:
