@@ -46,6 +46,27 @@ MOST_LINES = 50  # of the log for one plan
 
 
 @dataclass
+class Pace:
+    """How long to wait until Consul is asked again, so that the asking costs it little.
+
+    The shorter of the last two times is what it costs: when Consul looks for a leader, one question
+    takes seconds.
+    """
+
+    last: float = 0.0
+    before: float = 0.0
+
+    def took(self, seconds: float) -> None:
+        """Note how long it took to be answered."""
+        self.last, self.before = seconds, self.last
+
+    @property
+    def pause(self) -> float:
+        """In seconds."""
+        return max(SHORTEST_REREAD, REREAD_COST * min(self.last, self.before))
+
+
+@dataclass
 class Reconciler:
     """Keeps Consul as the cluster wants it."""
 
@@ -66,7 +87,7 @@ class Reconciler:
         self._everything_at = 0.0  # monotonic; when everything is due
         self._list_at = 0.0
         self._read_at = float("-inf")
-        self._read_cost = 0.0
+        self._read_pace = Pace()
         self._written = 0  # the latest index that we wrote
         self._failures = 0
         self._complaint = ""
@@ -156,7 +177,7 @@ class Reconciler:
         started = time.monotonic()
         holding = await held.read(self.registry, self.leadership.identity)
         self._read_at = time.monotonic()
-        self._read_cost = self._read_at - started
+        self._read_pace.took(self._read_at - started)
         self._everything_at = self._read_at + RESYNC
         self.statistics.reads += 1
         if first:
@@ -283,21 +304,21 @@ class Reconciler:
         Consul wakes us for our own writes, too, and to answer it looks at each of our instances:
         so ask seldom where that takes long, and not while we write.
         """
-        index, cost = await self.registry.changed(resource, after=0, wait=0), 0.0
+        index, pace = await self.registry.changed(resource, after=0, wait=0), Pace()
         while True:
-            await asyncio.sleep(max(SHORTEST_REREAD, REREAD_COST * cost))
+            await asyncio.sleep(pace.pause)
             await self._idle.wait()
             started = time.monotonic()
             try:
                 new = await self.registry.changed(resource, after=index, wait=0)
-                cost = time.monotonic() - started
+                pace.took(time.monotonic() - started)
                 if new == index:
                     new = await self.registry.changed(resource, after=index, wait=CHANGE_WAIT)
             except ConsulError:
                 new = 0
             if new != index and (new < index or new > self._written):
                 self.statistics.repairs += 1
-                pause = max(SHORTEST_REREAD, REREAD_COST * self._read_cost)
-                self._everything_at = min(self._everything_at, self._read_at + pause)
+                due = self._read_at + self._read_pace.pause
+                self._everything_at = min(self._everything_at, due)
                 self._wake.set()
             index = new
