@@ -120,18 +120,20 @@ class Held:
         )
 
     def take_key(self, stored: StoredKey, identity: Identity) -> None:
-        """Note a key that was read: ours by its path, or by its Flags."""
+        """Note a key that was read: ours by its path, or by its Flags and what it says."""
         key = stored.key
         if stored.session:
             return  # the lock
-        if key.path.startswith(identity.root) or key.flags in identity.all_flags:
+        is_named = key.flags in identity.all_flags
+        is_unnamed = key.flags in identity.unnamed_flags
+        if key.path.startswith(NAMES):
+            is_ours = (is_named or is_unnamed) and claimant(key.value) == identity.cluster
+        else:
+            is_ours = is_named or key.path.startswith(identity.root)
+        if is_ours:
             self._take(stored)
-        elif key.flags not in identity.unnamed_flags:
-            self.foreign_keys.add(key.path)
-        elif not key.path.startswith(NAMES):
+        elif is_unnamed and not key.path.startswith(NAMES):
             self.undecided[key.path] = stored
-        elif claimant(key.value) == identity.cluster:
-            self._take(stored)
         else:
             self.foreign_keys.add(key.path)
 
