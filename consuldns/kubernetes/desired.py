@@ -48,11 +48,11 @@ def is_wanted(service: Service, settings: SyncSettings) -> bool:
 
 
 def claim(service: Service, settings: SyncSettings) -> Claim:
-    """The service's claim to a flat name."""
+    """The service's claim to a flat name. One that it was given is taken as it is, unprefixed."""
     wishes = annotations.read(service.metadata.annotations)
     return Claim(
         service.key,
-        settings.prefix + (wishes.name or service.metadata.name),
+        wishes.name or settings.prefix + service.metadata.name,
         wishes.collision or settings.flat_names,
         (service.metadata.creation_timestamp, service.metadata.uid),
         given=bool(wishes.name),

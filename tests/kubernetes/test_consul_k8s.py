@@ -143,6 +143,9 @@ async def test_with_a_prefix() -> None:
     theirs = [instance("k8s-web", "10.244.1.5", pod="web-1")]
     sync = SyncSettings(prefix="k8s-")
     assert await names_beside(theirs, WEB, WEB_POD, sync=sync) == {"default/web": "k8s-web"}
+    given = service("web", annotations={"consul.hashicorp.com/service-name": "cart"})
+    theirs = [instance("cart", "10.244.1.5", pod="web-1")]
+    assert await names_beside(theirs, given, WEB_POD, sync=sync) == {"default/web": "cart"}
 
 
 async def test_a_suffix_that_an_earlier_version_gave_goes_while_consul_k8s_is_there() -> None:
