@@ -132,10 +132,10 @@ class Held:
             is_ours = is_named or key.path.startswith(identity.root)
         if is_ours:
             self._take(stored)
-        elif is_unnamed and not key.path.startswith(NAMES):
-            self.undecided[key.path] = stored
         else:
             self.foreign_keys.add(key.path)
+            if is_unnamed and not key.path.startswith(NAMES):
+                self.undecided[key.path] = stored
 
     def decide(self, identity: Identity, *, is_alone: bool) -> None:
         """Say which of the undecided keys are ours: all, if the cluster has no other name.
@@ -148,9 +148,8 @@ class Held:
             flat = target.removesuffix(suffix) if target.endswith(suffix) else ""
             if is_alone or flat in self.names:
                 self._take(stored)
+                self.foreign_keys.discard(path)
                 del self.undecided[path]
-            else:
-                self.foreign_keys.add(path)
 
     def _take(self, stored: StoredKey) -> None:
         self.keys[stored.key.path] = HeldKey(key_fingerprint(stored.key), stored.index)
