@@ -28,7 +28,9 @@ async def read(registry: Registry, holding: Held, cluster: Cluster, identity: Id
 
     The instances of consul-k8s are asked for only while a name that we want is taken.
     """
-    claimed = {p.removeprefix(NAMES) for p in holding.foreign_keys if p.startswith(NAMES)}
+    claimed = {
+        path.removeprefix(NAMES).lower() for path in holding.foreign_keys if path.startswith(NAMES)
+    }
     in_catalog = await registry.service_names() - holding.incumbents.keys() - claimed
     contested: dict[tuple[str, str], list[ServiceKey]] = {}
     for claim in cluster.claims.values():
