@@ -6,7 +6,7 @@ Another cluster may have a service of that name in a namespace of that name, so 
 an instance leads: to an address of our service, and to the same pod, if it names one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
 from consuldns import descriptor
@@ -23,14 +23,22 @@ Given: TypeAlias = tuple[ServiceKey, str]
 """A service, and a name that it wants and that consul-k8s has given to one in its namespace."""
 
 
-async def read(registry: Registry, holding: Held, cluster: Cluster, identity: Identity) -> Others:
+async def read(
+    registry: Registry,
+    holding: Held,
+    cluster: Cluster,
+    identity: Identity,
+    *,
+    unknown: Collection[ServiceKey] = (),
+) -> Others:
     """The names of others: in the catalog, or claimed by other clusters.
 
-    The instances of consul-k8s are asked for only while a name that we want is taken.
+    So are those of services of ours that are `unknown` now: they are not free. The instances of consul-k8s are asked for only while a name that we want is taken.
     """
     claimed = {
         path.removeprefix(NAMES).lower() for path in holding.foreign_keys if path.startswith(NAMES)
     }
+    claimed |= {name for name, owner in holding.incumbents.items() if owner in unknown}
     in_catalog = await registry.service_names() - holding.incumbents.keys() - claimed
     contested: dict[tuple[str, str], list[ServiceKey]] = {}
     for claim in cluster.claims.values():
