@@ -89,6 +89,7 @@ class Held:
     instances: dict[ServiceKey, dict[str, HeldInstance]] = field(default_factory=dict)
     keys: dict[str, HeldKey] = field(default_factory=dict)
     names: dict[str, ServiceKey] = field(default_factory=dict)
+    endpoints: dict[ServiceKey, set[str]] = field(default_factory=dict)  # keys that describe them
     foreign_keys: set[str] = field(default_factory=set)
     undecided: dict[str, StoredKey] = field(default_factory=dict)
     foreign_instances: int = 0
@@ -154,12 +155,25 @@ class Held:
     def _take(self, stored: StoredKey) -> None:
         self.keys[stored.key.path] = HeldKey(key_fingerprint(stored.key), stored.index)
         self._take_name(stored.key)
+        self._take_endpoints(stored.key.path)
 
     def _take_name(self, key: Key) -> None:
         if key.path.startswith(NAMES):
             _, _, service = key.value.decode(errors="replace").partition("/")
             namespace, _, name = service.partition("/")
             self.names[key.path.removeprefix(NAMES)] = (namespace, name)
+
+    def _take_endpoints(self, path: str) -> None:
+        owner = described_service(path)
+        if owner is not None:
+            self.endpoints.setdefault(owner, set()).add(path)
+
+    def _drop_endpoints(self, path: str) -> None:
+        owner = described_service(path)
+        if owner in self.endpoints:
+            self.endpoints[owner].discard(path)
+            if not self.endpoints[owner]:
+                del self.endpoints[owner]
 
     def apply(self, operation: Operation, owner: ServiceKey | None, index: int) -> None:
         """Note an operation that was done; `index` is what Consul gave for it."""
@@ -187,9 +201,19 @@ class Held:
                 self.undecided.pop(key.path, None)
                 self.keys[key.path] = HeldKey(key_fingerprint(key), index)
                 self._take_name(key)
+                self._take_endpoints(key.path)
             case RemoveKey(path=path):
                 self.keys.pop(path, None)
+                self._drop_endpoints(path)
                 self.names.pop(path.removeprefix(NAMES), None)
+
+
+def described_service(path: str) -> ServiceKey | None:
+    """The service whose endpoints a key below our root describes."""
+    match path.removeprefix(descriptor.ROOT).split("/"):
+        case [_, "ep", namespace, name] | [_, "ep", namespace, name, _]:
+            return namespace, name
+    return None
 
 
 def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:

@@ -9,7 +9,7 @@ an instance leads: to an address of our service, and to the same pod, if it name
 from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
-from consuldns import descriptor
+from consuldns import descriptor, names
 from consuldns.kubernetes import endpoints
 from consuldns.kubernetes.cluster import Cluster
 from consuldns.kubernetes.flat_names import Others
@@ -79,22 +79,36 @@ def _same(given: Mapping[Given, Iterable[Instance]], cluster: Cluster) -> set[Gi
 
 
 def _leads_to(key: ServiceKey, instances: Iterable[Instance], cluster: Cluster) -> bool | None:
-    """Whether an instance leads to the service; None: the service has no address yet."""
-    service = cluster.services[key]
-    ingress = service.status.load_balancer.ingress or ()
-    in_front = {text for each in ingress for text in (each.ip, each.hostname) if text}
-    in_front |= set(service.spec.external_ips or ())
+    """Whether an instance leads to the service.
+
+    None: the service has no address yet, or the instances have none, but hostnames.
+    """
+    fronts = _fronts(key, cluster)
     pods: dict[str, str] = {}
     for endpoint in endpoints.join(cluster.slices(key), key, publish_not_ready=True):
         pods[endpoint.address] = endpoint.pod
+    has_address = False
     for instance in instances:
         is_pod = instance.meta.get(descriptor.REFERENCE_KIND) == "Pod"
         pod = instance.meta.get(descriptor.REFERENCE_NAME, "") if is_pod else ""
         known = pods.get(instance.address)
         if known is not None and (not pod or known in ("", pod)):
             return True
-        if instance.address in in_front or instance.address in service.cluster_ips:
+        if instance.address in fronts:
             return True
-        if instance.address in cluster.node_addresses and service.spec.type == "NodePort":
-            return True
-    return False if pods or in_front else None
+        has_address |= names.parse_address(instance.address) is not None
+    return False if has_address and (pods or fronts) else None
+
+
+def _fronts(key: ServiceKey, cluster: Cluster) -> set[str]:
+    """Addresses and hostnames in front of a service that consul-k8s registers: no cluster IPs."""
+    service = cluster.services[key]
+    exposures = cluster.exposures(key)
+    balancers = (service.status, *(exposure.status for exposure in exposures))
+    ingress = [each for status in balancers for each in status.load_balancer.ingress or ()]
+    fronts = {text for each in ingress for text in (each.ip, each.hostname)}
+    fronts |= {rule.host for exposure in exposures for rule in exposure.spec.rules or ()}
+    fronts |= set(service.spec.external_ips or ())
+    if service.spec.type == "NodePort":
+        fronts |= cluster.node_addresses
+    return fronts - {""}

@@ -123,6 +123,7 @@ class Planner:
             if path.startswith(root):
                 namespace, _, name = path.removeprefix(root).partition("/")
                 known.add((namespace, name))
+        known |= holding.endpoints.keys()
         reverse_keys = (path for path in holding.keys if path.startswith(REVERSE))
         addresses = {path.rpartition("/")[2] for path in reverse_keys} | self._claims.keys()
         return self.plan(
@@ -164,6 +165,7 @@ class Planner:
                 self._names[key],
                 self._settings,
                 self._identity,
+                self._cluster.exposures(key),
             )
             problems = (*entries.problems, *self._name_problems(key))
             if problems:
@@ -188,6 +190,12 @@ class Planner:
             if entry.path not in plan.claimed:
                 plan.claimed.add(entry.path)
                 self._set_key(plan, entry, key, holding)
+        # Before the descriptor, so that whoever finds a service finds its endpoints.
+        described = entries.endpoints if entries is not None else ()
+        for each in described:
+            self._set_key(plan, each, key, holding)
+        for path in sorted(holding.endpoints.get(key, set()) - {each.path for each in described}):
+            self._remove_key(plan, path, key, holding)
         if entries is not None:
             self._set_key(plan, entries.descriptor, key, holding)
         else:

@@ -19,6 +19,7 @@ from consuldns.kubernetes import errors
 from consuldns.kubernetes.client import GRACE, Client, Listed, Seen
 from consuldns.kubernetes.types import (
     EndpointSlice,
+    Exposure,
     Item,
     Kind,
     Namespace,
@@ -293,4 +294,5 @@ AnyReflector = (
     | Reflector[Node]
     | Reflector[Namespace]
     | Reflector[Pod]
+    | Reflector[Exposure]
 )

@@ -32,7 +32,14 @@ from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.reconcile import Reconciler
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
-from consuldns.kubernetes.types import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES
+from consuldns.kubernetes.types import (
+    ENDPOINT_SLICES,
+    INGRESSES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICES,
+)
 from consuldns.kubernetes.watch import SYSTEM_NAMESPACE, AnyReflector, Reflector
 from consuldns.process import admin
 from consuldns.process.sync_metrics import SyncCollector
@@ -198,6 +205,8 @@ def _reflectors(
     ]
     if settings.reverse_verify_pods:
         reflectors.append(Reflector(kubernetes, PODS, then_wake(cluster.pods_changed)))
+    if settings.ingress != "off":
+        reflectors.append(Reflector(kubernetes, INGRESSES, then_wake(cluster.ingresses_changed)))
     return reflectors
 
 

@@ -25,6 +25,7 @@ GROUPS = {
         "discovery.k8s.io/v1",
         "EndpointSlice",
     ),
+    "/apis/networking.k8s.io/v1/ingresses": ("ingresses", "networking.k8s.io/v1", "Ingress"),
 }
 
 Object = dict[str, Any]

@@ -91,7 +91,19 @@ SHOPS_POD = instance("web", "10.244.1.6", namespace="shop", pod="web-1")
         pytest.param(
             [instance("web", "198.51.100.7")], [BALANCED], {"default/web": "web"}, id="balancer"
         ),
+        pytest.param(
+            [instance("web", "web.example.com")],
+            [WEB, WEB_POD],
+            {"default/web": "web"},
+            id="host-of-an-ingress",
+        ),
         pytest.param([POD], [WEB, OTHER_POD], {"default/web": "web-default"}, id="other-address"),
+        pytest.param(
+            [instance("web", "198.51.100.9")],
+            [BALANCED],
+            {"default/web": "web-default"},
+            id="other-balancer",
+        ),
         pytest.param(
             [instance("web", "10.244.1.5", pod="web-0")],
             [WEB, WEB_POD],
