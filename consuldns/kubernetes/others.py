@@ -84,9 +84,8 @@ def _leads_to(key: ServiceKey, instances: Iterable[Instance], cluster: Cluster) 
     None: the service has no address yet, or the instances have none, but hostnames.
     """
     fronts = _fronts(key, cluster)
-    pods: dict[str, str] = {}
-    for endpoint in endpoints.join(cluster.slices(key), key, publish_not_ready=True):
-        pods[endpoint.address] = endpoint.pod
+    joined = endpoints.join(cluster.slices(key), key, publish_not_ready=True)
+    pods = {endpoint.address: endpoint.pod for endpoint in joined.endpoints}
     has_address = False
     for instance in instances:
         is_pod = instance.meta.get(descriptor.REFERENCE_KIND) == "Pod"

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import desired, flat_names, held, reverse
+from consuldns.kubernetes import desired, flat_names, held, ineffective, reverse
 from consuldns.kubernetes.cluster import Cluster
 from consuldns.kubernetes.desired import Entries
 from consuldns.kubernetes.flat_names import Others
@@ -47,6 +47,8 @@ class Plan:
     """What is to be written, in order. `conflicts` are keys of others that are in the way.
 
     `claimed` are the keys of flat names that it sees to: services may share one.
+    `problems` has what is wrong with each service that was looked at, nothing too; under None, with
+    the settings. `absent` says why services have no instances though they exist.
     """
 
     additions: list[Step] = field(default_factory=list)
@@ -54,7 +56,8 @@ class Plan:
     removals: list[Step] = field(default_factory=list)
     conflicts: set[str] = field(default_factory=set)
     claimed: set[str] = field(default_factory=set)
-    problems: dict[ServiceKey, tuple[str, ...]] = field(default_factory=dict)
+    problems: dict[ServiceKey | None, tuple[str, ...]] = field(default_factory=dict)
+    absent: dict[ServiceKey, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.additions or self.reverse or self.removals)
@@ -118,6 +121,7 @@ class Planner:
     def plan_all(self, holding: Held, *, others: Others = NOBODY, version: str) -> Plan:
         """A plan for everything: whatever is ours and should not be is to go."""
         known = set(self._cluster.services) | holding.instances.keys()
+        known |= self._cluster.problems_of_unwanted.keys()
         root = f"{self._identity.root}svc/"
         for path in holding.keys:
             if path.startswith(root):
@@ -126,9 +130,13 @@ class Planner:
         known |= holding.endpoints.keys()
         reverse_keys = (path for path in holding.keys if path.startswith(REVERSE))
         addresses = {path.rpartition("/")[2] for path in reverse_keys} | self._claims.keys()
-        return self.plan(
+        plan = self.plan(
             holding, services=known, addresses=addresses, others=others, version=version
         )
+        plan.problems[None] = ineffective.settings(
+            self._settings, self._cluster.services.values(), self._cluster.namespaces
+        )
+        return plan
 
     def _assign(self, holding: Held, others: Others) -> set[ServiceKey]:
         """Assign flat names; the services whose name is new, or has another owner."""
@@ -167,9 +175,12 @@ class Planner:
                 self._identity,
                 self._cluster.exposures(key),
             )
-            problems = (*entries.problems, *self._name_problems(key))
-            if problems:
-                plan.problems[key] = problems
+            if entries.absent:
+                plan.absent[key] = entries.absent
+        unwanted = self._cluster.problems_of_unwanted.get(key, ())
+        plan.problems[key] = (
+            (*entries.problems, *self._name_problems(key)) if entries is not None else unwanted
+        )
         self._plan_descriptor(plan, key, entries, holding)
         self._plan_instances(plan, key, entries, holding)
         return self._claim(key, entries.candidates if entries is not None else ())

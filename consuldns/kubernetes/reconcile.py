@@ -27,6 +27,7 @@ from consuldns.kubernetes.held import Held
 from consuldns.kubernetes.leader import Leadership
 from consuldns.kubernetes.ownership import NAMES, REVERSE
 from consuldns.kubernetes.plan import NOBODY, Plan, Planner, Step
+from consuldns.kubernetes.problem_log import ProblemLog
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
@@ -91,6 +92,7 @@ class Reconciler:
         self._written = 0  # the latest index that we wrote
         self._failures = 0
         self._complaint = ""
+        self._problems = ProblemLog()
 
     def wake(self) -> None:
         """Something changed in the cluster, or about the lock."""
@@ -239,9 +241,8 @@ class Reconciler:
         statistics.failed_services = len(outcome.failed)
         self._written = max(self._written, outcome.index)
         self._complaint = ""
-        for key, problems in plan.problems.items():
-            for problem in problems:
-                log.warning("service=%s/%s: %s", *key, problem)
+        self._problems.note(plan.problems)
+        statistics.services_with_problems = self._problems.services
         if outcome.failed:
             self._retry(outcome)
         else:

@@ -322,7 +322,7 @@ async def test_a_name_that_dns_or_a_url_cannot_hold_is_a_problem(name: str) -> N
     plan = world.plan_all()
     assert world.planner.names == {("default", "web"): "web"}
     (problem,) = plan.problems["default", "web"]
-    assert "service-name must be at most 63 characters" in problem
+    assert "service-name' must be at most 63 characters" in problem
 
 
 async def test_a_given_name_that_is_not_to_be_had_is_said() -> None:
