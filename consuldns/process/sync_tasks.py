@@ -14,8 +14,8 @@ from consuldns.kubernetes.apply import Applier, Outcome, Rate
 from consuldns.kubernetes.leader import (
     Leadership,
     WorkerName,
-    claim_node,
     recognised,
+    recorded_uid,
     worker_of,
 )
 from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity
@@ -38,8 +38,8 @@ async def diff(settings: Settings, *, adopt: bool) -> Difference:
     With `adopt`: if what a former cluster of the name has there were taken over.
     """
     async with opened(settings) as worker:
-        node = await worker.registry.node(worker.identity.node)
-        worker.leadership.identity = recognised(node, worker.identity, adopt=adopt)
+        leadership = worker.leadership
+        leadership.identity = await recognised(worker.registry, worker.identity, adopt=adopt)
         await worker.listed()
         holding = await held.read(worker.registry, worker.leadership.identity)
         return await _difference(worker, holding)
@@ -124,15 +124,16 @@ async def purge(settings: Settings) -> Purged:
 
 
 async def _recorded_identity(settings: Settings, registry: Registry) -> Identity:
-    """Who the cluster is, by what its node in the catalog says."""
+    """Who the cluster is, by what its node in the catalog says; without one, by its record."""
     cluster = settings.sync.cluster
     unknown = Identity(cluster, "", await registry.datacenter(), settings.dns.domain, "")
     node = await registry.node(unknown.node)
     uid = node.meta.get(ownership.CLUSTER_UID, "") if node is not None else ""
+    uid = uid or await recorded_uid(registry, unknown)
     if not uid:
         raise ConsulError(f"there is nothing of a cluster {cluster!r} in Consul")
     known = Identity(cluster, uid, unknown.datacenter, unknown.domain, "")
-    return await claim_node(registry, known, adopt=False)
+    return await recognised(registry, known, adopt=False)
 
 
 @dataclass(frozen=True)

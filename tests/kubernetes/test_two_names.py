@@ -139,6 +139,34 @@ def test_diff_shows_what_adopting_would_remove(consul: ConsulAgent, kubernetes: 
     assert len(status["former"]) == 1
 
 
+def test_a_cluster_without_its_node_is_known_by_its_record(
+    consul: ConsulAgent, kubernetes: Cluster
+) -> None:
+    """Somebody removed the node, and the cluster was rebuilt: nothing is left without an owner."""
+    kubernetes.put("services", service("web", "10.254.1.1"))
+    assert sync("once", "--consul-addr", consul.url, *kubernetes.arguments).returncode == 0
+    consul.put("/v1/catalog/deregister", {"Node": "k8s-kubernetes"})
+    status = json.loads(sync("status", "--json", "--consul-addr", consul.url).stdout)
+    assert (status["instances"], status["names"] > 0) == (0, True)
+    with scripted(uid="uid-of-the-rebuilt-cluster") as rebuilt:
+        rebuilt.put("services", service("web", "10.254.1.1"))
+        both = ("--consul-addr", consul.url, *rebuilt.arguments)
+        for command in ("diff", "once"):
+            done = sync(command, *both)
+            assert done.returncode == 1
+            assert "belongs to another cluster" in done.stderr
+        assert sync("once", "--adopt", *both).returncode == 0
+        assert sync("diff", *both).returncode == 0
+        assert addresses(consul, "web") == {"10.254.1.1"}
+        assert set(flags_of(consul, "0.").values()) == {
+            flags("uid-of-the-rebuilt-cluster", "kubernetes")
+        }
+    consul.put("/v1/catalog/deregister", {"Node": "k8s-kubernetes"})
+    assert sync("purge", "--consul-addr", consul.url).returncode == 0
+    assert keys(consul, "consuldns/") == {}
+    assert REVERSE not in keys(consul, "0.")
+
+
 def test_status_on_a_terminal_is_a_table(
     consul: ConsulAgent, kubernetes: Cluster, start_worker: StartWorker
 ) -> None:
