@@ -12,6 +12,7 @@ from typing import Any
 import click
 import msgspec
 
+from consuldns.cli import hold_signals
 from consuldns.cli.options import Command, config_option, configuration, setting_option
 from consuldns.config.schema import Settings
 
@@ -85,6 +86,7 @@ def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | 
     """
     from consuldns.process import logs, sync
 
+    hold_signals()
     settings = _settings(file, given)
     logs.configure()
     asyncio.run(sync.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
