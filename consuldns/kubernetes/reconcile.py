@@ -12,19 +12,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Never
 
 from consuldns.config.sync import SyncSettings
 from consuldns.errors import ConsulError
 from consuldns.kubernetes import held, report
+from consuldns.kubernetes import others as others_
 from consuldns.kubernetes.apply import Applier, Outcome
 from consuldns.kubernetes.cluster import Cluster
+from consuldns.kubernetes.flat_names import Others
 from consuldns.kubernetes.held import Held
 from consuldns.kubernetes.leader import Leadership
 from consuldns.kubernetes.ownership import NAMES, REVERSE
-from consuldns.kubernetes.plan import Plan, Planner, Step
+from consuldns.kubernetes.plan import NOBODY, Plan, Planner, Step
 from consuldns.kubernetes.problem_log import ProblemLog
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.safety import MassDeletion
@@ -42,6 +44,27 @@ RETRY = (0.5, 60.0)  # seconds: first and longest wait after failures, doubling
 OUTAGE_RETRY = 1.0  # seconds, while Consul cannot be reached
 CHANGE_WAIT = 30.0  # seconds of one blocking query
 MOST_LINES = 50  # of the log for one plan
+
+
+@dataclass
+class Pace:
+    """How long to wait until Consul is asked again, so that the asking costs it little.
+
+    The shorter of the last two times is what it costs: when Consul looks for a leader, one question
+    takes seconds.
+    """
+
+    last: float = 0.0
+    before: float = 0.0
+
+    def took(self, seconds: float) -> None:
+        """Note how long it took to be answered."""
+        self.last, self.before = seconds, self.last
+
+    @property
+    def pause(self) -> float:
+        """In seconds."""
+        return max(SHORTEST_REREAD, REREAD_COST * min(self.last, self.before))
 
 
 @dataclass
@@ -65,7 +88,7 @@ class Reconciler:
         self._everything_at = 0.0  # monotonic; when everything is due
         self._list_at = 0.0
         self._read_at = float("-inf")
-        self._read_cost = 0.0
+        self._read_pace = Pace()
         self._written = 0  # the latest index that we wrote
         self._failures = 0
         self._complaint = ""
@@ -136,19 +159,17 @@ class Reconciler:
     async def plan_all(self, planner: Planner, holding: Held) -> Plan:
         """A plan for everything."""
         self.cluster.take_dirty()
-        taken = await self._taken(holding)
-        return planner.plan_all(holding, taken=taken, version=self.version)
+        others = await self._others(holding)
+        return planner.plan_all(holding, others=others, version=self.version)
 
     async def _plan_dirty(self, planner: Planner, holding: Held) -> Plan:
         services, addresses, names = self.cluster.take_dirty()
-        taken: Collection[str] = ()
-        if names:
-            taken = await self._taken(holding)
+        others = await self._others(holding) if names else NOBODY
         return planner.plan(
             holding,
             services=services,
             addresses=addresses,
-            taken=taken,
+            others=others,
             assign=names,
             version=self.version,
         )
@@ -158,18 +179,16 @@ class Reconciler:
         started = time.monotonic()
         holding = await held.read(self.registry, self.leadership.identity)
         self._read_at = time.monotonic()
-        self._read_cost = self._read_at - started
+        self._read_pace.took(self._read_at - started)
         self._everything_at = self._read_at + RESYNC
         self.statistics.reads += 1
         if first:
             log.info("read from Consul: instances=%d keys=%d", holding.count, len(holding.keys))
         return holding
 
-    async def _taken(self, holding: Held) -> set[str]:
-        """The names of others: in the catalog, or claimed by other clusters."""
-        ours = {each.lower() for each in holding.incumbents}
-        claimed = {p.removeprefix(NAMES) for p in holding.foreign_keys if p.startswith(NAMES)}
-        return (set(await self.registry.service_names()) - ours) | claimed
+    async def _others(self, holding: Held) -> Others:
+        identity = self.leadership.identity
+        return await others_.read(self.registry, holding, self.cluster, identity)
 
     async def _do(self, plan: Plan, holding: Held) -> None:
         """Guard a plan, do it, and note what came of it."""
@@ -286,21 +305,21 @@ class Reconciler:
         Consul wakes us for our own writes, too, and to answer it looks at each of our instances:
         so ask seldom where that takes long, and not while we write.
         """
-        index, cost = await self.registry.changed(resource, after=0, wait=0), 0.0
+        index, pace = await self.registry.changed(resource, after=0, wait=0), Pace()
         while True:
-            await asyncio.sleep(max(SHORTEST_REREAD, REREAD_COST * cost))
+            await asyncio.sleep(pace.pause)
             await self._idle.wait()
             started = time.monotonic()
             try:
                 new = await self.registry.changed(resource, after=index, wait=0)
-                cost = time.monotonic() - started
+                pace.took(time.monotonic() - started)
                 if new == index:
                     new = await self.registry.changed(resource, after=index, wait=CHANGE_WAIT)
             except ConsulError:
                 new = 0
             if new != index and (new < index or new > self._written):
                 self.statistics.repairs += 1
-                pause = max(SHORTEST_REREAD, REREAD_COST * self._read_cost)
-                self._everything_at = min(self._everything_at, self._read_at + pause)
+                due = self._read_at + self._read_pace.pause
+                self._everything_at = min(self._everything_at, due)
                 self._wake.set()
             index = new
