@@ -138,8 +138,8 @@ async def recorded_uid(registry: Registry, identity: Identity) -> str:
     """The UID in the record of the cluster of this name, empty if there is none."""
     record, _ = await registry.key(identity.record_key)
     if record is not None:
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return msgspec.json.decode(record.key.value, type=ClusterRecord).cluster_uid
+        with contextlib.suppress(Unreadable):
+            return read_as(record.key.value, ClusterRecord).cluster_uid
     return ""
 
 
