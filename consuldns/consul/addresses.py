@@ -62,6 +62,12 @@ class AddressBook:
             self._read_at[service] = now
             self._read_at.move_to_end(service)
 
+    def retry(self, service: str) -> None:
+        """The service is to be read without waiting for a change."""
+        if service in self._read_at:
+            self._read_at[service] = min(self._read_at[service], self._moved_at)
+            self._read_at.move_to_end(service, last=False)
+
     def take(self, service: str, view: model.Instances, began: float) -> None:
         """The instances of a service, from a reading that began then."""
         if service not in self._read_at:

@@ -8,10 +8,10 @@ Consul holds a query with an index from the future for the whole wait time, so t
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from consuldns.consul.client import Client, Reply
-from consuldns.errors import NotFound
+from consuldns.errors import BadResponse, NotFound
 
 WAIT_SECONDS = 30.0
 # Consul adds up to a sixteenth of the wait time; the rest is for the network and a busy server.
@@ -61,12 +61,14 @@ async def follow(
     wait: float = WAIT_SECONDS,
     deadline: float = DEADLINE_SECONDS,
 ) -> AsyncGenerator[Reply, None]:
-    """A reply at first, and another whenever Consul's index has moved. Times in seconds.
+    """A reply at first, and another whenever Consul's answer has changed. Times in seconds.
+
+    Mostly its index has moved then. Not if rights were given or taken: only the body shows that.
 
     The first, and the first after an index that went backwards, is read `?consistent`: a server
     that was just restarted answers `?stale` with 200 and nothing. Ends with a ConsulError.
     """
-    index = 0
+    index = body = 0
     idle_returns = 0
     while True:
         query = (
@@ -80,24 +82,32 @@ async def follow(
         if 0 < reply.index < index:
             index = 0
         elif reply.index != index or index == 0:
-            index, idle_returns = reply.index, 0 if reply.index else idle_returns + 1
+            index, body = reply.index, hash(reply.body)
+            idle_returns = 0 if reply.index else idle_returns + 1
             yield reply
-        elif waited < wait / 2:
-            idle_returns += 1  # woken without a change, or by a server that does not block
         else:
-            idle_returns = 0
+            # Woken without a change, or by a server that does not block, unless time was up.
+            idle_returns = idle_returns + 1 if waited < wait / 2 else 0
+            if body != hash(reply.body):
+                body = hash(reply.body)
+                yield replace(reply, has_moved=False)
         await asyncio.sleep(_spacing(spacing, len(reply.body), idle_returns))
 
 
 async def _get(
     client: Client, request: Request, query: Mapping[str, str], deadline: float
 ) -> Reply:
+    """A reply. 404 from the KV store says that there is nothing; from any other part, nothing."""
+    path = "/".join(request.path)
     try:
-        return await client.get(*request.path, query={**request.query, **query}, deadline=deadline)
+        reply = await client.get(*request.path, query={**request.query, **query}, deadline=deadline)
     except NotFound as missing:
         if not request.may_be_missing:
-            raise
-        return Reply(missing.index, b"")
+            raise BadResponse(f"404 for /{path}, which every Consul has") from missing
+        return Reply(missing.index, b"", is_missing=True)
+    if not reply.body.strip():
+        raise BadResponse(f"200 with no content for /{path}")
+    return reply
 
 
 def _spacing(least: float, size: int, idle_returns: int) -> float:

@@ -30,6 +30,7 @@ from consuldns.errors import (
     TransactionRefused,
     Unreachable,
 )
+from consuldns.untrusted import MAX_UINT64, Unreadable, read_as
 
 MAX_BODY = 64 << 20  # octets; 100,000 checks are 40 MB
 DEADLINE_SECONDS = 10.0  # above the 7 s that Consul waits for a leader before its error
@@ -39,10 +40,16 @@ NO_QUERY: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A successful reply. `index` is X-Consul-Index, 0 if there was none."""
+    """A successful reply. `index` is X-Consul-Index, 0 if there was none.
+
+    Of a query that is followed: `is_missing` if it was 404, which is how the KV store says that
+    there is nothing (no body then); `has_moved` if the index differs from the one before.
+    """
 
     index: int
     body: bytes
+    is_missing: bool = False
+    has_moved: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,16 @@ class Client:
     ) -> Reply:
         """Write. Whether a `cas` or `acquire` won is in the reply's body, `true` or `false`."""
         return await self._request("PUT", path, query, body, deadline)
+
+    async def post(
+        self,
+        *path: str,
+        body: bytes = b"",
+        query: Mapping[str, str] = NO_QUERY,
+        deadline: float = DEADLINE_SECONDS,
+    ) -> Reply:
+        """Ask a question that needs a body."""
+        return await self._request("POST", path, query, body, deadline)
 
     async def delete(
         self,
@@ -166,7 +183,7 @@ class Client:
             async with asyncio.timeout(deadline), self._connection() as connection:
                 request = self._prepare(method, target, body)
                 response = await connection.handle_async_request(request)
-                return _judge(response, await self._read_body(response))
+                return _judge(method, response, await self._read_body(response))
         except TimeoutError as error:
             raise Unreachable(
                 f"no answer from {self.settings.address} within {deadline:g} s"
@@ -242,13 +259,20 @@ def encode_target(path: Sequence[str], query: Mapping[str, str]) -> bytes:
     return target.encode()
 
 
-def _judge(response: httpx.Response, body: bytes) -> Reply:
+def _judge(method: str, response: httpx.Response, body: bytes) -> Reply:
     """The reply, or the error that its status and headers mean."""
     status, index = response.status_code, _index(response)
     text = body[:200].decode(errors="replace").strip()
     if status == 403:
         raise Denied(f"Consul denied the request ({text}): check the token and its policies")
+    if response.headers.get("X-Consul-KnownLeader") == "false":
+        raise Unreachable("Consul has no leader")
     if status == 404:
+        if method == "GET" and not index:  # Consul's own has one (measured on 1.8.7)
+            raise BadResponse(
+                "404 without an index, which Consul's own has: is there a gateway in between, or a "
+                f"path in the address? It says {text!r}"
+            )
         raise NotFound(f"Consul has no such thing: {text or response.status_code}", index)
     if status == 409:
         raise TransactionRefused(_reasons(body))
@@ -258,16 +282,15 @@ def _judge(response: httpx.Response, body: bytes) -> Reply:
         raise NoPathToDatacenter("Consul knows no path to that datacenter")
     if status != 200:
         raise BadResponse(f"Consul answered {status}: {text!r}")
-    if response.headers.get("X-Consul-KnownLeader") == "false":
-        raise Unreachable("Consul has no leader")
     return Reply(index, body)
 
 
 def _index(response: httpx.Response) -> int:
     text: str = response.headers.get("X-Consul-Index", "0")
-    if not (text.isascii() and text.isdigit()):
-        raise BadResponse(f"X-Consul-Index is no number: {text[:40]!r}")
-    return int(text[:20])
+    is_number = text.isascii() and text.isdigit() and len(text) <= 20
+    if not is_number or int(text) > MAX_UINT64:
+        raise BadResponse(f"X-Consul-Index is not a number of 64 bits: {text[:40]!r}")
+    return int(text)
 
 
 class _TransactionError(msgspec.Struct):
@@ -281,8 +304,8 @@ class _TransactionErrors(msgspec.Struct):
 
 def _reasons(body: bytes) -> tuple[tuple[int, str], ...]:
     try:
-        errors = msgspec.json.decode(body, type=_TransactionErrors).errors or []
-    except msgspec.DecodeError as error:
+        errors = read_as(body, _TransactionErrors).errors or []
+    except Unreadable as error:
         raise BadResponse(f"Consul answered 409 without reasons: {body[:100]!r}") from error
     return tuple((error.operation, error.what) for error in errors)
 

@@ -13,8 +13,11 @@ from collections.abc import AsyncIterator
 import httpx
 
 CONNECT_SECONDS = 3.0
+SILENCE_SECONDS = 5.0  # within a body, which Consul sends in one go
 MAX_HEAD = 1 << 16  # octets of a status line with its headers, or of a chunk's size
 PIECE = 1 << 18  # octets that are taken from the stream at once
+
+_HEXADECIMAL = frozenset(b"0123456789abcdefABCDEF")  # int() also takes signs and underscores
 
 Header = tuple[bytes, bytes]
 
@@ -99,11 +102,18 @@ class _Body(httpx.AsyncByteStream):
 
     async def _take(self, count: int) -> AsyncIterator[bytes]:
         while count:
-            piece = await self._reader.read(min(count, PIECE))
+            piece = await self._read(min(count, PIECE))
             if not piece:
                 raise asyncio.IncompleteReadError(b"", count)
             count -= len(piece)
             yield piece
+
+    async def _read(self, count: int) -> bytes:
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                return await self._reader.read(count)
+        except TimeoutError as error:
+            raise OSError(f"nothing came for {SILENCE_SECONDS:g} s") from error
 
 
 def _encode(request: httpx.Request) -> bytes:
@@ -128,7 +138,7 @@ def _parse_head(head: bytes) -> tuple[int, list[Header]]:
 
 def _chunk_size(line: bytes) -> int:
     digits = line.split(b";", 1)[0].strip()
-    if not digits or len(digits) > 8:
+    if not 0 < len(digits) <= 8 or not _HEXADECIMAL.issuperset(digits):
         raise ValueError(f"size of a chunk: {line[:40]!r}")
     return int(digits, 16)
 

@@ -218,11 +218,12 @@ class Freshness:
             sweep.unasked.add(key)
         return is_suspect
 
-    def failed(self, key: ViewKey, retry_at: float) -> None:
-        """The reading has failed; the view is not swept before then."""
+    def failed(self, key: ViewKey, now: float, retry_at: float) -> None:
+        """The reading has failed: the view is suspect, and not swept before then."""
         entry = self._entries.get(key)
         if entry is not None:
             entry.is_reading = False
+            entry.suspected_at = now
             entry.retry_at = retry_at
             sweep = self._sweeps[entry.area]
             if key in sweep.asked:

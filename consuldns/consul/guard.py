@@ -30,10 +30,9 @@ def names(view: List) -> frozenset[str]:
             # Each cluster is a name as well: the last of its services may go at once.
             found = {f"{cluster.name}/" for cluster in view.clusters}
             for each in (service for cluster in view.clusters for service in cluster.services):
-                path = f"{each.cluster}/{each.namespace}/{each.name}"
-                found.add(path)
+                found.add(each.path)
                 if each.endpoints is not None:
-                    found.add(f"{path}/endpoints")
+                    found.add(f"{each.path}/endpoints")
             return frozenset(found)
 
 
@@ -45,6 +44,20 @@ def is_suspicious(old: frozenset[str], new: frozenset[str]) -> bool:
     if not new or CANARY in vanished:
         return True
     return len(vanished) >= MIN_VANISHED and 2 * len(vanished) > len(old)
+
+
+def restrict(view: List, kept: frozenset[str]) -> List:
+    """What the view says about these names."""
+    match view:
+        case model.Services(index, found, tags):
+            return model.Services(index, tuple(name for name in found if name in kept), tags)
+        case model.Nodes(index, nodes):
+            return model.Nodes(index, tuple(each for each in nodes if f"{each.name}.node" in kept))
+        case model.ReverseZones(index, folders):
+            return model.ReverseZones(index, tuple(name for name in folders if name in kept))
+        case Clusters(index, found_clusters):
+            parts = (clusters.restrict(each, kept) for each in found_clusters)
+            return Clusters(index, tuple(part for part in parts if part is not None))
 
 
 def union(old: List, new: List) -> List:

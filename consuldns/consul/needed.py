@@ -7,16 +7,18 @@ again when a standing list says that something changed; `freshness` keeps the bo
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TypeVar
 
 from consuldns.consul.addresses import AddressBook
 from consuldns.consul.contact import Contact
 from consuldns.consul.freshness import Area, Freshness
+from consuldns.consul.incidents import Incidents
 from consuldns.consul.publication import Publication
-from consuldns.consul.reader import ViewReader
-from consuldns.errors import ConsulError, NotFound, Unreachable
+from consuldns.consul.reader import EMPTY, ViewReader
+from consuldns.errors import BadResponse, ConsulError, NotFound, Unreachable
 from consuldns.views import keys, model
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
@@ -31,6 +33,9 @@ FILL_SECONDS = 0.005
 IDLE_FILL_SECONDS = 0.05
 FILL_ASKED_SECONDS = 60.0
 PUBLISH_SECONDS = 0.25
+UNFILLED = "the instances of some services cannot be read"
+
+Key = TypeVar("Key", bound=ViewKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,8 @@ class NeededViews:
         self._budget = Budget.of(connections)
         self._freshness = Freshness()
         self._book = AddressBook()
+        self._unfilled: set[str] = set()  # services that the index may be wrong about
+        self._incidents = Incidents()
         self._followers: dict[ViewKey, asyncio.Task[None]] = {}
         self._on_node: defaultdict[str, set[ViewKey]] = defaultdict(set)
         self._wake = asyncio.Event()
@@ -83,10 +90,10 @@ class NeededViews:
         if isinstance(key, keys.ServiceAddresses):
             self._addresses_asked_at = now
             if self._publication.get(key) is not None:
-                self._publication.confirm(key)
+                self._publication.settle(key)
             return
         if self._freshness.is_right(key, now) and self._publication.get(key) is not None:
-            self._publication.confirm(key)
+            self._publication.settle(key)
             return
         try:
             self._reader.source(key)
@@ -130,6 +137,7 @@ class NeededViews:
     def list_services(self, services: model.Services) -> None:
         """The local services, after each change of the list."""
         self._book.list_services(services.names)
+        self._unfilled &= {name.lower() for name in services.names}
         self._wake_filler.set()
 
     def vanished(self, key: ViewKey) -> None:
@@ -181,7 +189,7 @@ class NeededViews:
             await free.acquire()
             key = await self._next_key()
             self._freshness.started(key)
-            reading = tasks.create_task(self._read(key))
+            reading = tasks.create_task(self._do(key, self._read))
             reading.add_done_callback(lambda _: free.release())
 
     async def _next_key(self) -> ViewKey:
@@ -196,18 +204,22 @@ class NeededViews:
                 self._swept.set()
                 await _wait(self._wake, IDLE_SECONDS)
 
-    async def _read(self, key: ViewKey) -> None:
-        began = _now()
-        is_first = self._freshness.was_read_before(key, self._session_began)
+    async def _do(self, key: Key, work: Callable[[Key], Awaitable[None]]) -> None:
+        """Do what there is to do for a view. What goes wrong concerns that view alone."""
         try:
-            view = await self._reader.read(key, is_first=is_first)
+            await work(key)
         except NotFound:
             self._deny(key)
         except ConsulError as error:
-            self._freshness.failed(key, _now() + random.uniform(*RETRY_SECONDS))
             self._failed(key, error)
-        else:
-            self._take_reading(key, view, began)
+        except Exception as error:
+            self._incidents.unexpected(f"reading {key}", error)
+            self._failed(key, BadResponse(f"an error of consuldns: {type(error).__name__}"))
+
+    async def _read(self, key: ViewKey) -> None:
+        began = _now()
+        is_first = self._freshness.was_read_before(key, self._session_began)
+        self._take_reading(key, await self._reader.read(key, is_first=is_first), began)
 
     async def _keep_books(self, tasks: asyncio.TaskGroup) -> None:
         """Each second: declare late views outdated, choose those to follow, forget the rest."""
@@ -219,7 +231,10 @@ class NeededViews:
                 self._publication.mark_outdated(key)
             self._choose_followed(tasks, now)
             ticks += 1
+            self._publication.kept.log(now)
             if ticks % FORGET_EVERY_TICKS == 0:
+                for service in self._unfilled:
+                    self._book.retry(service)
                 for key in self._freshness.forgettable(now):
                     self.forget(key)
             addresses = keys.ServiceAddresses(self._reader.local)
@@ -232,7 +247,7 @@ class NeededViews:
         for key in [key for key in self._followers if key not in chosen]:
             self._followers.pop(key).cancel()
         for key in chosen - self._followers.keys():
-            self._followers[key] = tasks.create_task(self._follow(key))
+            self._followers[key] = tasks.create_task(self._do(key, self._follow))
 
     async def _follow(self, key: ViewKey) -> None:
         """Keep a view right with a blocking query, until it fails or is asked for no more."""
@@ -240,18 +255,25 @@ class NeededViews:
         try:
             async with aclosing(self._reader.follow(key)) as replies:
                 async for view in replies:
-                    self._take(key, view, _now())
-                    self._freshness.follow(key, began)
-        except NotFound:
-            self._deny(key)
-        except ConsulError as error:
-            self._freshness.failed(key, _now() + random.uniform(*RETRY_SECONDS))
-            self._failed(key, error)
+                    if view is None:
+                        self._keep_empty(key)
+                    else:
+                        self._take(key, view, _now())
+                        self._freshness.follow(key, began)
         finally:
             if self._followers.get(key) is asyncio.current_task():
                 del self._followers[key]
             self._freshness.unfollow(key, _now())
             self._wake.set()
+
+    def _keep_empty(self, key: ViewKey) -> None:
+        """Keep a view whose reply is empty, unless the lists say that it is gone."""
+        try:
+            self._reader.source(key)
+        except NotFound:
+            self._deny(key)
+        else:
+            self._publication.keep(key, EMPTY)
 
     async def _fill_addresses(self) -> None:
         """Read all services, one after the other, for the index of addresses."""
@@ -280,30 +302,42 @@ class NeededViews:
         pause = PUBLISH_SECONDS + len(self._book) / 5e4
         due_in = self._addresses_published_at + pause - _now()
         if due_in <= 0:
-            self._publication.replace(key, self._book.index())
+            kept = UNFILLED if self._unfilled else ""
+            self._publication.replace(key, self._book.index(), kept=kept)
             self._addresses_published_at = _now()
             return float("inf")
         return due_in
 
     async def _fill(self, key: keys.ServiceInstances) -> None:
-        began = _now()
+        self._book.skip(key.service, _now())
         if self._freshness.is_kept_right(key):
-            self._book.skip(key.service, began)
             return
+        self._unfilled.add(key.service)
+        await self._do(key, self._fill_from)
+        if self._unfilled:
+            self._publication.keep(keys.ServiceAddresses(self._reader.local), UNFILLED)
+
+    async def _fill_from(self, key: keys.ServiceInstances) -> None:
+        began = _now()
         try:
             view = await self._reader.read(key, is_first=False)
-        except ConsulError as error:
-            self._book.skip(key.service, _now())
-            self._failed(key, error)
-            return
+        except NotFound:
+            self._filled(key.service)
+            raise
         assert isinstance(view, model.Instances)
         self._book.take(key.service, view, began)
+        self._filled(key.service)
         if key in self._freshness:
             self._take_reading(key, view, began)
 
+    def _filled(self, service: str) -> None:
+        self._unfilled.discard(service)
+        if not self._unfilled:
+            self._publication.confirm(keys.ServiceAddresses(self._reader.local))
+
     def _take_reading(self, key: ViewKey, view: AnyView, began: float) -> None:
         if self._freshness.is_superseded(key, began):
-            self._publication.confirm(key)
+            self._publication.settle(key)
         else:
             self._take(key, view, began)
         if self._freshness.succeeded(key, began, _now()):
@@ -314,8 +348,9 @@ class NeededViews:
             self._index_nodes(key, view)
             if isinstance(key, keys.ServiceInstances) and key.datacenter == self._reader.local:
                 self._book.take(key.service, view, began)
+                self._filled(key.service)
                 self._wake_filler.set()
-        self._publication.replace(key, view)
+        self._publication.replace(key, view, kept=self._reader.partial(key))
 
     def _deny(self, key: ViewKey) -> None:
         """The lists say that there is no such thing: an empty view, without a request."""
@@ -328,10 +363,13 @@ class NeededViews:
         self._publication.replace(key, empty)
 
     def _failed(self, key: ViewKey, error: ConsulError) -> None:
+        now = _now()
+        if self._freshness.is_right(key, now):
+            return self._publication.settle(key)  # read by a query of its own meanwhile
+        self._freshness.failed(key, now, now + random.uniform(*RETRY_SECONDS))
         if isinstance(error, Unreachable):
             self._contact.doubt()
-        if key in self._publication.waiting:
-            self._publication.refuse(key, str(error))
+        self._publication.keep(key, str(error))
 
     def _index_nodes(self, key: ViewKey, view: model.Instances | None) -> None:
         """Note on which nodes the service runs now, before the view is published."""

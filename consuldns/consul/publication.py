@@ -3,10 +3,12 @@
 All messages go to all workers, so they all hold the same views as this does.
 """
 
+import time
 from collections.abc import Callable, Iterator
 
 import msgspec
 
+from consuldns.consul.kept import KeptViews
 from consuldns.views import keys, model, updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
@@ -17,11 +19,17 @@ MAX_REASON = 64  # octets of updates.Unavailable
 class Publication:
     """The views as published. `waiting` are those that a worker has asked for and got no answer."""
 
-    def __init__(self, publish: Callable[[updates.ToWorker], None]) -> None:
+    def __init__(
+        self,
+        publish: Callable[[updates.ToWorker], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._publish = publish
+        self._clock = clock
         self._views: dict[ViewKey, AnyView] = {}
         self._outdated: set[ViewKey] = set()
         self.waiting: set[ViewKey] = set()
+        self.kept = KeptViews()
         self.in_contact = False
 
     def get(self, key: ViewKey) -> AnyView | None:
@@ -37,27 +45,52 @@ class Publication:
         """Whether the workers were told not to use the view without asking."""
         return key in self._outdated
 
-    def replace(self, key: ViewKey, view: AnyView) -> bool:
+    def replace(self, key: ViewKey, view: AnyView, *, kept: str = "") -> bool:
         """Publish a view that was read just now; whether it differs from the one before.
 
-        One that differs in nothing but its index is confirmed instead.
+        One that differs in nothing but its index is confirmed instead. `kept`: why parts of it are
+        older than that, see `keep`; the caller tells the log.
         """
         old = self._views.get(key)
         if old is not None and _is_same(old, view):
-            self.confirm(key)
+            if kept:
+                self.keep(key, kept, is_logged=True)
+            else:
+                self.confirm(key)
             return False
         self._views[key] = view
         self._outdated.discard(key)
         self.waiting.discard(key)
-        self._publish(updates.Replaced(key, view))
+        self.kept.discard(key)
+        if kept:
+            self.kept.add(key, kept, self._clock(), is_logged=True)
+        self._publish(updates.Replaced(key, view, _shortened(kept)))
         return True
 
     def confirm(self, key: ViewKey) -> None:
-        """Say that the view is right, if anybody waits to hear that."""
-        if key in self._outdated or key in self.waiting:
+        """Say that the view is right, if anybody waits to hear that, or has heard otherwise."""
+        if self.kept.discard(key) or key in self._outdated or key in self.waiting:
             self._outdated.discard(key)
             self.waiting.discard(key)
             self._publish(updates.Current(key))
+
+    def keep(self, key: ViewKey, reason: str, *, is_logged: bool = False) -> None:
+        """Say that the view cannot be renewed: what was made from it is marked stale from now on.
+
+        It ends with `replace` or `confirm`. `is_logged`: the caller tells the log.
+        """
+        is_news = key in self._views and self.kept.add(
+            key, reason, self._clock(), is_logged=is_logged
+        )
+        if is_news or key in self.waiting:
+            self.refuse(key, reason)
+
+    def settle(self, key: ViewKey) -> None:
+        """Say again what was said last about a view that is not read by itself."""
+        if key in self.kept:
+            self.refuse(key, self.kept.reason(key))
+        else:
+            self.confirm(key)
 
     def mark_outdated(self, key: ViewKey) -> None:
         """Say that the view may be wrong; once."""
@@ -66,10 +99,9 @@ class Publication:
             self._publish(updates.Outdated(key))
 
     def refuse(self, key: ViewKey, reason: str) -> None:
-        """Say that the view cannot be had now."""
+        """Say that the view is unavailable now."""
         self.waiting.discard(key)
-        text = reason.encode()[:MAX_REASON].decode(errors="ignore")
-        self._publish(updates.Unavailable(key, text))
+        self._publish(updates.Unavailable(key, _shortened(reason)))
 
     def refuse_all(self, reason: str) -> None:
         """Answer everybody who waits."""
@@ -79,6 +111,7 @@ class Publication:
     def forget(self, key: ViewKey) -> None:
         """Drop a view, here and in the workers."""
         if self._views.pop(key, None) is not None:
+            self.kept.discard(key)
             self._outdated.discard(key)
             self._publish(updates.Forgotten(key))
 
@@ -92,12 +125,16 @@ class Publication:
         """The messages that tell a fresh worker all of it."""
         yield updates.Contact(self.in_contact)
         for key, view in tuple(self._views.items()):
-            yield updates.Replaced(key, view)
+            yield updates.Replaced(key, view, _shortened(self.kept.reason(key)))
         for key in tuple(self._outdated):
             yield updates.Outdated(key)
 
     def __len__(self) -> int:
         return len(self._views)
+
+
+def _shortened(reason: str) -> str:
+    return reason.encode(errors="replace")[:MAX_REASON].decode(errors="ignore")
 
 
 def _is_same(old: AnyView, new: AnyView) -> bool:

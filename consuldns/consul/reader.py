@@ -4,20 +4,23 @@ A name from a query gets no further than `source`, unless Consul itself has told
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
-from consuldns.consul import blocking, guard
+from consuldns.consul import blocking, guard, unread
 from consuldns.consul.client import Client, Reply
 from consuldns.consul.freshness import Area
 from consuldns.consul.publication import Publication
-from consuldns.consul.rights import is_token_known
+from consuldns.consul.rights import Verdict, is_token_known, may_read
 from consuldns.consul.sources import Source, source_of
+from consuldns.consul.unread import UnreadRecord, UnreadRecords
 from consuldns.errors import BadResponse, Denied, NotFound
 from consuldns.views import keys, model
 from consuldns.views.clusters import Clusters
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
 from consuldns.views.sharing import SharedParts
+
+EMPTY = "listed, but empty: does the token lack node:read or key:read?"
 
 
 class ViewReader:
@@ -27,13 +30,14 @@ class ViewReader:
     the view's name, and another ConsulError if the view cannot be read, or cannot be believed.
     """
 
-    def __init__(self, client: Client, publication: Publication) -> None:
+    def __init__(self, client: Client, publication: Publication, records: UnreadRecords) -> None:
         self._client = client
         self._publication = publication
+        self._records = records
         self._parts = SharedParts()
         self._settling: dict[ViewKey, guard.Settling] = {}
+        self._partial: dict[ViewKey, str] = {}
         self.local = ""
-        self.skipped_records = 0
 
     async def read(self, key: ViewKey, *, is_first: bool) -> AnyView:
         """One reading: quorum-checked if it is the first of a contact, else the leader's word.
@@ -49,11 +53,11 @@ class ViewReader:
             if not (isinstance(key, keys.ClusterList) and await self._is_left_out(key)):
                 raise
             return Clusters(0, ())
-        view = self._decode(key, source, reply)
+        view = await self._view(key, source, reply)
         if _is_empty(view, reply):
             # Deleted just now, as the list is about to say; or rights were lost.
             self.source(key)
-            raise BadResponse("listed, but empty: does the token lack node:read or key:read?")
+            raise BadResponse(EMPTY)
         return view
 
     async def _is_left_out(self, key: keys.ClusterList) -> bool:
@@ -62,8 +66,8 @@ class ViewReader:
         is_known = isinstance(held, Clusters) and held.clusters
         return not is_known and await is_token_known(self._client, key.datacenter)
 
-    async def follow(self, key: ViewKey) -> AsyncGenerator[AnyView, None]:
-        """The view now, and after each change.
+    async def follow(self, key: ViewKey) -> AsyncGenerator[AnyView | None, None]:
+        """The view now, and after each change; None when it is listed, but empty.
 
         Emptiness is left to the lists: they tell that a service or a zone is gone, while an empty
         reply may as well come of lost rights. The query goes on, because what is asked for often
@@ -71,9 +75,12 @@ class ViewReader:
         """
         source = self.source(key)
         async for reply in blocking.follow(self._client, source.request):
-            view = self._decode(key, source, reply)
-            if not _is_empty(view, reply):
-                yield view
+            view = await self._view(key, source, reply)
+            yield None if _is_empty(view, reply) else view
+
+    def partial(self, key: ViewKey) -> str:
+        """Why parts of the view are older than its last reading, empty if none is."""
+        return self._partial.get(key, "")
 
     def area(self, key: ViewKey) -> Area:
         """What tells that the view may have changed."""
@@ -122,25 +129,65 @@ class ViewReader:
         if not isinstance(known, model.Datacenters) or datacenter not in known.names:
             raise BadResponse("Consul knows no such datacenter")
 
-    def _decode(self, key: ViewKey, source: Source, reply: Reply) -> AnyView:
-        view, skipped = source.decode(reply.index, reply.body)
-        self.skipped_records += skipped
-        if isinstance(view, model.Services | model.Nodes):
-            self._require_plausible(key, view)
+    async def _view(self, key: ViewKey, source: Source, reply: Reply) -> AnyView:
+        view, bad = source.view_of(reply)
+        self._records.note(source.name, bad)
+        if bad and isinstance(view, model.Instances) and not view.instances:
+            raise BadResponse(f"not one instance can be read: {unread.describe(bad)}")
+        match view:
+            case model.ReverseEntries():
+                view = self._with_unread(key, view, bad)
+            case model.Services() | model.Nodes() | Clusters():
+                await self._require_plausible(key, view, reply, bad)
         return self._parts.share(view)
 
-    def _require_plausible(self, key: ViewKey, view: model.Services | model.Nodes) -> None:
-        """Refuse a list of another datacenter that has shrunk too much to be believed at once."""
+    def _with_unread(
+        self, key: ViewKey, view: model.ReverseEntries, bad: Sequence[UnreadRecord]
+    ) -> AnyView:
+        """The entries, with those that were known under keys that cannot be read now."""
+        self._partial.pop(key, None)
+        held, lost = self._publication.get(key), unread.listed(bad)
+        if not (bad and isinstance(held, model.ReverseEntries)):
+            return view
+        present = {each.address for each in view.entries}
+        kept = tuple(
+            each
+            for each in held.entries
+            if each.address not in present and (lost is None or each.address in lost)
+        )
+        if kept:
+            self._partial[key] = f"{len(bad)} keys of this reverse zone cannot be read"
+        return model.ReverseEntries(view.index, (*view.entries, *kept))
+
+    async def _require_plausible(
+        self, key: ViewKey, view: guard.List, reply: Reply, bad: Sequence[UnreadRecord]
+    ) -> None:
+        """Refuse a list of another datacenter that has lost more than can be believed at once."""
         held, new = self._publication.get(key), guard.names(view)
-        old = guard.names(held) if isinstance(held, model.Services | model.Nodes) else frozenset()
-        if new and not guard.is_suspicious(old, new):
+        old = guard.names(held) if isinstance(held, guard.List) else frozenset()
+        may_be_empty = isinstance(view, Clusters) and (reply.is_missing or not old)
+        if not old - new and (new or may_be_empty):
+            self._settling.pop(key, None)
+            return
+        if bad:
+            raise BadResponse(f"records of this list cannot be read: {unread.describe(bad)}")
+        verdict = await may_read(self._client, _datacenter(key), view, old - new)
+        if verdict is Verdict.MISSING:
+            raise BadResponse(f"{len(old - new)} names are hidden: the token may not read them")
+        if not guard.is_suspicious(old, new) and new:
             self._settling.pop(key, None)
             return
         now = asyncio.get_running_loop().time()
         settling = self._settling.setdefault(key, guard.Settling(old - new, now))
-        if not (guard.shows_itself(old, new) and settling.agrees(old - new, now)):
+        shows_itself = may_be_empty or guard.shows_itself(old, new)
+        if not (shows_itself and settling.agrees(old - new, now)):
             raise BadResponse("too much has vanished at once to be believed yet")
         del self._settling[key]
+
+
+def _datacenter(key: ViewKey) -> str:
+    assert isinstance(key, keys.ServiceList | keys.NodeList | keys.ClusterList)
+    return key.datacenter
 
 
 def _is_empty(view: AnyView, reply: Reply) -> bool:
@@ -148,6 +195,6 @@ def _is_empty(view: AnyView, reply: Reply) -> bool:
     match view:
         case model.Instances(instances=found):
             return not found
-        case model.ReverseEntries():
-            return not reply.body
+        case model.ReverseEntries(entries=entries):
+            return reply.is_missing or (not entries and reply.body.strip() in (b"[]", b"null"))
     return False

@@ -6,6 +6,8 @@ entry by entry, so that 50,000 instances never are Python objects at the same ti
 
 import base64
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -32,6 +34,7 @@ from consuldns.registration import (
     StoredInstance,
     StoredKey,
 )
+from consuldns.untrusted import Part, Records, read_as, split_list, split_object
 
 T = TypeVar("T")
 
@@ -62,15 +65,19 @@ class _Node(_Record, frozen=True):
     meta: dict[str, str] | None = None
 
 
-class _NodeServices(_Record, frozen=True):
+@dataclass(frozen=True)
+class _NodeServices:
     node: _Node | None = None
-    services: list[msgspec.Raw] | None = None
+    services: Sequence[Part] = ()
 
 
 class _Check(_Record, frozen=True):
     check_id: str = msgspec.field(name="CheckID")
     status: str
     output: str = ""
+
+
+_CHECKS = Records(_Check)
 
 
 class _KeyValue(_Record, frozen=True):
@@ -153,7 +160,7 @@ class Registry:
         reply = await self._client.get(
             "v1", "catalog", "node-services", name, query=query, deadline=LARGE_DEADLINE
         )
-        return _NodeServices() if _is_null(reply.body) else _decode(reply.body, _NodeServices)
+        return _NodeServices() if _is_null(reply.body) else _split(reply.body)
 
     async def instances(self, node: str) -> AsyncIterator[StoredInstance]:
         """All instances on a node. One whose check passes, or that has none, is passing."""
@@ -161,10 +168,13 @@ class Registry:
         reply = await self._client.get(
             "v1", "health", "node", node, query=query, deadline=LARGE_DEADLINE
         )
-        checks = {each.check_id: each for each in _decode(reply.body, list[_Check])}
+        readable, _ = types.decode_records(reply.body, _CHECKS)
+        checks = {each.check_id: each for each in readable}
         found = await self._node_services(node, CONSISTENT)
-        for raw in found.services or ():
-            yield _stored(_decode(raw, _Service), checks)
+        for raw in found.services:
+            # One that cannot be read is not one of ours, or is to be written anew.
+            with suppress(BadResponse):
+                yield _stored(_decode(raw, _Service), checks)
 
     async def keys(self, prefix: str) -> AsyncIterator[StoredKey]:
         """All keys that begin so."""
@@ -174,7 +184,9 @@ class Registry:
             )
         except NotFound:
             return
-        for raw in _decode(reply.body, list[msgspec.Raw]):
+        with types.understanding():
+            parts = split_list(reply.body)
+        for raw in parts:
             yield _stored_key(_decode(raw, _KeyValue))
 
     async def key(
@@ -193,7 +205,8 @@ class Registry:
     async def service_names(self) -> frozenset[str]:
         """The names of all services of the catalog, in lower case."""
         reply = await self._client.get("v1", "catalog", "services", query=CONSISTENT)
-        return frozenset(name.lower() for name in _decode(reply.body, dict[str, msgspec.Raw]))
+        with types.understanding():
+            return frozenset(name.lower() for name in split_object(reply.body))
 
     async def changed(self, resource: str, *, after: int, wait: float) -> int:
         """Wait until `node:<name>` or `keys:<prefix>` may have changed; the index to wait after."""
@@ -279,11 +292,15 @@ class Registry:
         await self._client.transaction([check, {"KV": {"Verb": "delete", "Key": path}}])
 
 
-def _decode(content: bytes | msgspec.Raw, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise BadResponse(f"Consul's reply cannot be understood: {error}") from error
+def _split(body: bytes) -> _NodeServices:
+    with types.understanding():
+        parts = split_object(body)
+        node = read_as(parts.get("Node", b"null"), _Node | None)  # type: ignore[arg-type]
+        return _NodeServices(node, split_list(parts.get("Services", b"null")))
+
+
+def _decode(content: Part, kind: type[T]) -> T:
+    return types.decode(content, kind)
 
 
 def _is_null(content: bytes) -> bool:

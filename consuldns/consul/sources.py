@@ -1,54 +1,66 @@
 """Where each view comes from: the request of a key, and how its reply becomes the view."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from consuldns import descriptor
-from consuldns.consul import translate, types
+from consuldns.consul import translate, types, unread
 from consuldns.consul.blocking import Request
+from consuldns.consul.client import Reply
+from consuldns.consul.unread import UnreadRecord
+from consuldns.untrusted import Unread
 from consuldns.views import keys
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
 
-Decode = Callable[[int, bytes], tuple[AnyView, int]]
+Decoded = tuple[AnyView, Sequence[UnreadRecord]]
+"""A view, and the records that are missing in it because they cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A request, and what makes a view of its reply's index and body, counting bad records."""
+    """A request, and what makes a view of its reply's index and body; `name` is for people."""
 
+    name: str
     request: Request
-    decode: Decode
+    decode: Callable[[int, bytes], Decoded]
+
+    def view_of(self, reply: Reply) -> Decoded:
+        """The view. Raises BadResponse if not even a part of it can be read."""
+        return self.decode(reply.index, reply.body)
 
 
 def service_list(datacenter: str) -> Source:
     """All services with their tags."""
 
-    def decode(index: int, body: bytes) -> tuple[AnyView, int]:
-        tags, skipped = types.decode_service_tags(body)
-        return translate.services(index, tags), skipped
+    def decode(index: int, body: bytes) -> Decoded:
+        tags, bad = types.decode_service_tags(body)
+        return translate.services(index, tags), [unread.service_record(each) for each in bad]
 
-    return Source(Request(("v1", "catalog", "services"), _of(datacenter)), decode)
+    request = Request(("v1", "catalog", "services"), _of(datacenter))
+    return Source(f"list of services of {datacenter}", request, decode)
 
 
 def node_list(datacenter: str) -> Source:
     """All nodes."""
 
-    def decode(index: int, body: bytes) -> tuple[AnyView, int]:
-        records, skipped = types.NODES.decode(body)
-        return translate.nodes(index, records), skipped
+    def decode(index: int, body: bytes) -> Decoded:
+        records, bad = types.decode_records(body, types.NODES)
+        return translate.nodes(index, records), [unread.node_record(each) for each in bad]
 
-    return Source(Request(("v1", "catalog", "nodes"), _of(datacenter)), decode)
+    request = Request(("v1", "catalog", "nodes"), _of(datacenter))
+    return Source(f"list of nodes of {datacenter}", request, decode)
 
 
 def service_instances(datacenter: str, service: str) -> Source:
     """The instances of a service. `service` must be known to exist: it becomes part of a URL."""
 
-    def decode(index: int, body: bytes) -> tuple[AnyView, int]:
-        records, skipped = types.HEALTH_ENTRIES.decode(body)
-        return translate.instances(index, records), skipped
+    def decode(index: int, body: bytes) -> Decoded:
+        records, bad = types.decode_records(body, types.HEALTH_ENTRIES)
+        return translate.instances(index, records), [unread.instance_record(each) for each in bad]
 
-    return Source(Request(("v1", "health", "service", service), _of(datacenter)), decode)
+    request = Request(("v1", "health", "service", service), _of(datacenter))
+    return Source(f"instances of {service!r} in {datacenter}", request, decode)
 
 
 def reverse_zone_list(datacenter: str) -> Source:
@@ -57,35 +69,37 @@ def reverse_zone_list(datacenter: str) -> Source:
     It wakes on every change anywhere in the tree, of values as well (measured on 1.8.7).
     """
 
-    def decode(index: int, body: bytes) -> tuple[AnyView, int]:
-        found = types.decode_texts(body) if body else []
-        return translate.reverse_zones(index, found), 0
+    def decode(index: int, body: bytes) -> Decoded:
+        return translate.reverse_zones(index, types.decode_texts(body) if body else []), ()
 
     query = {"keys": "", "separator": "/", **_of(datacenter)}
-    return Source(Request(("v1", "kv", ""), query, may_be_missing=True), decode)
+    request = Request(("v1", "kv", ""), query, may_be_missing=True)
+    return Source("reverse zones in the KV tree", request, decode)
 
 
 def cluster_list(datacenter: str) -> Source:
     """The Kubernetes clusters with all their services, in one request: see ADR 6."""
 
-    def decode(index: int, body: bytes) -> tuple[AnyView, int]:
-        records, skipped = types.KEY_VALUES.decode(body) if body else ([], 0)
+    def decode(index: int, body: bytes) -> Decoded:
+        records, bad = _key_values(body)
         view, senseless = translate.clusters(index, records)
-        return view, skipped + senseless
+        return view, [*(unread.key_record(each) for each in bad), *senseless]
 
     path = ("v1", "kv", *descriptor.ROOT.split("/"))
-    return Source(Request(path, {"recurse": "", **_of(datacenter)}, may_be_missing=True), decode)
+    request = Request(path, {"recurse": "", **_of(datacenter)}, may_be_missing=True)
+    return Source(f"Kubernetes clusters in the KV tree of {datacenter}", request, decode)
 
 
 def reverse_zone(datacenter: str, folder: str) -> Source:
     """A reverse zone. `folder` must be known to exist."""
 
-    def decode(index: int, body: bytes) -> tuple[AnyView, int]:
-        records, skipped = types.KEY_VALUES.decode(body) if body else ([], 0)
-        return translate.reverse_entries(index, folder, records), skipped
+    def decode(index: int, body: bytes) -> Decoded:
+        records, bad = _key_values(body)
+        view, senseless = translate.reverse_entries(index, folder, records)
+        return view, [*(unread.key_record(each) for each in bad), *senseless]
 
-    query = {"recurse": "", **_of(datacenter)}
-    return Source(Request(("v1", "kv", folder, ""), query, may_be_missing=True), decode)
+    request = Request(("v1", "kv", folder, ""), {"recurse": "", **_of(datacenter)}, True)
+    return Source(f"reverse zone {folder!r} in the KV tree", request, decode)
 
 
 def failing_checks(datacenter: str) -> Request:
@@ -111,6 +125,13 @@ def source_of(key: ViewKey, local: str, name: str = "") -> Source:
         case keys.ReverseZone(folder):
             return reverse_zone(local, folder)
     raise AssertionError(f"{key} is not read by itself")
+
+
+def _key_values(body: bytes) -> tuple[list[types.KeyValue], list[Unread]]:
+    """Keys with their values. No body is how a 404 comes here."""
+    if not body:
+        return [], []
+    return types.decode_records(body, types.KEY_VALUES)
 
 
 def _of(datacenter: str) -> Mapping[str, str]:

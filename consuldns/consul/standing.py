@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 
 from consuldns import descriptor
-from consuldns.consul import blocking, guard, rights, sources, types
+from consuldns.consul import blocking, guard, rights, sources, types, unread
+from consuldns.consul.acceptance import Acceptance, as_list
 from consuldns.consul.client import Client, Reply
 from consuldns.consul.contact import Contact
 from consuldns.consul.freshness import Area
@@ -18,7 +19,7 @@ from consuldns.consul.guard import List
 from consuldns.consul.incidents import Incidents
 from consuldns.consul.needed import NeededViews
 from consuldns.consul.publication import Publication
-from consuldns.consul.sources import Source
+from consuldns.consul.unread import UnreadRecords
 from consuldns.errors import BadResponse, ConsulError, Denied, Unreachable
 from consuldns.views import keys, model
 from consuldns.views.clusters import Clusters
@@ -26,7 +27,6 @@ from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
 
 DATACENTERS_SECONDS = (15.0, 20.0)  # uniform; this list cannot block, and hardly ever changes
-HOLD_SECONDS = 1.0  # between two looks at a list that is held
 CHECKS_SHARE = 3.0  # pauses this many times as long as the server takes to filter all checks
 CHECKS_TRIALS = 3
 
@@ -43,14 +43,13 @@ async def find_local_datacenter(client: Client) -> str:
         return types.decode(reply.body, types.AgentSelf).config.datacenter
     except (Denied, BadResponse):
         reply = await client.get("v1", "catalog", "nodes", query={"consistent": ""})
-    for node in types.NODES.decode(reply.body)[0]:
+    for node in types.decode_records(reply.body, types.NODES)[0]:
         if node.datacenter:
             return node.datacenter
     raise Denied("Consul shows no node: the token needs node:read")
 
 
-# Lists that may be empty: nobody need have written to the KV tree.
-OF_THE_KV_TREE = (model.ReverseZones, Clusters)
+Follow = Callable[[], AsyncGenerator[None, None]]
 
 
 class StandingLists:
@@ -62,14 +61,19 @@ class StandingLists:
         publication: Publication,
         needed: NeededViews,
         contact: Contact,
+        records: UnreadRecords,
         local: str,
     ) -> None:
         self._client = client
         self._publication = publication
         self._needed = needed
         self._contact = contact
+        self._records = records
         self._incidents = Incidents()
         self._local = local
+        self.acceptance = Acceptance(
+            client, publication, needed, records, local, published=self._mark_read
+        )
         self._unread: set[ViewKey] = set()
         self._all_read = asyncio.Event()
         self._tags: dict[str, frozenset[str]] = {}
@@ -84,29 +88,33 @@ class StandingLists:
                 keys.ClusterList(local),
             )
         )
-        self.skipped_records = 0
 
     async def run(self) -> None:
         """Follow all lists until cancelled."""
         self._unread = set(self.keys)
         self._all_read.clear()
         async with asyncio.TaskGroup() as tasks:
-            for name, follow in (
-                ("list of services", self._follow_services),
-                ("list of nodes", self._follow_nodes),
-                ("reverse zones in the KV tree", self._follow_reverse_zones),
-                ("Kubernetes clusters in the KV tree", self._follow_clusters),
-                ("health checks", self._follow_checks),
-                ("list of datacenters", self._poll_datacenters),
+            for name, key, area, follow in (
+                ("services", keys.ServiceList(self._local), Area.SERVICES, self._follow_services),
+                ("nodes", keys.NodeList(self._local), Area.SERVICES, self._follow_nodes),
+                ("health checks", None, Area.SERVICES, self._follow_checks),
+                ("reverse zones", keys.ReverseZoneList(), Area.KEYS, self._follow_reverse_zones),
+                ("clusters", keys.ClusterList(self._local), None, self._follow_clusters),
+                ("datacenters", keys.DatacenterList(), None, self._poll_datacenters),
             ):
-                tasks.create_task(self._persist(name, follow))
+                tasks.create_task(self._persist(f"list of {name}", key, area, follow))
 
     async def wait_until_read(self) -> None:
         """Wait until each list has been read since `run`."""
         await self._all_read.wait()
 
-    async def _persist(self, name: str, follow: Callable[[], AsyncGenerator[None, None]]) -> None:
-        """Start following again after each failure; one line of log for a row of failures."""
+    async def _persist(
+        self, name: str, key: ViewKey | None, area: Area | None, follow: Follow
+    ) -> None:
+        """Start following again after each failure; one line of log for a row of failures.
+
+        While it fails, nothing tells which views of the area have changed: any may have.
+        """
         backoff = blocking.Backoff()
         while True:
             try:
@@ -114,21 +122,35 @@ class StandingLists:
                     async for _ in steps:
                         self._incidents.ended(name)
                         backoff.reset()
+            except Unreachable as error:
+                self._contact.doubt()
+                self._failed(key, area, str(error), is_logged=False)
             except ConsulError as error:
-                if isinstance(error, Unreachable):
-                    self._contact.doubt()
-                else:
-                    self._incidents.began(name, error)
-                for key in self.keys & self._publication.waiting:
-                    self._publication.refuse(key, str(error))
+                self._incidents.began(name, error)
+                self._failed(key, area, str(error))
+            except Exception as error:
+                self._incidents.unexpected(name, error)
+                self._failed(key, area, f"an error of consuldns: {type(error).__name__}")
             await backoff.pause()
 
+    def _failed(
+        self, key: ViewKey | None, area: Area | None, reason: str, *, is_logged: bool = True
+    ) -> None:
+        if key is not None:
+            self._publication.keep(key, reason, is_logged=is_logged)
+        if area is not None:
+            self._needed.moved(area)
+        for each in self.keys & self._publication.waiting:
+            self._publication.refuse(each, reason)
+
     async def _follow_services(self) -> AsyncGenerator[None, None]:
-        source = sources.service_list(self._local)
+        source, key = sources.service_list(self._local), keys.ServiceList(self._local)
         async for reply in blocking.follow(self._client, source.request):
-            self._needed.moved(Area.SERVICES)
-            self._needed.changed(self._services_with_other_tags(reply))
-            await self._accept(keys.ServiceList(self._local), source, reply)
+            changed = self._services_with_other_tags(reply)
+            if reply.has_moved or changed:
+                self._needed.moved(Area.SERVICES)
+            self._needed.changed(changed)
+            await self.acceptance.accept(key, source, reply)
             yield
 
     def _services_with_other_tags(self, reply: Reply) -> list[ViewKey]:
@@ -144,7 +166,9 @@ class StandingLists:
         source, key = sources.node_list(self._local), keys.NodeList(self._local)
         async for reply in blocking.follow(self._client, source.request):
             before = self._publication.get(key)
-            await self._accept(key, source, reply)
+            await self.acceptance.accept(key, source, reply)
+            if not reply.has_moved:
+                self._needed.moved(Area.SERVICES)  # rights: what is on the nodes is seen, or hidden
             for name in _changed_nodes(before, self._publication.get(key)):
                 self._needed.changed(self._needed.on_node(name))
             yield
@@ -154,7 +178,7 @@ class StandingLists:
         try:
             async for reply in blocking.follow(self._client, source.request):
                 self._needed.moved(Area.KEYS)
-                await self._accept(key, source, reply)
+                await self.acceptance.accept(key, source, reply)
                 yield
         except Denied as error:
             raise await self._leave_out(key, model.ReverseZones(0, ()), "", error) from error
@@ -163,7 +187,7 @@ class StandingLists:
         source, key = sources.cluster_list(self._local), keys.ClusterList(self._local)
         try:
             async for reply in blocking.follow(self._client, source.request):
-                await self._accept(key, source, reply)
+                await self.acceptance.accept(key, source, reply)
                 yield
         except Denied as error:
             raise await self._leave_out(key, Clusters(0, ()), descriptor.ROOT, error) from error
@@ -175,11 +199,11 @@ class StandingLists:
         """
         right = f'the token may not list the keys: key_prefix "{prefix}" {{ policy = "list" }}'
         old = self._publication.get(key)
-        if old is not None and guard.names(_list(old)):
+        if old is not None and guard.names(as_list(old)):
             return Denied(f"kept as it was, since {right}")
         if not await rights.is_token_known(self._client, self._local):
             return error
-        self._publish(key, nothing)
+        self.acceptance.publish(key, nothing)
         return Denied(f"not served, since {right}")
 
     async def _follow_checks(self) -> AsyncGenerator[None, None]:
@@ -187,8 +211,10 @@ class StandingLists:
         request = sources.failing_checks(self._local)
         spacing = await self._spacing_of_checks(request)
         async for reply in blocking.follow(self._client, request, spacing=spacing):
-            records, skipped = types.CHECK_STATES.decode(reply.body)
-            self.skipped_records += skipped
+            records, bad = types.decode_records(reply.body, types.CHECK_STATES)
+            self._records.note("health checks", [unread.check_record(each) for each in bad])
+            if bad:
+                self._needed.moved(Area.SERVICES)  # what they say is unknown
             before, self._failing = self._failing, set(records)
             for check in before ^ self._failing:
                 self._needed.changed(self._affected(check))
@@ -213,6 +239,8 @@ class StandingLists:
         while True:
             reply = await self._client.get("v1", "catalog", "datacenters")
             found = frozenset(types.decode_texts(reply.body))
+            if not found:
+                raise BadResponse("a list of no datacenters: Consul knows its own")
             # One that is missing once is kept: a server that has just started knows itself only.
             names = {self._local, *found, *self._datacenters}
             self._datacenters = found
@@ -222,85 +250,10 @@ class StandingLists:
             yield
             await asyncio.sleep(random.uniform(*DATACENTERS_SECONDS))
 
-    async def _accept(self, key: ViewKey, source: Source, reply: Reply) -> None:
-        """Publish a list that was read; hold the old names if too many vanished at once."""
-        new = self._decode(source, reply)
-        old = self._publication.get(key)
-        if old is None:
-            if not guard.names(new) and not isinstance(new, OF_THE_KV_TREE):
-                raise Denied("Consul shows none: the token needs service:read and node:read")
-            self._publish(key, new)
-        elif guard.is_suspicious(guard.names(_list(old)), guard.names(new)):
-            await self._hold(key, source, _list(old), new)
-        else:
-            self._publish(key, new)
-
-    def _decode(self, source: Source, reply: Reply) -> List:
-        view, skipped = source.decode(reply.index, reply.body)
-        self.skipped_records += skipped
-        return _list(view)
-
-    async def _hold(self, key: ViewKey, source: Source, old: List, new: List) -> None:
-        """Keep what has vanished until a look at the token and a second reading agree."""
-        held = f"{type(key).__name__} of Consul"
-        vanished = guard.names(old) - guard.names(new)
-        self._incidents.began(held, f"{len(vanished)} names vanished at once; kept until confirmed")
-        settling = guard.Settling(vanished, _now())
-        while True:
-            self._publish(key, guard.union(old, new))
-            await asyncio.sleep(HOLD_SECONDS)
-            reply = await blocking.read(self._client, source.request, "consistent")
-            if reply.index != new.index:
-                self._needed.moved(Area.SERVICES)
-            new = self._decode(source, reply)
-            before, now = guard.names(old), guard.names(new)
-            if not guard.is_suspicious(before, now):
-                break
-            if settling.agrees(before - now, _now()) and await self._may_believe(new, before):
-                break
-        self._publish(key, new)
-        self._incidents.ended(held)
-
-    async def _may_believe(self, new: List, old_names: frozenset[str]) -> bool:
-        """Whether what can be checked speaks for the loss: the token, and Consul's own service."""
-        if isinstance(new, OF_THE_KV_TREE):
-            services = self._publication.get(keys.ServiceList(self._local))
-            shows_itself = services is not None
-        else:
-            shows_itself = guard.shows_itself(old_names, guard.names(new))
-        if not self._client.has_token:
-            return shows_itself
-        try:
-            await self._client.get("v1", "acl", "token", "self")
-        except Denied:
-            return False
-        except BadResponse:
-            return shows_itself  # 401: ACLs are not in use
-        return bool(guard.names(new)) or isinstance(new, OF_THE_KV_TREE)
-
-    def _publish(self, key: ViewKey, new: List) -> None:
-        old = self._publication.get(key)
-        self._publication.replace(key, new)
-        self._mark_read(key)
-        gone = guard.names(_list(old)) - guard.names(new) if old is not None else frozenset()
-        match new:
-            case model.Services():
-                self._needed.list_services(new)
-                for name in gone:
-                    self._needed.vanished(keys.ServiceInstances(self._local, name.lower()))
-            case model.ReverseZones():
-                for name in gone:
-                    self._needed.vanished(keys.ReverseZone(name))
-
     def _mark_read(self, key: ViewKey) -> None:
         self._unread.discard(key)
         if not self._unread:
             self._all_read.set()
-
-
-def _list(view: AnyView) -> List:
-    assert isinstance(view, List)
-    return view
 
 
 def _changed_nodes(before: AnyView | None, after: AnyView | None) -> set[str]:

@@ -1,17 +1,17 @@
 """From Consul's records to views. Pure and total: a record that makes no sense is left out."""
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
-from consuldns import descriptor
-from consuldns.consul import types
+from consuldns import descriptor, untrusted
+from consuldns.consul import types, unread
+from consuldns.consul.unread import UnreadRecord
 from consuldns.descriptor import CLUSTER_DOMAIN, ClusterRecord, DescribedEndpoints, Descriptor
 from consuldns.names import MAX_LABEL, parse_address
+from consuldns.untrusted import MAX_UINT64, Unreadable
 from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
@@ -105,8 +105,8 @@ def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
     )
 
 
-def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, int]:
-    """The Kubernetes clusters of the keys below `descriptor.ROOT`, and how many keys are bad.
+def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, list[UnreadRecord]]:
+    """The Kubernetes clusters of the keys below `descriptor.ROOT`, and the keys that are bad.
 
     Keys that are named like none of ours are not looked at.
     """
@@ -114,7 +114,7 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
     domains: dict[str, str] = {}
     services: dict[str, list[Service]] = {}
     endpoints: dict[tuple[str, str, str], list[EndpointGroup]] = {}
-    skipped = 0
+    bad: list[UnreadRecord] = []
     for record in records:
         cluster, _, rest = record.key.removeprefix(descriptor.ROOT).partition("/")
         try:
@@ -129,8 +129,8 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
                 case ["ep", namespace, name] | ["ep", namespace, name, _]:
                     groups = _endpoint_groups(_decode(record, DescribedEndpoints))
                     endpoints.setdefault((cluster, namespace, name), []).extend(groups)
-        except ValueError:
-            skipped += 1
+        except (Unreadable, ValueError) as error:
+            bad.append(unread.key_named(record.key, error, _listed(cluster, rest)))
     found_clusters = tuple(
         Cluster(
             name,
@@ -145,23 +145,38 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
         )
         for name in sorted(namespaces.keys() | services.keys())
     )
-    return Clusters(index, found_clusters), skipped
+    return Clusters(index, found_clusters), bad
+
+
+def _listed(cluster: str, rest: str) -> str:
+    """What `guard.names` calls the service that a key is about, or its cluster."""
+    match rest.split("/"):
+        case ["svc" | "ep", namespace, name, *_]:
+            return f"{cluster}/{namespace}/{name}"
+    return f"{cluster}/"
 
 
 Document = TypeVar("Document", ClusterRecord, Descriptor, DescribedEndpoints)
 
 
 def _decode(record: types.KeyValue, kind: type[Document]) -> Document:
-    """The JSON document in a key. Raises ValueError, of which those of msgspec and base64 are."""
-    document = msgspec.json.decode(base64.b64decode(record.value or "", validate=True), type=kind)
+    """The JSON document in a key. Raises Unreadable, or ValueError for its version."""
+    document = untrusted.read_as(_value(record), kind)
     if document.v != 1:
-        raise ValueError(f"{record.key} has version {document.v}")
+        raise ValueError(f"it has version {document.v}")
     return document
+
+
+def _value(record: types.KeyValue) -> bytes:
+    try:
+        return base64.b64decode(record.value or "", validate=True)
+    except ValueError as error:
+        raise Unreadable(f"its value is not base64: {error}") from error
 
 
 def _service(cluster: str, namespace: str, name: str, described: Descriptor) -> Service:
     if not (_is_label(namespace) and _is_label(name)):
-        raise ValueError(f"no DNS labels: {namespace}/{name}")
+        raise ValueError("its namespace or name is not a DNS label")
     return Service(
         cluster=cluster,
         namespace=namespace,
@@ -204,26 +219,32 @@ def _is_label(text: str) -> bool:
 
 def reverse_entries(
     index: int, folder: str, records: Iterable[types.KeyValue]
-) -> model.ReverseEntries:
-    """The reverse names in a folder: `<folder>/<address>`, one target a line."""
-    entries = (_reverse_entry(folder, record) for record in records)
-    return model.ReverseEntries(
-        index=index, entries=tuple(entry for entry in entries if entry is not None)
-    )
+) -> tuple[model.ReverseEntries, list[UnreadRecord]]:
+    """The reverse names in a folder: `<folder>/<address>`, one target a line; and the bad keys.
+
+    Keys that name no address are not looked at.
+    """
+    entries: list[model.ReverseEntry] = []
+    bad: list[UnreadRecord] = []
+    for record in records:
+        address = record.key.removeprefix(folder + "/")
+        if parse_address(address) is None:
+            continue
+        try:
+            entry = model.ReverseEntry(address, _targets(record), _flags(record))
+        except (Unreadable, ValueError) as error:
+            bad.append(unread.key_named(record.key, error, address))
+        else:
+            entries += [entry] if entry.targets else []
+    return model.ReverseEntries(index=index, entries=tuple(entries)), bad
 
 
-def _reverse_entry(folder: str, record: types.KeyValue) -> model.ReverseEntry | None:
-    address = record.key.removeprefix(folder + "/")
-    if parse_address(address) is None:
-        return None
-    try:
-        text = base64.b64decode(record.value or "", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    targets = tuple(line.strip().removesuffix(".") for line in text.splitlines())
-    targets = tuple(target for target in targets if target)
-    return (
-        model.ReverseEntry(address=address, targets=targets, flags=record.flags)
-        if targets
-        else None
-    )
+def _targets(record: types.KeyValue) -> tuple[str, ...]:
+    lines = (line.strip().removesuffix(".") for line in _value(record).decode().splitlines())
+    return tuple(line for line in lines if line)
+
+
+def _flags(record: types.KeyValue) -> int:
+    if not 0 <= record.flags <= MAX_UINT64:
+        raise ValueError("its flags are not a number of 64 bits")
+    return record.flags

@@ -1,14 +1,18 @@
 """Consul's JSON, as far as it is read: exactly the fields that are used.
 
-Go writes an empty list or map as `null` at will, so both are taken. A list is decoded as a whole;
-only when that fails, record by record, so that a bad one costs its neighbours nothing.
+Go writes an empty list or map as `null` at will, so both are taken. Whatever else comes is a
+BadResponse, or a record that is skipped: see `consuldns.untrusted`.
 """
 
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import msgspec
 
+from consuldns import untrusted
 from consuldns.errors import BadResponse
+from consuldns.untrusted import Int64
 
 T = TypeVar("T")
 
@@ -31,15 +35,15 @@ class Node(_Record, frozen=True):
 class Weights(_Record, frozen=True):
     """SRV weights."""
 
-    passing: int = 1
-    warning: int = 1
+    passing: Int64 = 1
+    warning: Int64 = 1
 
 
 class TaggedAddress(_Record, frozen=True):
     """An address that a service has for some clients."""
 
     address: str
-    port: int = 0
+    port: Int64 = 0
 
 
 class Service(_Record, frozen=True):
@@ -48,7 +52,7 @@ class Service(_Record, frozen=True):
     name: str = msgspec.field(name="Service")
     id: str = msgspec.field(name="ID")
     address: str = ""
-    port: int = 0
+    port: Int64 = 0
     tags: tuple[str, ...] | None = None
     meta: dict[str, str] | None = None
     tagged_addresses: dict[str, TaggedAddress] | None = None
@@ -98,72 +102,61 @@ class AgentSelf(_Record, frozen=True):
     config: AgentConfig
 
 
-class Records(Generic[T]):
-    """Decodes a JSON list of one kind of records."""
-
-    def __init__(self, kind: type[T]) -> None:
-        self._all = msgspec.json.Decoder(list[kind] | None)  # type: ignore[valid-type]
-        self._one = msgspec.json.Decoder(kind)
-
-    def decode(self, body: bytes) -> tuple[list[T], int]:
-        """The records, and how many were skipped because they were bad.
-
-        Raises BadResponse if the body is no JSON list.
-        """
-        try:
-            return self._all.decode(body) or [], 0
-        except msgspec.ValidationError:
-            return _decode_each(body, self._one)
-        except msgspec.DecodeError as error:
-            raise BadResponse(f"Consul sent no JSON: {error}") from error
+NODES = untrusted.Records(Node)
+HEALTH_ENTRIES = untrusted.Records(HealthEntry)
+CHECK_STATES = untrusted.Records(CheckState)
+KEY_VALUES = untrusted.Records(KeyValue)
+_SERVICE_TAGS = msgspec.json.Decoder(dict[str, list[str] | None])
+_TAGS = msgspec.json.Decoder(list[str] | None)
+_NAME = msgspec.json.Decoder(str)
 
 
-def _decode_each(body: bytes, decoder: "msgspec.json.Decoder[T]") -> tuple[list[T], int]:
-    good: list[T] = []
-    parts = decode(body, list[msgspec.Raw])
-    for part in parts:
-        try:
-            good.append(decoder.decode(part))
-        except msgspec.DecodeError:
-            continue
-    return good, len(parts) - len(good)
-
-
-def decode(body: bytes, kind: type[T]) -> T:
-    """One value. Raises BadResponse if the body is something else."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise BadResponse(f"Consul sent something unexpected: {error}") from error
+def decode(content: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """One value. Raises BadResponse if the content is something else."""
+    with understanding():
+        return untrusted.read_as(content, kind)
 
 
 def decode_texts(body: bytes) -> list[str]:
     """A list of texts. Raises BadResponse."""
-    try:
-        return msgspec.json.decode(body, type=list[str] | None) or []
-    except msgspec.DecodeError as error:
-        raise BadResponse(f"Consul sent something unexpected: {error}") from error
+    return decode(body, list[str] | None) or []  # type: ignore[arg-type]
 
 
-def decode_service_tags(body: bytes) -> tuple[dict[str, frozenset[str]], int]:
-    """/v1/catalog/services: the tags of each service, as sets since Consul's order is random."""
+def decode_records(
+    body: bytes, records: untrusted.Records[T]
+) -> tuple[list[T], list[untrusted.Unread]]:
+    """The records that can be read, and those that cannot. Raises BadResponse if it is no list."""
+    with understanding():
+        return records.read(body)
+
+
+def decode_service_tags(body: bytes) -> tuple[dict[str, frozenset[str]], list[untrusted.Unread]]:
+    """/v1/catalog/services: the tags of each service, as sets since Consul's order is random.
+
+    A service whose tags cannot be read is listed all the same: it exists. Raises BadResponse.
+    """
     try:
-        found = msgspec.json.decode(body, type=dict[str, list[str] | None])
-        return {name: frozenset(tags or ()) for name, tags in found.items()}, 0
-    except msgspec.ValidationError:
-        parts = decode(body, dict[str, msgspec.Raw])
-    except msgspec.DecodeError as error:
-        raise BadResponse(f"Consul sent no JSON: {error}") from error
+        found = untrusted.read(body, _SERVICE_TAGS)
+        return {name: frozenset(tags or ()) for name, tags in found.items()}, []
+    except untrusted.Unreadable:
+        pass
     good: dict[str, frozenset[str]] = {}
-    for name, part in parts.items():
+    bad: list[untrusted.Unread] = []
+    with understanding():
+        parts = tuple(untrusted.members(body))
+    for key, tags in parts:
         try:
-            good[name] = frozenset(msgspec.json.decode(part, type=list[str] | None) or ())
-        except msgspec.DecodeError:
-            continue
-    return good, len(parts) - len(good)
+            good[name := untrusted.read(key, _NAME)] = frozenset()
+            good[name] = frozenset(untrusted.read(tags, _TAGS) or ())
+        except untrusted.Unreadable as error:
+            bad.append(untrusted.Unread(key, str(error)))
+    return good, bad
 
 
-NODES = Records(Node)
-HEALTH_ENTRIES = Records(HealthEntry)
-CHECK_STATES = Records(CheckState)
-KEY_VALUES = Records(KeyValue)
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Turns Unreadable into BadResponse."""
+    try:
+        yield
+    except untrusted.Unreadable as error:
+        raise BadResponse(f"Consul's reply cannot be understood: {error}") from error

@@ -18,6 +18,7 @@ from consuldns.consul.needed import NeededViews
 from consuldns.consul.publication import Publication
 from consuldns.consul.reader import ViewReader
 from consuldns.consul.standing import StandingLists, find_local_datacenter
+from consuldns.consul.unread import UnreadRecords
 from consuldns.errors import ConsulError, Unreachable
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
@@ -30,13 +31,20 @@ SWEEP_AFTER_CONTACT_SECONDS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class WatcherStatistics:
-    """A snapshot. `requests` by (endpoint, outcome); `last_contact_seconds` ago, None if never."""
+    """A snapshot. `requests` by (endpoint, outcome); `last_contact_seconds` ago, None if never.
+
+    `views_kept` are those that could not be renewed, `lists_held` among them those that have lost
+    more than is believed yet.
+    """
 
     requests: Mapping[tuple[str, str], int]
     connections_open: int
     connections_busy: int
     views: int
     views_followed: int
+    views_kept: int
+    lists_held: int
+    losses_accepted: int
     records_skipped: int
     is_in_contact: bool
     last_contact_seconds: float | None
@@ -50,30 +58,47 @@ class Watcher:
 
     def __init__(self, client: Client, publish: Callable[[updates.ToWorker], None]) -> None:
         self._client = client
-        self._publication = Publication(publish)
+        self._incidents = Incidents()
+        self._publication = Publication(self._contained(publish))
         self._contact = Contact(client)
-        self._reader = ViewReader(client, self._publication)
+        self._records = UnreadRecords()
+        self._reader = ViewReader(client, self._publication, self._records)
         self._needed = NeededViews(
             self._reader, self._publication, self._contact, client.settings.connections
         )
         self._standing: StandingLists | None = None
-        self._incidents = Incidents()
         self._is_in_session = False
 
+    def _contained(
+        self, publish: Callable[[updates.ToWorker], None]
+    ) -> Callable[[updates.ToWorker], None]:
+        def contained(update: updates.ToWorker) -> None:
+            with self._incidents.contained(f"publishing {type(update).__name__}"):
+                publish(update)
+
+        return contained
+
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch until cancelled. An error of ours ends the session, and another begins."""
         backoff = Backoff()
-        while True:
-            await self._contact.wait_until_reached()
+        task = asyncio.current_task()
+        assert task is not None
+        # A group of tasks that ends because of an error swallows a cancellation, and counts its own
+        # as ours (3.11): so a session is a task of its own.
+        while not task.cancelling():
             try:
+                await self._contact.wait_until_reached()
                 standing = await self._standing_lists()
+                self._incidents.ended("local datacenter")
+                await asyncio.create_task(self._session(standing))
+                backoff.reset()
+                continue
             except ConsulError as error:
                 self._incidents.began("local datacenter", error)
-                await backoff.pause()
-                continue
-            self._incidents.ended("local datacenter")
-            backoff.reset()
-            await self._session(standing)
+            except Exception as error:
+                self._incidents.unexpected("watching Consul", error)
+            await backoff.pause()
+        raise asyncio.CancelledError
 
     async def _standing_lists(self) -> StandingLists:
         """The lists of the local datacenter, whose name is found out once."""
@@ -81,7 +106,12 @@ class Watcher:
             local = await find_local_datacenter(self._client)
             self._reader.local = local
             self._standing = StandingLists(
-                self._client, self._publication, self._needed, self._contact, local
+                self._client,
+                self._publication,
+                self._needed,
+                self._contact,
+                self._records,
+                local,
             )
         return self._standing
 
@@ -116,18 +146,20 @@ class Watcher:
 
     def need(self, key: ViewKey) -> None:
         """A worker waits for this view: Replaced, Current or Unavailable is published soon."""
-        if self._standing is None or not self._is_in_session:
-            self._publication.refuse(key, NO_CONTACT)
-        elif key not in self._standing.keys:
-            self._needed.need(key)
-        else:
-            self._publication.waiting.add(key)
-            if self._publication.get(key) is not None:
-                self._publication.confirm(key)
+        with self._incidents.contained("asking for a view"):
+            if self._standing is None or not self._is_in_session:
+                self._publication.refuse(key, NO_CONTACT)
+            elif key not in self._standing.keys:
+                self._needed.need(key)
+            else:
+                self._publication.waiting.add(key)
+                if self._publication.get(key) is not None:
+                    self._publication.settle(key)
 
     def asked(self, asked: Collection[ViewKey]) -> None:
         """Answers were given from these views during the last second or two."""
-        self._needed.asked(asked)
+        with self._incidents.contained("noting what is asked for"):
+            self._needed.asked(asked)
 
     def known(self) -> Iterable[updates.ToWorker]:
         """The messages that bring a fresh worker up to date."""
@@ -142,14 +174,17 @@ class Watcher:
     def statistics(self) -> WatcherStatistics:
         """What was done so far, and what is held."""
         client = self._client.statistics()
-        skipped = self._standing.skipped_records if self._standing else 0
+        acceptance = self._standing.acceptance if self._standing else None
         return WatcherStatistics(
             requests=client.requests,
             connections_open=client.connections_open,
             connections_busy=client.connections_busy,
             views=len(self._publication),
             views_followed=self._needed.followed,
-            records_skipped=self._reader.skipped_records + skipped,
+            views_kept=len(self._publication.kept),
+            lists_held=len(acceptance.held) if acceptance else 0,
+            losses_accepted=acceptance.losses_accepted if acceptance else 0,
+            records_skipped=self._records.count,
             is_in_contact=self._publication.in_contact,
             last_contact_seconds=self._contact.seconds_since_last(),
         )

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from consuldns.errors import ConfigError
+from consuldns.untrusted import Unreadable, read_as
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_AGE = 60.0  # seconds; kubelet replaces a token when 80 % of its life is over
@@ -137,8 +136,8 @@ def _token_subject(authorization: str) -> str:
         return ""
     try:
         payload = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        return str(msgspec.json.decode(payload, type=dict[str, object]).get("sub", ""))
-    except (ValueError, msgspec.MsgspecError):
+        return str(read_as(payload, dict[str, object]).get("sub", ""))
+    except (ValueError, Unreadable):
         return ""
 
 

@@ -8,23 +8,34 @@ stuck connection would take every watch with it.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, NoReturn, TypeVar
 
 import httpx
-import msgspec
 
+from consuldns import untrusted
 from consuldns.errors import KubernetesError
 from consuldns.kubernetes import errors
 from consuldns.kubernetes.access import Access
-from consuldns.kubernetes.types import Event, Item, Kind, Namespace, Page, Status, Versioned
+from consuldns.kubernetes.types import (
+    Item,
+    Kind,
+    ListMetadata,
+    Namespace,
+    ObjectKey,
+    Status,
+    Versioned,
+)
+from consuldns.kubernetes.unread import UnreadObjects, key_of
+from consuldns.untrusted import Part, Unreadable, find
 
 T = TypeVar("T")
 
 PAGE = 500  # objects
 CONNECT = 10.0  # seconds
 READ = 60.0  # seconds until a list's next octets; an API server gives up after 60
+MAX_RETRY_AFTER = 300.0  # seconds that a server may make us wait
 GRACE = 30.0  # seconds that a watch may be silent beyond the end that it was to have
 
 # A peer that vanished without a word is noticed by the kernel within 30 s.
@@ -38,18 +49,26 @@ _KEEPALIVE = [
 
 @dataclass(frozen=True)
 class Listed(Generic[Item]):
-    """All objects of a kind, as of one resource version."""
+    """All objects of a kind, as of one resource version.
+
+    `unread` are those that cannot be read, None for one whose name cannot.
+    """
 
     objects: list[Item]
     version: str
+    unread: frozenset[ObjectKey | None] = frozenset()
+
+    def may_hold(self, key: ObjectKey) -> bool:
+        """Whether the object may be one of those that cannot be read."""
+        return key in self.unread or None in self.unread
 
 
 @dataclass(frozen=True)
 class Seen(Generic[Item]):
     """An event of a watch: ADDED, MODIFIED or DELETED, with an object.
 
-    Without one it is a BOOKMARK, nothing but a new version, or OPENED, our own mark that the server
-    has begun to answer.
+    Without one it is a BOOKMARK, nothing but a new version, or of our own: OPENED, the server has
+    begun to answer; UNREAD, an object that cannot be read.
     """
 
     type: str
@@ -62,6 +81,7 @@ class Client:
 
     def __init__(self, access: Access) -> None:
         self.access = access
+        self.unread = UnreadObjects()
         self._client: httpx.AsyncClient | None = None
         self._certificate: tuple[str, str] | None = None
 
@@ -74,7 +94,7 @@ class Client:
 
     async def version(self) -> str:
         """The version of the API server, such as `v1.36.2`."""
-        reply = msgspec.json.decode(await self._get("/version", {}), type=dict[str, object])
+        reply = _decode(await self._get("/version", {}), dict[str, object])
         return str(reply.get("gitVersion", "?"))
 
     async def namespace(self, name: str) -> Namespace:
@@ -88,15 +108,26 @@ class Client:
         between two pages: the list is to be begun again.
         """
         objects: list[Item] = []
+        unread: set[ObjectKey | None] = set()
         parameters = {"limit": str(PAGE)}
         if label_selector:
             parameters["labelSelector"] = label_selector
         while True:
-            page = _decode(await self._get(kind.path, parameters), Page)
-            objects += [_decode(bytes(item), kind.type) for item in page.items or ()]
+            page = _page(await self._get(kind.path, parameters))
+            for item in page.items:
+                try:
+                    objects.append(untrusted.read_as(item, kind.type))
+                except Unreadable as error:
+                    unread.add(self._skip(kind, item, error))
             if not page.metadata.continue_:
-                return Listed(objects, page.metadata.resource_version)
+                self.unread.were_read(kind.name, unread)
+                return Listed(objects, page.metadata.resource_version, frozenset(unread))
             parameters["continue"] = page.metadata.continue_
+
+    def _skip(self, kind: Kind[Item], item: Part, error: Unreadable) -> ObjectKey | None:
+        key = key_of(bytes(item))
+        self.unread.skipped(kind.name, key, error)
+        return key
 
     async def watch(
         self,
@@ -124,9 +155,27 @@ class Client:
         async with self._request(kind.path, parameters, silence) as response:
             yield Seen("OPENED", "")
             async for line in lines(response.aiter_bytes()):
-                seen = _event(line, kind)
+                seen = self._event(line, kind)
                 if seen is not None:
                     yield seen
+
+    def _event(self, line: bytes, kind: Kind[Item]) -> Seen[Item] | None:
+        type_, content = _split_event(line)
+        if type_ == "ERROR":
+            status = _status(content)
+            raise _error(status.code, status.message, status.reason)
+        version = _version(content)
+        if type_ == "BOOKMARK":
+            return Seen(type_, version)
+        if type_ not in ("ADDED", "MODIFIED", "DELETED"):
+            return None
+        try:
+            return Seen(type_, version, untrusted.read_as(content, kind.type))
+        except Unreadable as error:
+            self._skip(kind, content, error)
+            if type_ == "DELETED":  # only a list tells now which
+                raise errors.Gone(f"of {kind}, one that cannot be read was deleted") from error
+            return Seen("UNREAD", version)
 
     async def _get(self, path: str, parameters: dict[str, str]) -> bytes:
         async with self._request(path, parameters, READ) as response:
@@ -213,33 +262,64 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             parts.append(rest)
 
 
-def _decode(content: bytes, kind: type[T]) -> T:
+@dataclass(frozen=True)
+class _Page:
+    """One page of a list; the items are read by kind."""
+
+    metadata: ListMetadata
+    items: Sequence[Part]
+
+
+def _decode(content: Part, kind: type[T]) -> T:
+    with _understanding(kind.__name__):
+        return untrusted.read_as(content, kind)
+
+
+@contextlib.contextmanager
+def _understanding(what: str) -> Iterator[None]:
     try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise errors.BadResponse(f"the Kubernetes API sent no {kind.__name__}: {error}") from error
+        yield
+    except Unreadable as error:
+        raise errors.BadResponse(f"the Kubernetes API did not send a {what}: {error}") from error
 
 
-def _event(line: bytes, kind: Kind[Item]) -> Seen[Item] | None:
-    event = _decode(line, Event)
-    if event.type == "ERROR":
-        status = _decode(bytes(event.object), Status)
-        raise _error(status.code, status.message, status.reason)
-    version = _decode(bytes(event.object), Versioned).metadata.resource_version
-    if event.type == "BOOKMARK":
-        return Seen(event.type, version)
-    if event.type not in ("ADDED", "MODIFIED", "DELETED"):
-        return None
-    return Seen(event.type, version, _decode(bytes(event.object), kind.type))
+def _page(content: bytes) -> _Page:
+    """A page. Anything else, such as the JSON of a gateway, must not look like an empty list."""
+    with _understanding("list"):
+        parts = untrusted.split_object(content)
+        metadata = untrusted.read_as(parts.get("metadata", b"{}"), ListMetadata)
+        if not metadata.resource_version or "items" not in parts:
+            raise Unreadable("it has no resourceVersion, or no items")
+        return _Page(metadata, untrusted.split_list(parts["items"]))
+
+
+def _split_event(line: bytes) -> tuple[str, Part]:
+    """Type and object of a line of a watch."""
+    with _understanding("watch event"):
+        parts = untrusted.split_object(line)
+        return untrusted.read_as(parts.get("type", b"null"), str), parts.get("object", b"{}")
+
+
+def _version(content: Part) -> str:
+    try:
+        return untrusted.read_as(content, Versioned).metadata.resource_version
+    except Unreadable:
+        return find(bytes(content), "metadata", "resourceVersion")
+
+
+def _status(content: Part) -> Status:
+    try:
+        return untrusted.read_as(content, Status)
+    except Unreadable:
+        return Status(message=bytes(content)[:200].decode(errors="replace"))
 
 
 def _raise(code: int, headers: httpx.Headers, body: bytes) -> NoReturn:
-    try:
-        status = msgspec.json.decode(body, type=Status)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        status = Status(message=body[:200].decode(errors="replace"))
+    status = _status(body)
     after = headers.get("retry-after", "")
-    raise _error(code, status.message, status.reason, float(after) if after.isdecimal() else 0.0)
+    is_number = after.isascii() and after.isdecimal()
+    seconds = min(float(after), MAX_RETRY_AFTER) if is_number else 0.0
+    raise _error(code, status.message, status.reason, seconds)
 
 
 def _error(code: int, message: str, reason: str, retry_after: float = 0.0) -> KubernetesError:

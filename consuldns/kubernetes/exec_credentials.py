@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from consuldns.errors import ConfigError
+from consuldns.untrusted import Unreadable, read_as
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 LONGEST_RUN = 60.0  # seconds; plugins of cloud providers take one to ten
@@ -173,10 +174,10 @@ class ExecCredentials:
     def _read(self, output: bytes) -> ExecStatus:
         program = self._command.command
         try:
-            credential = msgspec.json.decode(output, type=ExecCredential)
-        except msgspec.MsgspecError as error:
+            credential = read_as(output, ExecCredential)
+        except Unreadable as error:
             raise ConfigError(
-                f"exec plugin {program!r} wrote no ExecCredential: {error}"
+                f"exec plugin {program!r} did not write an ExecCredential: {error}"
             ) from error
         if credential.api_version != self._command.api_version:
             raise ConfigError(

@@ -22,6 +22,7 @@ from consuldns.kubernetes.access import (
     TokenFile,
 )
 from consuldns.kubernetes.exec_credentials import ClusterInfo, ExecCommand, ExecCredentials
+from consuldns.untrusted import Unreadable, read_as
 
 T = TypeVar("T")
 
@@ -147,11 +148,15 @@ def read_kubeconfig(path: Path) -> Kubeconfig:
     """One file, YAML or JSON. Raises ConfigError."""
     try:
         content = path.read_bytes()
-        try:
-            return msgspec.json.decode(content, type=Kubeconfig)
-        except msgspec.DecodeError:
-            return msgspec.yaml.decode(content or b"{}", type=Kubeconfig)
-    except (OSError, UnicodeDecodeError, msgspec.MsgspecError) as error:
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    try:
+        return read_as(content, Kubeconfig)
+    except Unreadable:
+        pass
+    try:
+        return msgspec.yaml.decode(content or b"{}", type=Kubeconfig)
+    except Exception as error:  # YAML has as many ways to fail as JSON: see `untrusted`
         raise ConfigError(f"not a kubeconfig: {error}", where=str(path)) from error
 
 

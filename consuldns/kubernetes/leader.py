@@ -29,6 +29,7 @@ from consuldns.kubernetes.ownership import (
 )
 from consuldns.kubernetes.registry import Registry
 from consuldns.registration import Lock, SetNode, StoredKey
+from consuldns.untrusted import Unreadable, read_as
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +138,8 @@ async def recorded_uid(registry: Registry, identity: Identity) -> str:
     """The UID in the record of the cluster of this name, empty if there is none."""
     record, _ = await registry.key(identity.record_key)
     if record is not None:
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return msgspec.json.decode(record.key.value, type=ClusterRecord).cluster_uid
+        with contextlib.suppress(Unreadable):
+            return read_as(record.key.value, ClusterRecord).cluster_uid
     return ""
 
 
@@ -276,16 +277,16 @@ class Leadership:
 
 def _is_dead(name: str) -> bool:
     try:
-        return msgspec.json.decode(name, type=WorkerName).is_dead()
-    except msgspec.MsgspecError:
+        return read_as(name.encode(), WorkerName).is_dead()
+    except Unreadable:
         return False
 
 
 def worker_of(key: StoredKey) -> WorkerName | None:
     """The worker that holds the lock, None if the key does not say so."""
     try:
-        return msgspec.json.decode(key.key.value, type=WorkerName)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return read_as(key.key.value, WorkerName)
+    except Unreadable:
         return None
 
 

@@ -9,11 +9,16 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from consuldns.untrusted import Int64
+
 CONSUL_K8S = "consul.hashicorp.com/"
 CONSULDNS = "consuldns/"
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 _LABELS = (SERVICE_NAME, MANAGED_BY)
+
+ObjectKey = tuple[str, str]
+"""Namespace and name of an object; the namespace is empty for those of the whole cluster."""
 
 ServiceKey = tuple[str, str]
 """Namespace and name of a service."""
@@ -47,10 +52,10 @@ class Metadata(Part, frozen=True):
 class ServicePort(Part, frozen=True):
     """A port of a service."""
 
-    port: int
+    port: Int64
     name: str = ""
     protocol: str = "TCP"
-    node_port: int = 0
+    node_port: Int64 = 0
     app_protocol: str = ""
 
 
@@ -155,7 +160,7 @@ class EndpointPort(Part, frozen=True):
 
     name: str | None = None
     protocol: str | None = None
-    port: int | None = None
+    port: Int64 | None = None
 
 
 class EndpointSlice(Part, frozen=True):
@@ -335,20 +340,6 @@ class ListMetadata(Part, frozen=True):
 
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
-
-
-class Page(Part, frozen=True):
-    """One page of a list; the items are decoded by kind."""
-
-    metadata: ListMetadata = ListMetadata()
-    items: list[msgspec.Raw] | None = None
-
-
-class Event(Part, frozen=True):
-    """A line of a watch."""
-
-    type: str
-    object: msgspec.Raw
 
 
 class VersionMetadata(Part, frozen=True):

@@ -24,6 +24,7 @@ from consuldns.kubernetes.types import (
     Kind,
     Namespace,
     Node,
+    ObjectKey,
     Pod,
     Service,
 )
@@ -31,9 +32,6 @@ from consuldns.kubernetes.types import (
 log = logging.getLogger(__name__)
 
 SYSTEM_NAMESPACE = "kube-system"  # its UID is as good as the cluster's
-
-Key = tuple[str, str]
-"""Namespace and name of an object; the namespace is empty for those of the whole cluster."""
 
 Change = tuple[Item | None, Item | None]
 """An object before and after; None: it did not exist, or exists no more."""
@@ -65,7 +63,7 @@ class Store(Generic[Item]):
 
     def __init__(self, kind: Kind[Item]) -> None:
         self.kind = kind
-        self.objects: dict[Key, Item] = {}
+        self.objects: dict[ObjectKey, Item] = {}
         self.lists = 0  # complete ones so far
 
     @property
@@ -77,6 +75,7 @@ class Store(Generic[Item]):
         """Take a complete list in place of what was known; what differs."""
         new = {_key(each): each for each in listed.objects}
         old, self.objects = self.objects, new
+        new |= {k: each for k, each in old.items() if k not in new and listed.may_hold(k)}
         self.lists += 1
         gone: list[Change[Item]] = [(each, None) for key, each in old.items() if key not in new]
         return gone + [(old.get(k), each) for k, each in new.items() if old.get(k) != each]
@@ -95,7 +94,7 @@ class Store(Generic[Item]):
         return before, seen.object
 
 
-def _key(each: Item) -> Key:
+def _key(each: Item) -> ObjectKey:
     return each.metadata.namespace, each.metadata.name
 
 

@@ -85,9 +85,7 @@ def _of_workers(figures: Figures) -> Iterator[Metric]:
             responses.add_metric([counter.removeprefix(RESPONSES).upper()], count)
     yield from families.values()
     yield responses
-    restarts = CounterMetricFamily("consuldns_worker_restarts", "Workers that had to be replaced.")
-    restarts.add_metric([], figures.worker_restarts)
-    yield restarts
+    yield _counter("worker_restarts", "Workers that had to be replaced.", figures.worker_restarts)
 
 
 def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
@@ -105,11 +103,26 @@ def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
     yield _gauge(
         "views_followed", "Views with a blocking query of their own.", watcher.views_followed
     )
-    skipped = CounterMetricFamily(
-        "consuldns_consul_records_skipped", "Records from Consul that could not be understood."
+    yield _gauge(
+        "views_kept",
+        "Views that could not be renewed and are served as they were, marked stale.",
+        watcher.views_kept,
     )
-    skipped.add_metric([], watcher.records_skipped)
-    yield skipped
+    yield _gauge(
+        "views_held",
+        "Lists of which too much has vanished at once to be believed yet.",
+        watcher.lists_held,
+    )
+    yield _counter(
+        "consul_losses_accepted",
+        "Losses in lists that were held first, and confirmed then.",
+        watcher.losses_accepted,
+    )
+    yield _counter(
+        "consul_records_skipped",
+        "Records from Consul that could not be read, each time that they came.",
+        watcher.records_skipped,
+    )
     if watcher.last_contact_seconds is not None:
         yield _gauge(
             "consul_last_contact_seconds",
@@ -118,16 +131,20 @@ def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
         )
 
 
+def _counter(name: str, text: str, count: int) -> Metric:
+    counter = CounterMetricFamily(f"consuldns_{name}", text)
+    counter.add_metric([], count)
+    return counter
+
+
 def _of_sync(sync: SyncFigures) -> Iterator[Metric]:
     """What control itself knows of the sync worker; what the worker says comes after the rest."""
     is_ready = sync.report is not None and not sync.report.not_ready
     yield _gauge("sync_worker_up", "Whether the sync worker runs.", sync.is_up)
     yield _gauge("sync_worker_ready", "Whether the sync worker follows its cluster.", is_ready)
-    restarts = CounterMetricFamily(
-        "consuldns_sync_worker_restarts", "Sync workers that ended or could not be started."
+    yield _counter(
+        "sync_worker_restarts", "Sync workers that ended or could not be started.", sync.restarts
     )
-    restarts.add_metric([], sync.restarts)
-    yield restarts
     if sync.last_status is not None:
         yield _gauge(
             "sync_worker_last_exit_status",

@@ -54,6 +54,11 @@ def _of_reflectors(reflectors: Iterable[AnyReflector]) -> Iterator[Metric]:
         "Lists and watches that were begun again, by the reason.",
         labels=["resource", "reason"],
     )
+    skipped = CounterMetricFamily(
+        "consuldns_sync_objects_skipped",
+        "Objects that could not be read, each time that they came.",
+        labels=["resource"],
+    )
     now = time.monotonic()
     for reflector in reflectors:
         kind = str(reflector.kind)
@@ -61,9 +66,10 @@ def _of_reflectors(reflectors: Iterable[AnyReflector]) -> Iterator[Metric]:
         objects.add_metric([kind], len(reflector.store.objects))
         since = reflector.stale_since
         stale.add_metric([kind], now - since if since is not None else 0.0)
+        skipped.add_metric([kind], reflector.client.unread.count[kind])
         for reason, count in reflector.restarts.items():
             restarts.add_metric([kind, reason], count)
-    yield from (synced, objects, stale, restarts)
+    yield from (synced, objects, stale, restarts, skipped)
 
 
 def _of_statistics(statistics: Statistics) -> Iterator[Metric]:

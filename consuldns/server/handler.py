@@ -113,7 +113,7 @@ class Handler:
         self._parked: dict[ViewKey, list[_Parked]] = {}
         self._parked_count = 0
         self._unavailable: dict[ViewKey, tuple[str, float]] = {}  # reason, when to ask again
-        self._used_as_is: set[ViewKey] = set()
+        self._used_as_is: dict[ViewKey, str] = {}  # why the view is older than it should be
         self._limited_log = LimitedLog(_log, clock)
         # The hot path, to be tried before `handle`: packet and whether it came over TCP.
         self.find = self._answers.find
@@ -135,9 +135,9 @@ class Handler:
     def receive(self, update: updates.ToWorker) -> None:
         """Take a message from control: views change, and parked queries may get their replies."""
         match update:
-            case updates.Replaced(key, view):
+            case updates.Replaced(key, view, kept):
                 self._store.replace(key, view)
-                self._settle(key)
+                self._settle(key, kept)
             case updates.Current(key):
                 self._store.use_as_is(key)
                 self._settle(key)
@@ -147,7 +147,8 @@ class Handler:
                 self._answers.drop(key)
             case updates.Unavailable(key, reason):
                 self._unavailable[key] = (reason, self._clock() + RETRY_SECONDS)
-                self._use_as_is(key)
+                if self._use_as_is(key, reason):
+                    self._answers.drop(key)  # they were fresh
                 self._answer_parked(key)
             case updates.Forgotten(key):
                 self._store.forget(key)
@@ -161,7 +162,7 @@ class Handler:
         for key, waiting in list(self._parked.items()):
             if waiting[0].deadline > now:
                 continue
-            if self._use_as_is(key):
+            if self._use_as_is(key, "no data from Consul in time"):
                 self._answer_parked(key)
                 continue
             del self._parked[key]  # the next query asks control again
@@ -187,17 +188,19 @@ class Handler:
         """Queries that wait for a view."""
         return self._parked_count
 
-    def _use_as_is(self, key: ViewKey) -> bool:
+    def _use_as_is(self, key: ViewKey, reason: str) -> bool:
         """Go on with the view that there is, marked stale; False if there is none."""
         if not self._store.use_as_is(key):
             return False
-        self._used_as_is.add(key)
+        self._used_as_is[key] = reason
         return True
 
-    def _settle(self, key: ViewKey) -> None:
-        """A view has changed, or is known to be good."""
+    def _settle(self, key: ViewKey, kept: str = "") -> None:
+        """A view has changed, or is known to be good, but for parts that are `kept`."""
         self._unavailable.pop(key, None)
-        self._used_as_is.discard(key)
+        self._used_as_is.pop(key, None)
+        if kept:
+            self._used_as_is[key] = kept
         self._answers.drop(key)
         self._answer_parked(key)
 
@@ -219,8 +222,9 @@ class Handler:
             answer = self._resolve(parked.query.question, self._store, self._policy)
             if isinstance(answer, Needs):
                 return self._park(parked, answer.key)
-            if not self._used_as_is.isdisjoint(answer.sources):
-                answer = _stale(answer)
+            stale = self._used_as_is.keys() & answer.sources
+            if stale:
+                answer = _stale(answer, self._used_as_is[min(stale, key=repr)])
             return self._answers.add(parked.query, answer, over_tcp=over_tcp)
         except Exception as error:  # whatever it is, this client gets an answer and others do too
             self.counters.failures += 1
@@ -265,10 +269,10 @@ class Handler:
         return self._answers.add(parked.query, answer, over_tcp=over_tcp)
 
 
-def _stale(answer: Answer) -> Answer:
+def _stale(answer: Answer, reason: str) -> Answer:
     """The answer, marked as made from old data."""
     if answer.extended_error is not None:
         return answer
-    if answer.outcome is Outcome.NXDOMAIN:
-        return replace(answer, extended_error=ExtendedError.STALE_NXDOMAIN_ANSWER)
-    return replace(answer, extended_error=ExtendedError.STALE_ANSWER)
+    is_denial = answer.outcome is Outcome.NXDOMAIN
+    error = ExtendedError.STALE_NXDOMAIN_ANSWER if is_denial else ExtendedError.STALE_ANSWER
+    return replace(answer, extended_error=error, error_text=reason)

@@ -53,6 +53,11 @@ class Service(Value, frozen=True):
     reverse: str = descriptor.FLAT
     endpoints: tuple[EndpointGroup, ...] | None = None
 
+    @property
+    def path(self) -> str:
+        """Cluster, namespace and name: what no two services have in common."""
+        return f"{self.cluster}/{self.namespace}/{self.name}"
+
 
 class Cluster(Value, frozen=True):
     """A Kubernetes cluster. `namespaces` has those without services, too.
@@ -162,6 +167,18 @@ def _namespaces(cluster: Cluster) -> Namespaces:
         services = found.setdefault(names.fold_text(service.namespace), {})
         services[names.fold_text(service.name)] = service
     return found
+
+
+def restrict(cluster: Cluster, kept: frozenset[str]) -> Cluster | None:
+    """What of a cluster is among these paths (`<cluster>/` is its record), None if nothing is."""
+    services = tuple(each for each in cluster.services if each.path in kept)
+    has_record = f"{cluster.name}/" in kept
+    if not (services or has_record):
+        return None
+    namespaces = cluster.namespaces if has_record else ()
+    is_complete = cluster.is_complete and has_record
+    domain = cluster.domain if has_record else descriptor.CLUSTER_DOMAIN
+    return Cluster(cluster.name, namespaces, services, is_complete, domain)
 
 
 def union(old: Clusters, new: Clusters) -> Clusters:

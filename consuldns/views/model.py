@@ -7,7 +7,6 @@ by folded octets, so that a label from a packet can be looked up as it is.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
 from enum import IntEnum
 from functools import cached_property
 
@@ -17,6 +16,7 @@ from consuldns import descriptor, names
 from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes
 from consuldns.views.base import Value, View
 from consuldns.views.clusters import Clusters
+from consuldns.views.endings import Endings
 from consuldns.views.networks import Networks
 
 
@@ -102,14 +102,14 @@ class Services(View, frozen=True):
         return {names.fold_text(name): name for name in self.names}
 
     @cached_property
-    def name_suffixes(self) -> frozenset[bytes]:
+    def name_suffixes(self) -> Endings:
         """What follows a dot in a service's name, folded: `b.c` of `a.b.c`."""
-        return _after_dots(self.by_name)
+        return Endings(b".", self.by_name)
 
     @cached_property
-    def after_dashes(self) -> frozenset[bytes]:
+    def after_dashes(self) -> Endings:
         """What follows a dash in a service's name, folded: `b-c` and `c` of `a-b-c`."""
-        return _after(b"-", self.by_name)
+        return Endings(b"-", self.by_name)
 
     @cached_property
     def folded_tags(self) -> frozenset[bytes]:
@@ -117,9 +117,9 @@ class Services(View, frozen=True):
         return frozenset(names.fold_text(tag) for tag in self.tags)
 
     @cached_property
-    def tag_suffixes(self) -> frozenset[bytes]:
+    def tag_suffixes(self) -> Endings:
         """What follows a dot in a tag, folded: `2` of `v1.2`."""
-        return _after_dots(self.folded_tags)
+        return Endings(b".", self.folded_tags)
 
 
 class Nodes(View, frozen=True):
@@ -133,9 +133,9 @@ class Nodes(View, frozen=True):
         return {names.fold_text(node.name): node for node in reversed(self.nodes)}
 
     @cached_property
-    def name_suffixes(self) -> frozenset[bytes]:
+    def name_suffixes(self) -> Endings:
         """What follows a dot in a node's name, folded: `dotted` of `foo.dotted`."""
-        return _after_dots(self.by_name)
+        return Endings(b".", self.by_name)
 
     @cached_property
     def of_consul_k8s(self) -> bool:
@@ -193,21 +193,6 @@ class Instances(View, frozen=True):
     def passing(self) -> tuple[Instance, ...]:
         """Those whose checks all pass, which Consul answers with under `only_passing`."""
         return tuple(each for each in self.instances if each.health is Health.PASSING)
-
-
-def _after_dots(texts: Iterable[bytes]) -> frozenset[bytes]:
-    """Every proper suffix of the texts that begins after a dot."""
-    return _after(b".", texts)
-
-
-def _after(separator: bytes, texts: Iterable[bytes]) -> frozenset[bytes]:
-    suffixes = set()
-    for text in texts:
-        _, found, rest = text.partition(separator)
-        while found:
-            suffixes.add(rest)
-            _, found, rest = rest.partition(separator)
-    return frozenset(suffixes)
 
 
 class ReverseZones(View, frozen=True):

@@ -15,10 +15,14 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Replaced(_Message, frozen=True):
-    """A view has come, or has changed: take it in place of the one you had."""
+    """A view has come, or has changed: take it in place of the one you had.
+
+    `kept` as the reason of `Unavailable`: parts of it are older than this reading.
+    """
 
     key: ViewKey
     view: AnyView
+    kept: str = ""
 
 
 class Current(_Message, frozen=True):
@@ -34,7 +38,11 @@ class Outdated(_Message, frozen=True):
 
 
 class Unavailable(_Message, frozen=True):
-    """The view cannot be had now (answers `Need`): use the old one, or SERVFAIL with the reason."""
+    """The view cannot be renewed now: mark what comes of the old one stale, or SERVFAIL.
+
+    Answers `Need`, and comes by itself when Consul refuses a view that was right so far. Until
+    `Replaced` or `Current`.
+    """
 
     key: ViewKey
     reason: str  # at most 64 octets, for the extended error's text

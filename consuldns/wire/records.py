@@ -28,6 +28,7 @@ _POINTER = Struct("!H")
 _POINTER_MARK = 0xC000
 _POINTER_SIZE = 2
 _REACH = 0x3FFF  # the highest offset that a pointer can name
+_MAX_DATA = 0xFFFF  # octets of a record's data: the length has 16 bits
 _MAX_STRING = 255
 _NO_TARGET = -1
 _NOWHERE = (_NO_TARGET, b"")
@@ -155,6 +156,8 @@ def _encode(
     offset = 0
     for record in records:
         data = _encode_data(record.data, question)
+        if len(data) > _MAX_DATA:
+            continue  # metadata may be a megabyte; no message can carry that
         rest = _FIXED.pack(record.type, _CLASS_IN, record.ttl, len(data)) + data
         identity = (record.owner, rest)
         if identity in sent:
@@ -202,8 +205,8 @@ def _character_strings(text: bytes) -> bytes:
     """A text as character strings of at most 255 octets (RFC 1035 3.3)."""
     if len(text) <= _MAX_STRING:
         return _LENGTH_OCTETS[len(text)] + text
-    first, rest = text[:_MAX_STRING], text[_MAX_STRING:]
-    return _LENGTH_OCTETS[_MAX_STRING] + first + _character_strings(rest)
+    parts = [text[at : at + _MAX_STRING] for at in range(0, len(text), _MAX_STRING)]
+    return b"".join([_LENGTH_OCTETS[len(part)] + part for part in parts])
 
 
 def _written_out(name: Labels) -> bytes:

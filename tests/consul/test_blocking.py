@@ -7,7 +7,7 @@ import pytest
 
 from consuldns.consul.blocking import Request, follow
 from consuldns.consul.client import Client
-from consuldns.errors import BadResponse, NotFound, Unreachable
+from consuldns.errors import BadResponse, Unreachable
 from tests.consul.scripted_server import ScriptedServer, never, reply
 
 SERVICES = Request(("v1", "catalog", "services"))
@@ -77,7 +77,7 @@ async def test_index_zero_never_blocks_and_is_asked_for_ever_more_slowly() -> No
         pytest.param(
             reply(X_Consul_Index=9, X_Consul_KnownLeader="false"), Unreachable, id="leader"
         ),
-        pytest.param(reply("", status="404 Not Found", X_Consul_Index=4), NotFound, id="404"),
+        pytest.param(reply("", status="404 Not Found", X_Consul_Index=4), BadResponse, id="404"),
     ],
 )
 async def test_error_ends_the_query(response: bytes, error: type[Exception]) -> None:

@@ -108,13 +108,13 @@ def test_asking_again_brings_a_view_back(books: Freshness) -> None:
 def test_due_view_that_is_asked_for_no_more_is_declared_outdated(books: Freshness) -> None:
     books.asked([ZONE], 30.0)
     books.moved(Area.KEYS, 31.0)
-    books.failed(ZONE, 100.0)
+    books.failed(ZONE, 31.0, 100.0)
     assert ZONE in books.tick(30.0 + ASKED_SECONDS + 1)
 
 
 def test_sweep_that_comes_too_late_declares_outdated(books: Freshness) -> None:
     books.moved(Area.SERVICES, 20.0)
-    books.failed(WEB, 1000.0)
+    books.failed(WEB, 20.0, 1000.0)
     assert books.next_reading(20.0) == DB
     books.asked([WEB, DB], 24.0)
     assert books.tick(20.5) == []
@@ -124,7 +124,7 @@ def test_sweep_that_comes_too_late_declares_outdated(books: Freshness) -> None:
 def test_failed_reading_is_tried_again_later(books: Freshness) -> None:
     books.moved(Area.KEYS, 20.0)
     books.started(ZONE)
-    books.failed(ZONE, 21.0)
+    books.failed(ZONE, 20.0, 21.0)
     assert books.next_reading(20.5) is None
     assert books.next_reading(21.0) == ZONE
 

@@ -122,7 +122,7 @@ async def test_rights_that_are_lost_take_no_name_away(caplog: pytest.LogCaptureF
             assert len(known) == 9
             agent.put(f"/v1/acl/policy/{dns}", {"ID": dns, "Name": "dns", "Rules": ""})
             register(agent, "another")  # wakes the blocking queries, which now see nothing
-            await eventually(lambda: asked(watcher, "acl/token", "ok") >= 2)
+            await eventually(lambda: asked(watcher, "internal/acl", "ok") >= 2)
             assert worker.services() == known
             full = {"ID": dns, "Name": "dns", "Rules": rules}
             agent.put(f"/v1/acl/policy/{dns}", full)

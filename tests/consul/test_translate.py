@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies
 from msgspec.structs import replace
 
-from consuldns.consul import sources, translate, types
+from consuldns.consul import sources, translate, types, unread
 from consuldns.errors import BadResponse
 from consuldns.views import model
 from consuldns.views.base import View
@@ -55,7 +55,7 @@ def test_instance_keeps_everything_that_is_answered() -> None:
         weight_warning=1,
         health=Health.WARNING,
     )
-    assert (view, skipped) == (model.Instances(7, (instance,)), 0)
+    assert (view, list(skipped)) == (model.Instances(7, (instance,)), [])
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_nulls_are_empty() -> None:
     assert isinstance(view, model.Instances)
     (instance,) = view.instances
     assert (instance.tags, instance.meta, instance.health) == ((), {}, Health.PASSING)
-    assert (instance.weight_passing, instance.weight_warning, skipped) == (1, 1, 0)
+    assert (instance.weight_passing, instance.weight_warning, list(skipped)) == (1, 1, [])
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,20 @@ def test_bad_record_is_skipped_and_its_neighbours_kept() -> None:
     body = json.dumps([ENTRY, *bad, ENTRY]).encode()
     view, skipped = sources.service_instances("dc1", "web").decode(1, body)
     assert isinstance(view, model.Instances)
-    assert (len(view.instances), skipped) == (2, 3)
+    assert len(view.instances) == 2
+    assert [each.name for each in skipped] == [
+        "instance of unreadable name on node of unreadable name",
+        "instance of unreadable name on node of unreadable name",
+        "instance 'web-a' on node 'Web-1'",
+    ]
+    assert "Expected `int`, got `str`" in skipped[2].reason
 
 
-def test_bad_tags_of_one_service_cost_only_that_service() -> None:
+def test_bad_tags_of_one_service_cost_only_those_tags() -> None:
+    nothing: frozenset[str] = frozenset()
     tags, skipped = types.decode_service_tags(b'{"a": ["x"], "b": 5, "c": null, "d": [1]}')
-    assert (tags, skipped) == ({"a": frozenset("x"), "c": frozenset()}, 2)
+    assert tags == {"a": frozenset("x"), "b": nothing, "c": nothing, "d": nothing}
+    assert [unread.service_record(each).listed for each in skipped] == ["b", "d"]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": 1}', b"[", b"5"])
@@ -170,7 +178,7 @@ def test_reverse_entries_keep_what_can_be_answered() -> None:
             model.ReverseEntry("10.254.70.177", ("a.example.com", "b.example.com"), 7),
         ),
     )
-    assert skipped == 0
+    assert [each.listed for each in skipped] == ["10.254.70.179", "10.254.70.180"]
 
 
 def _key(path: str, value: bytes) -> types.KeyValue:
@@ -222,7 +230,7 @@ def test_described_endpoints_of_all_parts_without_those_that_make_no_sense() -> 
     ]
     records = [_key(path, json.dumps(document).encode()) for path, document in documents]
     view, skipped = translate.clusters(3, [*records, _key("east/svc/default/redis", DESCRIPTOR)])
-    assert skipped == 2
+    assert [each.listed for each in skipped] == ["east/default/redis"] * 2
     (cluster,) = view.clusters
     groups = (
         EndpointGroup((), (("fd00::1", ""),)),
@@ -255,7 +263,7 @@ def test_clusters() -> None:
     west = Cluster("west", ("x",), (), is_complete=True)
     assert view == Clusters(3, (east, west))
     assert view.complete == {"west"}
-    assert skipped == 0
+    assert not skipped
 
 
 @pytest.mark.parametrize(
@@ -275,12 +283,15 @@ def test_a_bad_key_of_a_cluster_costs_its_neighbours_nothing(path: str, value: b
     good = _key("east/svc/default/redis", DESCRIPTOR)
     view, skipped = translate.clusters(3, [_key(path, value), good])
     east = Cluster("east", (), (REDIS,), is_complete=False)
-    assert (view, skipped) == (Clusters(3, (east,)), 1)
+    assert view == Clusters(3, (east,))
+    assert [each.listed for each in skipped] == [path.replace("svc/", "").removesuffix("meta")]
 
 
 def test_a_value_that_is_no_base64_is_skipped() -> None:
     bad = types.KeyValue(key="consuldns/k8s/east/meta", value="%")
-    assert translate.clusters(3, [bad]) == (Clusters(3, ()), 1)
+    view, skipped = translate.clusters(3, [bad])
+    assert view == Clusters(3, ())
+    assert [each.name for each in skipped] == ["key 'consuldns/k8s/east/meta'"]
 
 
 JSON = strategies.recursive(
@@ -312,11 +323,10 @@ def test_whatever_json_comes_it_is_a_view_or_a_bad_response(value: object) -> No
         sources.cluster_list("dc1"),
     ):
         try:
-            view, skipped = source.decode(1, body)
+            view, _ = source.decode(1, body)
         except BadResponse:
             continue
         assert isinstance(view, View)
-        assert skipped >= 0
 
 
 @given(strategies.binary(max_size=200))
@@ -330,6 +340,7 @@ def test_whatever_octets_come_they_are_a_view_or_a_bad_response(body: bytes) -> 
 def test_any_key_and_value_make_an_entry_or_none(name: str, value: str) -> None:
     encoded = base64.b64encode(value.encode(errors="replace")).decode()
     record = types.KeyValue(f"10.in-addr.arpa/{name}", 0, encoded)
-    for entry in translate.reverse_entries(1, "10.in-addr.arpa", [record]).entries:
+    view, _ = translate.reverse_entries(1, "10.in-addr.arpa", [record])
+    for entry in view.entries:
         assert entry.targets
         assert all(target == target.strip() for target in entry.targets)

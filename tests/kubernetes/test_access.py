@@ -336,7 +336,7 @@ async def test_an_exec_plugin_gives_a_certificate(tmp_path: Path, pem: tuple[str
 @pytest.mark.parametrize(
     ("script", "problem"),
     [
-        ("echo nonsense", "wrote no ExecCredential"),
+        ("echo nonsense", "did not write an ExecCredential"),
         ("echo sorry >&2; exit 3", r"failed \(3\): sorry"),
         ('echo \'{"apiVersion": "other", "kind": "ExecCredential"}\'', "wrote 'other'"),
         (

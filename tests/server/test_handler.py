@@ -160,7 +160,7 @@ class TestChanges:
         worker.handler.receive(updates.Outdated(WEB))
         worker.ask(QUERY)
         worker.handler.receive(updates.Unavailable(WEB, "no leader"))
-        stale = ("NOERROR", 3, [(3, None)])
+        stale = ("NOERROR", 3, [(3, "no leader")])
         assert [summary(reply) for reply in worker.late] == [stale]
         assert summary(worker.ask(QUERY)) == stale
         tell(worker, WEB)
@@ -172,7 +172,9 @@ class TestChanges:
         worker.ask(DENIED)
         worker.now += handler.PARKING_SECONDS
         worker.handler.expire()
-        assert [summary(reply) for reply in worker.late] == [("NXDOMAIN", 0, [(19, None)])]
+        assert [summary(reply) for reply in worker.late] == [
+            ("NXDOMAIN", 0, [(19, "no data from Consul in time")])
+        ]
 
     def test_news_end_the_pause_after_unavailable(self) -> None:
         worker = without()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from consuldns import names
 from consuldns.names import Suffixes, parse_name
 from consuldns.views import model
+from consuldns.views.endings import Endings
 from consuldns.views.networks import Networks
 
 # Addresses close to each other, so that networks hold several.
@@ -70,8 +71,32 @@ def test_the_one_node_of_an_id() -> None:
 
 
 def test_what_follows_the_dots() -> None:
-    assert model.Nodes(1, (node("Foo.Bar.Baz"), node("x"))).name_suffixes == {b"bar.baz", b"baz"}
-    assert model.Services(1, (), ("v1.2", "x")).tag_suffixes == {b"2"}
+    nodes = model.Nodes(1, (node("Foo.Bar.Baz"), node("x"))).name_suffixes
+    assert [
+        name for name in (b"foo.bar.baz", b"bar.baz", b"baz", b"az", b"x") if name in nodes
+    ] == [
+        b"bar.baz",
+        b"baz",
+    ]
+    tags = model.Services(1, (), ("v1.2", "x")).tag_suffixes
+    assert b"2" in tags
+    assert b"x" not in tags
+
+
+@given(st.lists(st.text("a.b", max_size=8).map(str.encode), max_size=5))
+def test_endings_are_all_that_follows_a_separator(texts: list[bytes]) -> None:
+    wanted = {
+        text[at + 1 :] for text in texts for at in range(len(text)) if text[at : at + 1] == b"."
+    }
+    endings = Endings(b".", texts)
+    others = {text[at:] for text in texts for at in range(len(text))} | {b"", b"a", b"."}
+    assert {text for text in wanted | others if text in endings} == wanted
+
+
+def test_a_tag_of_a_million_dots_takes_no_more_than_itself() -> None:
+    tags = model.Services(1, (), ("a." * 500_000,)).tag_suffixes
+    assert b"a." * 100 in tags
+    assert b"b" not in tags
 
 
 def test_folders_around_a_reverse_name() -> None:

@@ -1,0 +1,100 @@
+"""The records of Consul that could not be read: which they are, and how that is told.
+
+One that cannot be read costs its neighbours nothing, and proves nothing: what was known of it is
+kept. It is named in the log once, until the list of such records changes.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from consuldns.untrusted import Unread, find
+
+log = logging.getLogger("consuldns.consul")
+
+MAX_NAMED = 3  # in one line of log
+MAX_NAME = 80  # characters
+MAX_LISTS = 1_000  # about which it is remembered what was logged
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRecord:
+    """`name` is for people; `listed` as `guard.names` has it, empty if that cannot be told."""
+
+    name: str
+    reason: str
+    listed: str = ""
+
+
+def node_record(record: Unread) -> UnreadRecord:
+    """An entry of /v1/catalog/nodes."""
+    node = find(record.content, "Node")
+    return UnreadRecord(_named("node", node), record.reason, f"{node}.node" if node else "")
+
+
+def service_record(record: Unread) -> UnreadRecord:
+    """An entry of /v1/catalog/services, of which the name is all there is."""
+    name = find(b'{"":%b}' % record.content, "")
+    return UnreadRecord(_named("service", name), record.reason, name)
+
+
+def instance_record(record: Unread) -> UnreadRecord:
+    """An entry of /v1/health/service."""
+    instance = find(record.content, "Service", "ID")
+    node = find(record.content, "Node", "Node")
+    return UnreadRecord(f"{_named('instance', instance)} on {_named('node', node)}", record.reason)
+
+
+def check_record(record: Unread) -> UnreadRecord:
+    """An entry of /v1/health/state."""
+    check = find(record.content, "CheckID")
+    node = find(record.content, "Node")
+    return UnreadRecord(f"{_named('check', check)} of {_named('node', node)}", record.reason)
+
+
+def key_record(record: Unread) -> UnreadRecord:
+    """An entry of /v1/kv/?recurse."""
+    return UnreadRecord(_named("key", find(record.content, "Key")), record.reason)
+
+
+def key_named(key: str, reason: object, listed: str = "") -> UnreadRecord:
+    """An entry of /v1/kv/?recurse whose value cannot be read."""
+    return UnreadRecord(_named("key", key), str(reason), listed)
+
+
+def _named(what: str, name: str) -> str:
+    return f"{what} {name[:MAX_NAME]!r}" if name else f"{what} of unreadable name"
+
+
+class UnreadRecords:
+    """Counts the records that were skipped, and names them once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._named: dict[str, tuple[UnreadRecord, ...]] = {}
+
+    def note(self, where: str, records: Sequence[UnreadRecord]) -> None:
+        """What was skipped of a reply; `where` says of which."""
+        self.count += len(records)
+        named = tuple(records[:MAX_NAMED])
+        if named == self._named.get(where, ()):
+            return
+        if not named:
+            del self._named[where]
+            log.info("%s: every record can be read again", where)
+        elif where in self._named or len(self._named) < MAX_LISTS:
+            self._named[where] = named
+            log.warning("%s: skipped, and the rest used: %s", where, describe(records))
+
+
+def describe(records: Sequence[UnreadRecord]) -> str:
+    """The records for a line of log: the first few by name."""
+    said = "; ".join(f"{each.name}: {each.reason}" for each in records[:MAX_NAMED])
+    more = len(records) - MAX_NAMED
+    return f"{said}; and {more} more" if more > 0 else said
+
+
+def listed(records: Iterable[UnreadRecord]) -> frozenset[str] | None:
+    """What the records are called in a list; None if there is one of which that cannot be told."""
+    found = frozenset(record.listed for record in records)
+    return None if "" in found else found
