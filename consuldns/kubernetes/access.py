@@ -9,7 +9,7 @@ import base64
 import ssl
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -102,7 +102,10 @@ class TokenFile:
 
 @dataclass(frozen=True)
 class Access:
-    """Where the API is, and how to talk to it. `origin` says where all this came from."""
+    """Where the API is, and how to talk to it. `origin` says where all this came from.
+
+    `content` is what was read there, and `read` reads it anew: files are replaced while we run.
+    """
 
     url: str
     origin: str
@@ -112,6 +115,16 @@ class Access:
     server_name: str = ""  # that the certificate must have, if it is not the host of the URL
     proxy: str = ""
     account: str = ""  # as far as we know without asking
+    content: bytes = field(default=b"", repr=False)
+    read: "Callable[[], Access | None] | None" = field(default=None, repr=False)
+
+    def renewed(self) -> "Access":
+        """What the origin says now; this same object if it says what it said. Reads files.
+
+        Raises ConfigError.
+        """
+        new = self.read() if self.read is not None else None
+        return self if new is None or new.content == self.content else new
 
     async def account_name(self) -> str:
         """Who we are, for people: the subject of our token if it tells, else what is known."""
@@ -169,6 +182,8 @@ def in_cluster(environment: Mapping[str, str], account: Path = SERVICE_ACCOUNT) 
         "the account of this pod",
         TokenFile(account / "token"),
         authorities=authorities,
+        content=authorities.encode(),
+        read=lambda: in_cluster(environment, account),
     )
 
 

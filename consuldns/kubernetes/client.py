@@ -8,14 +8,16 @@ stuck connection would take every watch with it.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+import ssl
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, TypeVar
 
 import httpx
 import msgspec
 
-from consuldns.errors import KubernetesError
+from consuldns.errors import ConfigError, KubernetesError
 from consuldns.kubernetes import errors
 from consuldns.kubernetes.access import Access
 from consuldns.kubernetes.types import Event, Item, Kind, Namespace, Page, Status, Versioned
@@ -58,12 +60,18 @@ class Seen(Generic[Item]):
 
 
 class Client:
-    """A client of one API server. Use as an asynchronous context manager."""
+    """A client of one API server. Use as an asynchronous context manager.
+
+    `access` is replaced by what its origin says when it is not taken any more.
+    """
 
     def __init__(self, access: Access) -> None:
         self.access = access
         self._client: httpx.AsyncClient | None = None
-        self._certificate: tuple[str, str] | None = None
+        self._made_for: object = None
+        self._in_use: Counter[httpx.AsyncClient] = Counter()  # requests
+        self._renewing = asyncio.Lock()
+        self._connecting = asyncio.Lock()
 
     async def __aenter__(self) -> "Client":
         return self
@@ -81,8 +89,10 @@ class Client:
         """One namespace."""
         return _decode(await self._get(f"/api/v1/namespaces/{name}", {}), Namespace)
 
-    async def list(self, kind: Kind[Item], label_selector: str = "") -> Listed[Item]:
-        """All objects of a kind, in pages of 500.
+    async def list(
+        self, kind: Kind[Item], label_selector: str = "", namespace: str = ""
+    ) -> Listed[Item]:
+        """All objects of a kind, in a namespace or in all of them, in pages of 500.
 
         The version to watch from is that of the last page. Raises Gone if the history was lost
         between two pages: the list is to be begun again.
@@ -92,7 +102,7 @@ class Client:
         if label_selector:
             parameters["labelSelector"] = label_selector
         while True:
-            page = _decode(await self._get(kind.path, parameters), Page)
+            page = _decode(await self._get(kind.path(namespace), parameters), Page)
             objects += [_decode(bytes(item), kind.type) for item in page.items or ()]
             if not page.metadata.continue_:
                 return Listed(objects, page.metadata.resource_version)
@@ -106,6 +116,7 @@ class Client:
         seconds: int,
         silence: float,
         label_selector: str = "",
+        namespace: str = "",
     ) -> AsyncGenerator[Seen[Item], None]:
         """What happens to objects of a kind after a resource version.
 
@@ -121,7 +132,7 @@ class Client:
         }
         if label_selector:
             parameters["labelSelector"] = label_selector
-        async with self._request(kind.path, parameters, silence) as response:
+        async with self._request(kind.path(namespace), parameters, silence) as response:
             yield Seen("OPENED", "")
             async for line in lines(response.aiter_bytes()):
                 seen = _event(line, kind)
@@ -136,62 +147,136 @@ class Client:
     async def _request(
         self, path: str, parameters: dict[str, str], silence: float
     ) -> AsyncIterator[httpx.Response]:
-        """A GET, its errors mapped; a 401 is tried once more with new credentials."""
+        """A GET, its errors mapped; a 401 is tried once more with what the origin says then."""
+        for attempt in (1, 2):
+            access = self.access
+            headers = await access.credentials.headers()
+            try:
+                async with (
+                    self._connected(access) as client,
+                    _sent(client, access, path, parameters, headers, silence) as response,
+                ):
+                    code = response.status_code
+                    if code == 200:
+                        yield response
+                        return
+                    problem = _problem(access, path, response, await response.aread())
+            except httpx.HTTPError as error:
+                await self._renew(access, headers if _is_tls(error) else None)
+                said = str(error) or type(error).__name__
+                raise errors.Unreachable(
+                    f"the Kubernetes API at {access.url} cannot be reached: {said}. Does it run, "
+                    f"and is this its address? It comes from {access.origin}"
+                ) from error
+            if code != 401 or attempt == 2:
+                raise problem
+            unread = await self._renew(access, headers)
+            if unread is not None:
+                raise errors.Unauthorized(f"{problem}; it cannot be read again: {unread}")
+
+    async def _renew(
+        self, used: Access, refused: Mapping[str, str] | None
+    ) -> ConfigError | None:
+        """Read from the origin again what was used in vain; what is wrong with it, if anything.
+
+        `refused`: the header fields that were not taken, None if they were not what is wrong. Of
+        several requests that failed together, one renews.
+        """
+        async with self._renewing:
+            if self.access is not used:
+                return None
+            try:
+                self.access = await asyncio.to_thread(used.renewed)
+                if self.access is not used or refused is None:
+                    return None
+                if refused == await used.credentials.headers():
+                    used.credentials.forget()
+            except ConfigError as error:
+                return error
+            return None
+
+    @contextlib.asynccontextmanager
+    async def _connected(self, access: Access) -> AsyncIterator[httpx.AsyncClient]:
+        """The HTTP client; a new one if it must be connected otherwise than so far.
+
+        The one before is closed when its last request has ended: what it watches goes on.
+        """
+        async with self._connecting:
+            wanted = (
+                access.url,
+                access.authorities,
+                access.verify,
+                access.proxy,
+                access.credentials.certificate(),
+            )
+            client = self._client
+            if client is None or wanted != self._made_for:
+                # Reading the system's authorities takes 20 ms: not on the loop's time.
+                new = _http_client(access, await asyncio.to_thread(access.tls))
+                self._client, self._made_for = new, wanted
+                if client is not None and not self._in_use[client]:
+                    await client.aclose()
+                client = new
+            self._in_use[client] += 1
         try:
-            for attempt in (1, 2):
-                headers = await self.access.credentials.headers()
-                client = await self._connected()
-                request = client.build_request(
-                    "GET",
-                    path,
-                    params=parameters,
-                    headers=headers,
-                    timeout=httpx.Timeout(CONNECT, read=silence),
-                    extensions=self._extensions(),
-                )
-                response = await client.send(request, stream=True)
-                try:
-                    if response.status_code == 401 and attempt == 1:
-                        self.access.credentials.forget()
-                        continue
-                    if response.status_code != 200:
-                        _raise(response.status_code, response.headers, await response.aread())
-                    yield response
-                    return
-                finally:
-                    await response.aclose()
-        except httpx.HTTPError as error:
-            problem = str(error) or type(error).__name__
-            raise errors.Unreachable(f"Kubernetes API at {self.access.url}: {problem}") from error
+            yield client
+        finally:
+            self._in_use[client] -= 1
+            if not self._in_use[client]:
+                del self._in_use[client]
+                if client is not self._client:
+                    await client.aclose()
 
-    def _extensions(self) -> dict[str, object]:
-        return {"sni_hostname": self.access.server_name} if self.access.server_name else {}
 
-    async def _connected(self) -> httpx.AsyncClient:
-        """The HTTP client; a new one when a program has given us a new certificate."""
-        certificate = self.access.credentials.certificate()
-        if self._client is not None and certificate == self._certificate:
-            return self._client
-        if self._client is not None:
-            await self._client.aclose()
-        self._certificate = certificate
-        # Reading the system's authorities takes 20 ms: not on the loop's time.
-        tls = await asyncio.to_thread(self.access.tls)
-        self._client = httpx.AsyncClient(
-            base_url=self.access.url,
-            transport=httpx.AsyncHTTPTransport(
-                verify=tls,
-                proxy=httpx.Proxy(self.access.proxy) if self.access.proxy else None,
-                socket_options=_KEEPALIVE,
-            ),
-            follow_redirects=False,
-            headers={
-                "User-Agent": "consuldns-sync",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",  # a compressed watch holds events back
-            },
-        )
-        return self._client
+@contextlib.asynccontextmanager
+async def _sent(
+    client: httpx.AsyncClient,
+    access: Access,
+    path: str,
+    parameters: Mapping[str, str],
+    headers: Mapping[str, str],
+    silence: float,
+) -> AsyncIterator[httpx.Response]:
+    request = client.build_request(
+        "GET",
+        path,
+        params=parameters,
+        headers=headers,
+        timeout=httpx.Timeout(CONNECT, read=silence),
+        extensions={"sni_hostname": access.server_name} if access.server_name else {},
+    )
+    response = await client.send(request, stream=True)
+    try:
+        yield response
+    finally:
+        await response.aclose()
+
+
+def _http_client(access: Access, tls: ssl.SSLContext) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=access.url,
+        transport=httpx.AsyncHTTPTransport(
+            verify=tls,
+            proxy=httpx.Proxy(access.proxy) if access.proxy else None,
+            limits=httpx.Limits(max_connections=None),  # a watch of each kind in each namespace
+            socket_options=_KEEPALIVE,
+        ),
+        follow_redirects=False,
+        headers={
+            "User-Agent": "consuldns-sync",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # a compressed watch holds events back
+        },
+    )
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """Whether it was TLS that failed, such as by a certificate that has expired."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -233,18 +318,33 @@ def _event(line: bytes, kind: Kind[Item]) -> Seen[Item] | None:
     return Seen(event.type, version, _decode(bytes(event.object), kind.type))
 
 
-def _raise(code: int, headers: httpx.Headers, body: bytes) -> NoReturn:
+_REMEDIES = {
+    401: "the credentials of {origin} are not accepted. Renew them there: they are read again",
+    403: "which rights the worker needs is in docs/kubernetes.md",
+    404: "is this the URL of a Kubernetes API, or one that does not serve this? It comes from "
+    "{origin}",
+}
+
+
+def _problem(access: Access, path: str, response: httpx.Response, body: bytes) -> KubernetesError:
+    """The error that a response with another status than 200 is."""
+    code = response.status_code
     try:
         status = msgspec.json.decode(body, type=Status)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         status = Status(message=body[:200].decode(errors="replace"))
-    after = headers.get("retry-after", "")
-    raise _error(code, status.message, status.reason, float(after) if after.isdecimal() else 0.0)
+    after = response.headers.get("retry-after", "")
+    remedy = _REMEDIES.get(code, "").format(origin=access.origin)
+    said = "; ".join(filter(None, (status.message, remedy)))
+    wait = float(after) if after.isascii() and after.isdecimal() else 0.0
+    return _error(code, said, status.reason, wait, f"{access.url}{path}")
 
 
-def _error(code: int, message: str, reason: str, retry_after: float = 0.0) -> KubernetesError:
+def _error(
+    code: int, message: str, reason: str, retry_after: float = 0.0, where: str = "Kubernetes API"
+) -> KubernetesError:
     """The error that a status means, whether it came as such or as an event."""
-    text = f"Kubernetes API: {code} {reason}: {message}"
+    text = f"{where}: {code} {reason}: {message}"
     if code == 410 or reason in ("Expired", "Gone"):
         return errors.Gone(text)
     if code == 504:
