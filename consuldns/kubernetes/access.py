@@ -132,8 +132,13 @@ class Access:
         return _token_subject(authorization) or self.account or "unknown"
 
     def tls(self) -> ssl.SSLContext:
-        """How TLS is to be done with the credentials that there are now."""
-        context = ssl.create_default_context(cadata=self.authorities or None)
+        """How TLS is to be done with the credentials that there are now. Raises ConfigError."""
+        try:
+            context = ssl.create_default_context(cadata=self.authorities or None)
+        except (ssl.SSLError, ValueError) as error:
+            raise ConfigError(
+                f"the certificate authority cannot be used: {error}", where=self.origin
+            ) from error
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

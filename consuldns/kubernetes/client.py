@@ -27,6 +27,7 @@ T = TypeVar("T")
 PAGE = 500  # objects
 CONNECT = 10.0  # seconds
 READ = 60.0  # seconds until a list's next octets; an API server gives up after 60
+LONGEST_WAIT = 300.0  # seconds that a server may make us wait
 GRACE = 30.0  # seconds that a watch may be silent beyond the end that it was to have
 
 # A peer that vanished without a word is noticed by the kernel within 30 s.
@@ -174,9 +175,7 @@ class Client:
             if unread is not None:
                 raise errors.Unauthorized(f"{problem}; it cannot be read again: {unread}")
 
-    async def _renew(
-        self, used: Access, refused: Mapping[str, str] | None
-    ) -> ConfigError | None:
+    async def _renew(self, used: Access, refused: Mapping[str, str] | None) -> ConfigError | None:
         """Read from the origin again what was used in vain; what is wrong with it, if anything.
 
         `refused`: the header fields that were not taken, None if they were not what is wrong. Of
@@ -237,14 +236,17 @@ async def _sent(
     headers: Mapping[str, str],
     silence: float,
 ) -> AsyncIterator[httpx.Response]:
-    request = client.build_request(
-        "GET",
-        path,
-        params=parameters,
-        headers=headers,
-        timeout=httpx.Timeout(CONNECT, read=silence),
-        extensions={"sni_hostname": access.server_name} if access.server_name else {},
-    )
+    try:
+        request = client.build_request(
+            "GET",
+            path,
+            params=parameters,
+            headers=headers,
+            timeout=httpx.Timeout(CONNECT, read=silence),
+            extensions={"sni_hostname": access.server_name} if access.server_name else {},
+        )
+    except UnicodeEncodeError as error:
+        raise ConfigError("the credentials are not ASCII", where=access.origin) from error
     response = await client.send(request, stream=True)
     try:
         yield response
@@ -253,21 +255,21 @@ async def _sent(
 
 
 def _http_client(access: Access, tls: ssl.SSLContext) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=access.url,
-        transport=httpx.AsyncHTTPTransport(
+    headers = {
+        "User-Agent": "consuldns-sync",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",  # a compressed watch holds events back
+    }
+    try:
+        transport = httpx.AsyncHTTPTransport(
             verify=tls,
             proxy=httpx.Proxy(access.proxy) if access.proxy else None,
             limits=httpx.Limits(max_connections=None),  # a watch of each kind in each namespace
             socket_options=_KEEPALIVE,
-        ),
-        follow_redirects=False,
-        headers={
-            "User-Agent": "consuldns-sync",
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # a compressed watch holds events back
-        },
-    )
+        )
+        return httpx.AsyncClient(base_url=access.url, transport=transport, headers=headers)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ConfigError(f"not a URL that can be used: {error}", where=access.origin) from error
 
 
 def _is_tls(error: BaseException | None) -> bool:
@@ -336,7 +338,7 @@ def _problem(access: Access, path: str, response: httpx.Response, body: bytes) -
     after = response.headers.get("retry-after", "")
     remedy = _REMEDIES.get(code, "").format(origin=access.origin)
     said = "; ".join(filter(None, (status.message, remedy)))
-    wait = float(after) if after.isascii() and after.isdecimal() else 0.0
+    wait = min(float(after), LONGEST_WAIT) if after.isascii() and after.isdecimal() else 0.0
     return _error(code, said, status.reason, wait, f"{access.url}{path}")
 
 

@@ -100,9 +100,7 @@ class Troubles:
             by_cause.setdefault(cause(trouble.error, subject), []).append(subject)
         for each in self._said.keys() - by_cause.keys():
             over = self._said.pop(each)
-            log.info(
-                "following %s again, after %.0f s", listed(over.subjects), now - over.since
-            )
+            log.info("following %s again, after %.0f s", listed(over.subjects), now - over.since)
         due = [each for each in by_cause if self._is_due(each, now)]
         withheld = [e for e in due if is_withheld(self.current[by_cause[e][0]].error)]
         for each in due:
