@@ -82,8 +82,11 @@ class Client:
             await self._client.aclose()
 
     async def version(self) -> str:
-        """The version of the API server, such as `v1.36.2`."""
-        reply = msgspec.json.decode(await self._get("/version", {}), type=dict[str, object])
+        """The version of the API server, such as `v1.36.2`; `?` if we may not know it."""
+        try:
+            reply = _decode(await self._get("/version", {}), dict[str, object])
+        except (errors.Forbidden, errors.UnknownResource):
+            return "?"
         return str(reply.get("gitVersion", "?"))
 
     async def namespace(self, name: str) -> Namespace:

@@ -4,6 +4,7 @@ Contents are kept as fingerprints: what was written must be told from what shoul
 50,000 instances take 15 MB, not 100.
 """
 
+import contextlib
 from dataclasses import dataclass, field
 
 import msgspec
@@ -89,6 +90,7 @@ class Held:
     names: dict[str, ServiceKey] = field(default_factory=dict)
     foreign_keys: set[str] = field(default_factory=set)
     foreign_instances: int = 0
+    namespaces: tuple[str, ...] = ()  # that the cluster's record has
 
     @property
     def count(self) -> int:
@@ -126,6 +128,10 @@ class Held:
             return
         self.keys[path] = HeldKey(key_fingerprint(stored.key), stored.index)
         self._take_name(stored.key)
+        if path == identity.record_key:
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                record = msgspec.json.decode(stored.key.value, type=descriptor.ClusterRecord)
+                self.namespaces = record.namespaces
 
     def _take_name(self, key: Key) -> None:
         if key.path.startswith(NAMES):
@@ -170,10 +176,21 @@ def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:
 
 async def read(registry: Registry, identity: Identity) -> Held:
     """Read everything of ours."""
-    held = Held(node=await registry.node(identity.node))
+    held = Held()
+    await read_instances(registry, identity, held)
+    for prefix in (identity.root, NAMES, REVERSE):
+        await read_keys(registry, identity, prefix, held)
+    return held
+
+
+async def read_instances(registry: Registry, identity: Identity, held: Held) -> None:
+    """Read our node, and what is on it."""
+    held.node = await registry.node(identity.node)
     async for instance in registry.instances(identity.node):
         held.take_instance(instance, identity)
-    for prefix in (identity.root, NAMES, REVERSE):
-        async for key in registry.keys(prefix):
-            held.take_key(key, identity)
-    return held
+
+
+async def read_keys(registry: Registry, identity: Identity, prefix: str, held: Held) -> None:
+    """Read the keys below a prefix."""
+    async for key in registry.keys(prefix):
+        held.take_key(key, identity)

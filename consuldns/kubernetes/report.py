@@ -47,7 +47,7 @@ def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]
 def text(plan: Plan, held: Sequence[Step]) -> str:
     """The plan as people read it: + is new, ~ is rewritten, - goes, ! would go, but is held."""
     lines = [f"{_mark(step)} {describe(step.operation)}" for step in plan.steps]
-    lines += [f"! {describe(step.operation)} (held: too many at once)" for step in held]
+    lines += [f"! {describe(step.operation)} (held: {step.waits_for})" for step in held]
     lines += [f"? {path} belongs to somebody else, left alone" for path in sorted(plan.conflicts)]
     for (namespace, name), problems in sorted(plan.problems.items()):
         lines += [f"? {namespace}/{name}: {problem}" for problem in problems]

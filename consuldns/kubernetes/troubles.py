@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from consuldns.errors import ConsuldnsError, ConsulError
+from consuldns.errors import ConsuldnsError, ConsulError, KubernetesError
 from consuldns.kubernetes import errors
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def cause(error: ConsuldnsError, subject: str) -> str:
     if isinstance(error, ConsulError):
         return "consul"
     shared = (errors.Unreachable, errors.Unauthorized, errors.WrongCluster, errors.Throttled)
-    if isinstance(error, shared) or not isinstance(error, errors.KubernetesError):
+    if isinstance(error, shared) or not isinstance(error, KubernetesError):
         return type(error).__name__
     return f"{type(error).__name__} {subject}"
 
@@ -100,7 +100,10 @@ class Troubles:
             by_cause.setdefault(cause(trouble.error, subject), []).append(subject)
         for each in self._said.keys() - by_cause.keys():
             over = self._said.pop(each)
-            log.info("following %s again, after %.0f s", listed(over.subjects), now - over.since)
+            well = [subject for subject in over.subjects if subject not in self.current]
+            if not well:
+                continue  # they have another trouble now
+            log.info("following %s again, after %.0f s", listed(well), now - over.since)
         due = [each for each in by_cause if self._is_due(each, now)]
         withheld = [e for e in due if is_withheld(self.current[by_cause[e][0]].error)]
         for each in due:

@@ -29,6 +29,7 @@ from consuldns.kubernetes.types import (
 
 SYSTEM_NAMESPACE = "kube-system"  # its UID is as good as the cluster's
 
+MOST_DELETED = 100_000  # objects that are known to be deleted, the latest
 DENIALS = 2  # without a success in between, until a kind is taken for withheld
 
 Key = tuple[str, str]
@@ -70,7 +71,7 @@ class Store(Generic[Item]):
     def __init__(self, kind: Kind[Item]) -> None:
         self.kind = kind
         self.objects: dict[Key, Item] = {}
-        self.deleted: set[Key] = set()
+        self.deleted: dict[Key, Item] = {}
         self.lists = 0  # complete ones so far
 
     @property
@@ -82,7 +83,8 @@ class Store(Generic[Item]):
         """Take a complete list in place of what was known; what differs."""
         new = {_key(each): each for each in listed.objects}
         old, self.objects = self.objects, new
-        self.deleted -= new.keys()
+        for key in self.deleted.keys() & new.keys():
+            del self.deleted[key]
         self.lists += 1
         gone: list[Change[Item]] = [(each, None) for key, each in old.items() if key not in new]
         return gone + [(old.get(k), each) for k, each in new.items() if old.get(k) != each]
@@ -94,13 +96,19 @@ class Store(Generic[Item]):
         key = _key(seen.object)
         before = self.objects.get(key)
         if seen.type == "DELETED":
-            self.deleted.add(key)
+            self._note_deleted(key, before or seen.object)
             return (self.objects.pop(key), None) if before is not None else None
-        self.deleted.discard(key)
+        self.deleted.pop(key, None)
         if before == seen.object:
             return None
         self.objects[key] = seen.object
         return before, seen.object
+
+    def _note_deleted(self, key: Key, each: Item) -> None:
+        self.deleted.pop(key, None)
+        self.deleted[key] = each
+        if len(self.deleted) > MOST_DELETED:
+            del self.deleted[next(iter(self.deleted))]
 
 
 def _key(each: Item) -> Key:
@@ -204,18 +212,22 @@ class Reflector(Generic[Item]):
         try:
             await self._list()
         except (errors.Forbidden, errors.UnknownResource) as error:
-            self._denials = DENIALS
+            self._denials = DENIALS  # nobody will ask a second time
             self._note("withheld", error)
 
     async def _list(self) -> None:
         asked_at = time.monotonic()
-        listed = await self.client.list(self.kind, self.label_selector, self.namespace)
+        try:
+            listed = await self.client.list(self.kind, self.label_selector, self.namespace)
+        except (errors.Forbidden, errors.UnknownResource):
+            self._denials += 1
+            raise
         if self.cluster_uid:
             await self._check_cluster()
         changes = self.store.replace(listed)
         self._version, self.listed_at = listed.version, asked_at
         self._list_requested = False
-        self._recovered()
+        self._denials = 0
         self.on_change(changes)
 
     async def _check_cluster(self) -> None:
@@ -306,10 +318,9 @@ class Reflector(Generic[Item]):
         return self._backoff(self._failures)
 
     def _is_withheld(self, error: ConsuldnsError) -> float:
-        """Note that we may not list the kind; how long to wait before asking for it again."""
+        """Note that we may not list or watch the kind; how long to wait before the next list."""
         self._version = ""
         wait = self._failure(type(error).__name__.lower(), error)
-        self._denials += 1
         if self._denials == DENIALS:
             self.on_change([])  # whoever waits for this kind need not
         return min(wait, self._jitter(self.pace.withheld))
@@ -331,7 +342,7 @@ class Reflector(Generic[Item]):
         return wait * (1 + random.random())
 
     def _recovered(self) -> None:
-        self.stale_since, self._denials = None, 0
+        self.stale_since = None
         self.troubles.recovered(self.subject)
 
 

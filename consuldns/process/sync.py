@@ -22,7 +22,7 @@ from consuldns.config.sync import SyncSettings
 from consuldns.consul.client import Client as ConsulClient
 from consuldns.consul.registry import Registry
 from consuldns.errors import ConfigError, ConsuldnsError, ConsulError, KubernetesError
-from consuldns.kubernetes import access
+from consuldns.kubernetes import access, cluster_uid
 from consuldns.kubernetes.apply import Applier, Rate
 from consuldns.kubernetes.client import Client as KubernetesClient
 from consuldns.kubernetes.cluster import Cluster
@@ -32,8 +32,9 @@ from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.reconcile import Reconciler
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
-from consuldns.kubernetes.types import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES
-from consuldns.kubernetes.watch import SYSTEM_NAMESPACE, AnyReflector, Reflector
+from consuldns.kubernetes.troubles import Troubles
+from consuldns.kubernetes.types import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES, Kind
+from consuldns.kubernetes.watch import AnyReflector, Reflector
 from consuldns.process import admin
 from consuldns.process.sync_metrics import SyncCollector
 
@@ -75,14 +76,27 @@ class Worker:
     reflectors: list[AnyReflector]
     leadership: Leadership
     reconciler: Reconciler
+    troubles: Troubles
 
     def not_ready(self) -> list[str]:
-        """What keeps the worker from being of use, one reason each. A standby is ready."""
-        return [
-            f"kubernetes: {reflector.kind} not listed yet"
+        """What keeps the worker from being of use, one reason each. A standby is ready.
+
+        A kind that is withheld is done without, but not if no services can be followed.
+        """
+        reasons = [
+            f"kubernetes: {reflector.subject} not listed yet"
             for reflector in self.reflectors
-            if not reflector.store.is_listed
+            if not reflector.store.is_listed and not reflector.withheld
         ]
+        services = self._services
+        if services and all(each.stale_since is not None for each in services):
+            first = self.troubles.current[services[0].subject]
+            reasons.append(f"kubernetes: services cannot be followed: {first.error}")
+        return reasons
+
+    @property
+    def _services(self) -> list[AnyReflector]:
+        return [each for each in self.reflectors if each.kind == SERVICES]
 
     @property
     def statistics(self) -> Statistics:
@@ -95,9 +109,15 @@ class Worker:
         return self.leadership.lock is not None
 
     async def listed(self) -> None:
-        """List every kind once, without watching. Raises KubernetesError."""
+        """List every kind once, without watching, but for those that are withheld.
+
+        Raises KubernetesError, also if no services can be listed at all.
+        """
         for reflector in self.reflectors:
             await reflector.list_once()
+        if not self.reconciler.known().any_services:
+            raise self.troubles.current[self._services[0].subject].error
+        self.troubles.say()
 
 
 @contextlib.asynccontextmanager
@@ -123,7 +143,8 @@ async def _worker(
     registry = Registry(consul)
     agent, datacenter = await registry.version(), await registry.datacenter()
     version = await kubernetes.version()
-    uid = (await kubernetes.namespace(SYSTEM_NAMESPACE)).metadata.uid
+    node = await registry.node(f"k8s-{settings.sync.cluster}")
+    uid, is_proven = await cluster_uid.find(kubernetes, node)
     log.info(
         "Consul: agent=%s address=%s datacenter=%s", agent, settings.consul.address, datacenter
     )
@@ -138,8 +159,13 @@ async def _worker(
     )
     domain = settings.dns.domain
     zone = settings.sync.zone or f"{datacenter}.{domain}"
-    identity = Identity(settings.sync.cluster, uid, datacenter, domain, zone)
-    return _assemble(settings, registry, kubernetes, identity, version, adopt, allow_mass_delete)
+    mark = cluster_uid.api_mark(kubernetes.access)
+    identity = Identity(settings.sync.cluster, uid, datacenter, domain, zone, api=mark)
+    worker = _assemble(settings, registry, kubernetes, identity, version, adopt, allow_mass_delete)
+    if is_proven:
+        for reflector in worker.reflectors:
+            reflector.cluster_uid = uid
+    return worker
 
 
 def _assemble(
@@ -152,14 +178,14 @@ def _assemble(
     allow_mass_delete: bool,
 ) -> Worker:
     sync = settings.sync
-    cluster = Cluster(sync)
+    cluster, troubles = Cluster(sync), Troubles()
 
     def wake() -> None:
         reconciler.wake()
 
     reflectors = _reflectors(kubernetes, cluster, sync, wake)
     for reflector in reflectors:
-        reflector.cluster_uid = identity.uid
+        reflector.troubles = troubles
     leadership = Leadership(registry, identity, wake, adopt=adopt)
     reconciler = Reconciler(
         registry,
@@ -172,7 +198,15 @@ def _assemble(
         version,
     )
     return Worker(
-        settings, kubernetes, registry, identity, cluster, reflectors, leadership, reconciler
+        settings,
+        kubernetes,
+        registry,
+        identity,
+        cluster,
+        reflectors,
+        leadership,
+        reconciler,
+        troubles,
     )
 
 
@@ -189,16 +223,40 @@ def _reflectors(
 
         return told
 
-    selector = settings.label_selector
-    reflectors: list[AnyReflector] = [
-        Reflector(kubernetes, SERVICES, then_wake(cluster.services_changed), selector),
-        Reflector(kubernetes, ENDPOINT_SLICES, then_wake(cluster.slices_changed)),
-        Reflector(kubernetes, NODES, then_wake(cluster.nodes_changed)),
-        Reflector(kubernetes, NAMESPACES, then_wake(cluster.namespaces_changed)),
+    def reflector(
+        kind: Kind[Any], tell: Callable[[Any], None], namespace: str = "", selector: str = ""
+    ) -> Any:
+        return Reflector(kubernetes, kind, then_wake(tell), selector, namespace=namespace)
+
+    reflectors: list[AnyReflector] = []
+    for namespace in listed_namespaces(settings):
+        selector = settings.label_selector
+        reflectors += [
+            reflector(SERVICES, cluster.services_changed, namespace, selector),
+            reflector(ENDPOINT_SLICES, cluster.slices_changed, namespace),
+        ]
+        if settings.reverse_verify_pods:
+            reflectors.append(reflector(PODS, cluster.pods_changed, namespace))
+    reflectors += [
+        reflector(NODES, cluster.nodes_changed),
+        reflector(NAMESPACES, cluster.namespaces_changed),
     ]
-    if settings.reverse_verify_pods:
-        reflectors.append(Reflector(kubernetes, PODS, then_wake(cluster.pods_changed)))
     return reflectors
+
+
+def listed_namespaces(settings: SyncSettings) -> list[str]:
+    """The namespaces that are listed one by one, so that a Role in each is enough.
+
+    A single empty one stands for all at once.
+    """
+    if "*" in settings.allow_namespaces:
+        return [""]
+    denied = settings.deny_namespaces
+    return [
+        each
+        for each in dict.fromkeys(settings.allow_namespaces)
+        if each not in denied and "*" not in denied
+    ]
 
 
 # --- run -----------------------------------------------------------------------------------------

@@ -405,11 +405,12 @@ def test_another_cluster_behind_the_same_url(
         kubernetes.compact()
         kubernetes.start()
         worker.wait_for_line("answers for another cluster")
+        worker.wait_for_line("start the worker again with --adopt")
         assert "web" in services(consul)
         kubernetes.put("services", service("web", "10.254.1.1"))
         uid = "uid-of-kube-system"
         kubernetes.put("namespaces", {"metadata": {"name": "kube-system", "uid": uid}})
-        worker.wait_for_line("following services again")
+        worker.wait_for_line("services again")
         assert "web" in services(consul)
 
 
