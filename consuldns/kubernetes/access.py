@@ -133,6 +133,8 @@ class Access:
 
     def tls(self) -> ssl.SSLContext:
         """How TLS is to be done with the credentials that there are now. Raises ConfigError."""
+        if self.url.startswith("http://") and not self.proxy:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it is not; this one trusts nobody
         try:
             context = ssl.create_default_context(cadata=self.authorities or None)
         except (ssl.SSLError, ValueError) as error:

@@ -161,14 +161,14 @@ async def _worker(
     zone = settings.sync.zone or f"{datacenter}.{domain}"
     mark = cluster_uid.api_mark(kubernetes.access)
     identity = Identity(settings.sync.cluster, uid, datacenter, domain, zone, api=mark)
-    worker = _assemble(settings, registry, kubernetes, identity, version, adopt, allow_mass_delete)
+    worker = assemble(settings, registry, kubernetes, identity, version, adopt, allow_mass_delete)
     if is_proven:
         for reflector in worker.reflectors:
             reflector.cluster_uid = uid
     return worker
 
 
-def _assemble(
+def assemble(
     settings: Settings,
     registry: Registry,
     kubernetes: KubernetesClient,
@@ -177,6 +177,7 @@ def _assemble(
     adopt: bool,
     allow_mass_delete: bool,
 ) -> Worker:
+    """A worker of these parts, which has not listed anything yet."""
     sync = settings.sync
     cluster, troubles = Cluster(sync), Troubles()
 
