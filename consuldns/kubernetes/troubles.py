@@ -7,7 +7,7 @@ is one thing. So troubles are collected for a moment and said by cause. What is 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from consuldns.errors import ConsuldnsError, ConsulError, KubernetesError
@@ -15,7 +15,8 @@ from consuldns.kubernetes import errors
 
 log = logging.getLogger(__name__)
 
-SETTLE = 0.3  # seconds: what has the same cause comes within this time
+SETTLE = 0.3  # seconds: what has the same cause comes within this time, and
+OWN = 10  # times that for kinds that are withheld, which are found out one by one
 REMINDERS = (300.0, 3600.0)  # seconds until the first, and at most; the time doubles
 
 CONSEQUENCES = {
@@ -40,10 +41,9 @@ class Trouble:
 
 @dataclass
 class _Said:
-    """A cause that people know of: when to remind them, and how long to wait after that."""
+    """A cause that people know of, and how long they are not reminded of it."""
 
     since: float
-    remind_at: float
     pause: float
     subjects: list[str]
 
@@ -70,14 +70,17 @@ class Troubles:
     settle: float = SETTLE
     current: dict[str, Trouble] = field(default_factory=dict)
     _said: dict[str, _Said] = field(default_factory=dict)
+    _due: dict[str, float] = field(default_factory=dict)  # monotonic: when a cause is to be said
     _timer: asyncio.TimerHandle | None = None
 
     def failed(self, subject: str, error: ConsuldnsError) -> None:
         """Something does not work; it may have been told of before."""
-        known = self.current.get(subject)
-        self.current[subject] = Trouble(error, known.since if known else time.monotonic())
-        if cause(error, subject) not in self._said:
-            self._look_in(self.settle)
+        known, each, now = self.current.get(subject), cause(error, subject), time.monotonic()
+        self.current[subject] = Trouble(error, known.since if known else now)
+        if each not in self._said:
+            wait = self.settle * (OWN if is_withheld(error) else 1)
+            self._due.setdefault(each, now + wait)
+            self._look_in(wait)
 
     def recovered(self, subject: str) -> None:
         """It works again, or still does."""
@@ -89,44 +92,46 @@ class Troubles:
         if self._timer is None or self._timer.when() > loop.time() + seconds:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_later(seconds, self.say)
+            self._timer = loop.call_later(max(seconds, 0.0), self.say)
 
-    def say(self) -> None:
-        """Say what is new, what is over, and remind of what lasts."""
+    def say(self, *, at_once: bool = False) -> None:
+        """Say what is new, what is over, and remind of what lasts; `at_once`: wait for no more."""
         self._timer = None
         now = time.monotonic()
         by_cause: dict[str, list[str]] = {}
         for subject, trouble in self.current.items():
             by_cause.setdefault(cause(trouble.error, subject), []).append(subject)
+        self._say_what_is_over(by_cause, now)
+        self._due = {each: at for each, at in self._due.items() if each in by_cause}
+        withheld = {e for e, of in by_cause.items() if is_withheld(self.current[of[0]].error)}
+        due = {each for each, at in self._due.items() if at_once or now >= at}
+        if due & withheld:
+            due |= withheld & self._due.keys() - self._said.keys()  # in one line
+        for each in due - withheld:
+            self._say_one(by_cause[each], now, each)
+        if due & withheld:
+            self._say_withheld([s for each in due & withheld for s in by_cause[each]])
+        for each in due:
+            self._note_said(each, by_cause[each], now)
+        for each in self._said:
+            self._said[each].subjects = sorted({*self._said[each].subjects, *by_cause[each]})
+        if self._due:
+            self._look_in(min(self._due.values()) - now)
+
+    def _say_what_is_over(self, by_cause: Mapping[str, list[str]], now: float) -> None:
         for each in self._said.keys() - by_cause.keys():
             over = self._said.pop(each)
             well = [subject for subject in over.subjects if subject not in self.current]
-            if not well:
-                continue  # they have another trouble now
-            log.info("following %s again, after %.0f s", listed(well), now - over.since)
-        due = [each for each in by_cause if self._is_due(each, now)]
-        withheld = [e for e in due if is_withheld(self.current[by_cause[e][0]].error)]
-        for each in due:
-            if each not in withheld:
-                self._say_one(by_cause[each], now, each)
-        if withheld:
-            self._say_withheld([s for each in withheld for s in by_cause[each]], now)
-        for each in due:
-            self._note_said(each, by_cause[each], now)
-        for each, subjects in by_cause.items():
-            self._said[each].subjects = sorted({*self._said[each].subjects, *subjects})
-        if self._said:
-            self._look_in(min(said.remind_at for said in self._said.values()) - now)
-
-    def _is_due(self, each: str, now: float) -> bool:
-        return each not in self._said or now >= self._said[each].remind_at
+            if well:  # else they have another trouble now
+                log.info("following %s again, after %.0f s", listed(well), now - over.since)
 
     def _note_said(self, each: str, subjects: list[str], now: float) -> None:
         first, longest = REMINDERS
         before = self._said.get(each)
         pause = min(2 * before.pause, longest) if before is not None else first
         since = min(self.current[subject].since for subject in subjects)
-        self._said[each] = _Said(since, now + pause, pause, subjects)
+        self._said[each] = _Said(since, pause, subjects)
+        self._due[each] = now + pause
 
     def _say_one(self, subjects: list[str], now: float, each: str) -> None:
         first = self.current[subjects[0]]
@@ -136,7 +141,7 @@ class Troubles:
             listed(subjects), lasting, first.error,
         )  # fmt: skip
 
-    def _say_withheld(self, subjects: list[str], now: float) -> None:
+    def _say_withheld(self, subjects: list[str]) -> None:
         first = self.current[subjects[0]]
         log.warning(
             "cannot list %s, going on without (%s); removals that depend on it wait. %s",

@@ -117,7 +117,7 @@ class Worker:
             await reflector.list_once()
         if not self.reconciler.known().any_services:
             raise self.troubles.current[self._services[0].subject].error
-        self.troubles.say()
+        self.troubles.say(at_once=True)
 
 
 @contextlib.asynccontextmanager

@@ -96,5 +96,9 @@ async def test_what_lasts_is_said_again_ever_more_seldom(
     assert said.troubles._said["Unreachable"].pause == 0.1
     said.troubles.recovered("nodes")
     said.troubles.recovered("services")
+    before = len(await said.until(6))
     said.troubles.say()
-    assert said.troubles._timer is None
+    assert sorted((await said.until(before + 2))[before:]) == [
+        "following nodes again, after 0 s",
+        "following services again, after 0 s",
+    ]
