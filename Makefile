@@ -1,10 +1,16 @@
 # `make run` and `make test` are all that a newcomer needs; each sets up what it uses and says so.
 PYTHON ?= python3
-VENV   := .venv
+VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONSUL := .cache/consul/consul
+ARGS   ?=
+# Tests of pure parts: they need neither Consul nor Debian's tools, and take seconds.
+QUICK  := tests/config tests/dns tests/views tests/wire tests/agent tests/server/test_limited_log.py \
+          tests/kubernetes/test_desired.py tests/kubernetes/test_plan.py \
+          tests/kubernetes/test_flat_names.py tests/kubernetes/test_reverse.py
 
-.PHONY: help run test setup consul tools lint types contracts unit differential bench clean
+.PHONY: help run test setup consul tools lint format types contracts dependencies unit quick \
+        coverage pythons lock differential bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -13,14 +19,15 @@ run: setup ## set everything up, then start `consuldns dev`: embedded Consul age
 	@echo "== starting consuldns dev (Ctrl-C stops it)"
 	@$(BIN)/consuldns dev
 
-test: lint types contracts unit ## set everything up, then every test, with lint, types and import contracts
+test: lint types contracts dependencies unit ## set everything up, then every check and every test
 
-setup: $(VENV)/.installed ## virtual environment with the project and its dependencies
+setup: $(VENV)/.installed ## virtual environment with the project and its locked dependencies
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml requirements/dev.txt
 	@echo "== installing consuldns and its dependencies into $(VENV)"
 	@tests/support/ensure_python.sh $(PYTHON) $(VENV)
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 consul: $(CONSUL) ## a real Consul for the tests, under .cache/ (one on PATH, else Debian 11's package)
@@ -32,22 +39,59 @@ $(CONSUL):
 tools: ## Debian's DNS tools for the tests: dig, kdig, dnsperf, unbound, dnsmasq
 	@tests/support/ensure_tools.sh
 
-lint: setup
+lint: setup ## ruff: rules and format
 	@echo "== lint"
 	@$(BIN)/ruff check consuldns tests benchmarks
 	@$(BIN)/ruff format --check consuldns tests benchmarks
 
-types: setup
+format: setup ## put the code into ruff's format, and mend what it can mend
+	@$(BIN)/ruff check --fix-only consuldns tests benchmarks
+	@$(BIN)/ruff format consuldns tests benchmarks
+
+types: setup ## mypy, strict
 	@echo "== types"
 	@$(BIN)/mypy
 
-contracts: setup
+contracts: setup ## import-linter: the layers in pyproject.toml
 	@echo "== import contracts"
 	@$(BIN)/lint-imports
 
-unit: setup consul tools
+dependencies: setup ## deptry: what is declared is used, what is used is declared
+	@echo "== dependencies"
+	@$(BIN)/deptry .
+
+quick: setup ## the tests of pure parts, in seconds: no Consul, no Debian tools
+	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=quick $(QUICK) $(ARGS)
+
+unit: setup consul tools ## every test; some of them: make unit ARGS="tests/dns -k alias"
 	@echo "== tests"
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+coverage: setup consul tools ## branch coverage of every test, child processes included
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n 2 $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --skip-covered
+
+pythons: ## `make quick` with each Python from 3.11 up that is at hand
+	@for version in 3.11 3.12 3.13 3.14; do \
+	    python=; \
+	    for candidate in "$$HOME"/.pyenv/versions/$$version.*/bin/python3 python$$version; do \
+	        if "$$candidate" -c "" 2>/dev/null; then python=$$candidate; break; fi; \
+	    done; \
+	    if [ -z "$$python" ]; then echo "== Python $$version is not installed"; continue; fi; \
+	    echo "== Python $$version"; \
+	    $(MAKE) --no-print-directory quick PYTHON="$$python" VENV=.cache/venv-$$version || exit 1; \
+	done
+
+lock: setup ## resolve the dependencies of pyproject.toml again into requirements/
+	@$(BIN)/pip-compile $(LOCK) --output-file requirements/run.txt pyproject.toml
+	@$(BIN)/pip-compile $(LOCK) --extra dev --constraint requirements/run.txt \
+	    --output-file requirements/dev.txt pyproject.toml
+
+# No index, no addresses: a lock is names, versions and hashes.
+LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+        --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 differential: setup consul ## this server and a real Consul side by side: 50,000 generated questions
 	@echo "== the same questions to Consul and to consuldns"
@@ -56,8 +100,8 @@ differential: setup consul ## this server and a real Consul side by side: 50,000
 	@$(BIN)/python -m tests.differential --seeds 3 --queries 2000 --rounds 8
 	@$(BIN)/python -m tests.differential --seeds 3 --queries 2000 --remote
 
-clean: ## remove what the targets above made
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-
 bench: setup consul tools ## dnsperf against Consul's own DNS and against consuldns, the ratio of the two
 	@$(BIN)/python -m benchmarks.throughput
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*

@@ -25,8 +25,8 @@ def random_question(chance: random.Random) -> bytes:
         kind = chance.choice((b"\7service\6consul\0", b"\3svc\3dc1\6consul\0"))
         return name + kind + b"\0\1\0\1"
     octets = [b"%d" % chance.randrange(256) for _ in range(3)] + [b"10"]
-    labels = b"".join(bytes([len(octet)]) + octet for octet in octets)
-    return labels + b"\7in-addr\4arpa\0\0\x0c\0\1"
+    address = b"".join(bytes([len(octet)]) + octet for octet in octets)
+    return address + b"\7in-addr\4arpa\0\0\x0c\0\1"
 
 
 def requests_served(consul: ConsulAgent) -> int:

@@ -129,10 +129,10 @@ def latency(changes: int) -> None:
                 taken.setdefault(kind, []).append(seconds)
     print(f"API event to DNS, {changes} changes one after the other, in ms:")
     print(f"  {'':34} {'count':>6} {'p50':>6} {'p99':>6} {'most':>6}")
-    for kind, seconds in sorted(taken.items()):
-        seconds.sort()
-        shown = [1000 * seconds[int(share * (len(seconds) - 1))] for share in (0.5, 0.99, 1.0)]
-        print(f"  {kind:34} {len(seconds):6}" + "".join(f"{each:7.0f}" for each in shown))
+    for kind, times in sorted(taken.items()):
+        times.sort()
+        shown = [1000 * times[int(share * (len(times) - 1))] for share in (0.5, 0.99, 1.0)]
+        print(f"  {kind:34} {len(times):6}" + "".join(f"{each:7.0f}" for each in shown))
 
 
 Expected = dict[str, tuple[str, str, str]]

@@ -176,6 +176,12 @@ def _is_nibble(label: bytes) -> bool:
     return len(label) == 1 and label in b"0123456789abcdef"
 
 
+def dashed(address: IPAddress | str) -> bytes:
+    """An address as one label, as Kubernetes spells those of endpoints: `10-0-0-1`, `fd00--1`."""
+    label = str(address).replace(".", "-").replace(":", "-").encode()
+    return label + b"0" if label.endswith(b"-") else label
+
+
 def parse_address(text: str) -> IPAddress | None:
     """The address that Consul or Kubernetes wrote, None if it is a hostname or nothing.
 

@@ -156,13 +156,44 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
             TEXT, "Tag that every instance has, beside `cluster-<cluster>`. Empty for none."
         ),
     ] = "k8s"
+    endpoint_names: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether the endpoints of services with a cluster IP have names and reverse names, too "
+            "(`10-0-95-11.redis-master.default.svc...`, `pg-0.pg...`), as in CoreDNS. Default: no, "
+            "because each endpoint that becomes ready, or ceases to be, is then written to Consul.",
+        ),
+    ] = False
+    pod_names: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether an endpoint without a hostname is named after its pod "
+            "(`web-7d4b9c-x2x4z.web...`) in place of its address, as by CoreDNS's "
+            "`endpoint_pod_names`. A pod's name that is longer than 63 octets or has dots does "
+            "not fit: that endpoint keeps its address. Default: no, as in CoreDNS.",
+        ),
+    ] = False
+    ingress: Annotated[
+        str,
+        Declaration(
+            one_of("off", "host", "address"),
+            "What a ClusterIP service is in the catalog that an Ingress exposes at the path `/`: "
+            "the same as any other; the host of the Ingress, as an alias; or the addresses of its "
+            "load balancer (`syncCatalog.ingress` of consul-k8s, and its `loadBalancerIPs`). The "
+            "port is 443 if the host is under `spec.tls`, else 80. Needs the right to list and "
+            "watch ingresses.",
+        ),
+    ] = "off"
     reverse: Annotated[
         tuple[str, ...],
         Declaration(
             list_of(one_of("cluster-ip", "headless", "endpoints", "manual", "load-balancer")),
-            "Which addresses get a reverse name: cluster IPs; endpoints of headless services; "
-            "endpoints of services in mode `endpoints`; endpoints that somebody wrote by hand (who "
-            "can thus name any address that is no cluster IP and no node); load balancers.",
+            "Which addresses get a reverse name: cluster IPs; endpoints of headless services, and "
+            "with `endpoint_names` those of all services; endpoints of services in mode "
+            "`endpoints`; endpoints that somebody wrote by hand (who can thus name any address "
+            "that is no cluster IP and no node); load balancers.",
         ),
     ] = ("cluster-ip", "headless")
     reverse_target: Annotated[

@@ -28,9 +28,13 @@ def names(view: List) -> frozenset[str]:
             return frozenset(view.folders)
         case Clusters():
             # Each cluster is a name as well: the last of its services may go at once.
-            services = (service for cluster in view.clusters for service in cluster.services)
-            paths = (f"{each.cluster}/{each.namespace}/{each.name}" for each in services)
-            return frozenset((*(f"{cluster.name}/" for cluster in view.clusters), *paths))
+            found = {f"{cluster.name}/" for cluster in view.clusters}
+            for each in (service for cluster in view.clusters for service in cluster.services):
+                path = f"{each.cluster}/{each.namespace}/{each.name}"
+                found.add(path)
+                if each.endpoints is not None:
+                    found.add(f"{path}/endpoints")
+            return frozenset(found)
 
 
 def is_suspicious(old: frozenset[str], new: frozenset[str]) -> bool:

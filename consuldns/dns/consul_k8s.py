@@ -60,7 +60,7 @@ def _place(instance: Instance) -> tuple[bytes, bytes, tuple[Port, ...]]:
     pod = names.fold_text(instance.meta.get(descriptor.REFERENCE_NAME, ""))
     is_pod = instance.meta.get(descriptor.REFERENCE_KIND) == "Pod"
     has_label = is_pod and b"." not in pod and 0 < len(pod) <= names.MAX_LABEL
-    return pod if has_label else endpoints.dashed(address), address.packed, _ports(instance)
+    return pod if has_label else names.dashed(address), address.packed, _ports(instance)
 
 
 def _ports(instance: Instance) -> tuple[Port, ...]:

@@ -1,20 +1,25 @@
 """What a Kubernetes service leads to: targets with addresses and ports.
 
 A service with a cluster IP has one target, that address. A headless one has a target for each
-endpoint: the healthy instances in the catalog whose metadata say that they are of this service.
+endpoint: the healthy instances in the catalog whose metadata say that they are of this service, or
+those that are described beside the service, which one with a cluster IP may have, too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from consuldns import descriptor, names
 from consuldns.dns import select
 from consuldns.dns.request import Request
 from consuldns.names import IPAddress
-from consuldns.views.clusters import Port, Service
+from consuldns.views.clusters import EndpointTable, Port, Service
 from consuldns.views.model import Health, Instance
 
 ENDPOINT_MODES = frozenset(("endpoints", "both"))
+
+
+Place = tuple[bytes, bytes, tuple[Port, ...]]
+"""An endpoint: its folded label, its packed address, its ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,31 @@ def targets_of(service: Service, datacenter: str, request: Request) -> list[Targ
 
 
 def endpoints_of(service: Service, datacenter: str, request: Request) -> list[Target]:
-    """The endpoints that are in the catalog and healthy; those of one hostname are one target."""
+    """The ready endpoints, as far as they are in Consul; those of one label are one target."""
+    described = request.reading.clusters(datacenter).endpoints_of(service)
+    if described is not None:
+        return group(place for label in described for place in _places(label, described))
+    return group(_in_catalog(service, datacenter, request))
+
+
+def endpoints_at(label: bytes, service: Service, datacenter: str, request: Request) -> list[Target]:
+    """The one of them that has the label, if there is one."""
+    described = request.reading.clusters(datacenter).endpoints_of(service)
+    if described is not None:
+        return group(_places(label, described))
+    places = _in_catalog(service, datacenter, request)
+    return group(place for place in places if place[0] == label)
+
+
+def _places(label: bytes, described: EndpointTable) -> Iterator[Place]:
+    for text, ports in described.get(label, ()):
+        address = names.parse_address(text)
+        if address is not None:
+            yield label, address.packed, ports
+
+
+def _in_catalog(service: Service, datacenter: str, request: Request) -> list[Place]:
+    """The endpoints that are healthy instances."""
     if service.mode not in ENDPOINT_MODES:
         return []
     places = []
@@ -48,13 +77,13 @@ def endpoints_of(service: Service, datacenter: str, request: Request) -> list[Ta
         address = names.parse_address(instance.address)
         if address is None or instance.address in service.cluster_ips:
             continue
-        hostname = names.fold_text(instance.meta.get(descriptor.HOSTNAME, ""))
+        by_name = instance.meta.get(descriptor.HOSTNAME) or instance.meta.get(descriptor.LABEL, "")
         ports = _ports(instance.meta.get(descriptor.PORTS, "")) or service.ports
-        places.append((hostname or dashed(address), address.packed, ports))
-    return group(places)
+        places.append((names.fold_text(by_name) or names.dashed(address), address.packed, ports))
+    return places
 
 
-def group(places: Iterable[tuple[bytes, bytes, tuple[Port, ...]]]) -> list[Target]:
+def group(places: Iterable[Place]) -> list[Target]:
     """One target for each label; places are labels with packed address and ports."""
     addresses: dict[bytes, dict[bytes, None]] = {}
     ports: dict[bytes, dict[Port, None]] = {}
@@ -66,14 +95,8 @@ def group(places: Iterable[tuple[bytes, bytes, tuple[Port, ...]]]) -> list[Targe
     ]
 
 
-def dashed(address: IPAddress) -> bytes:
-    """The label of an endpoint without a hostname: `10-0-0-1`, `fd00--1`."""
-    label = str(address).replace(".", "-").replace(":", "-").encode()
-    return label + b"0" if label.endswith(b"-") else label
-
-
 def undashed(label: bytes) -> IPAddress | None:
-    """The address that a label spells as `dashed` does, None if it spells none."""
+    """The address that a label spells as `names.dashed` does, None if it spells none."""
     text = label.decode(errors="replace")
     return names.parse_address(text.replace("-", ".")) or names.parse_address(
         text.replace("-", ":")

@@ -5,8 +5,8 @@
     redis.default.svc.cluster.local       the same path in a zone of the cluster's own
 
 Which services there are is in memory (`Clusters`); the endpoints of a service are instances in the
-catalog, a view of their own. Where the specification leaves a choice, CoreDNS decided it, except
-that empty non-terminals exist (RFC 8020).
+catalog, a view of their own, or described beside the service. Where the specification leaves a
+choice, CoreDNS decided it, except that empty non-terminals exist (RFC 8020).
 """
 
 from consuldns import names
@@ -119,7 +119,7 @@ def _service(labels: Labels, namespaces: Namespaces, datacenter: str, request: R
     if service.external_name:
         return NXDOMAIN if left else _alias(service.external_name, request)
     if len(left) == 1 and left[0][0] != ord("_"):
-        targets = endpoints.endpoints_of(service, datacenter, request)
+        targets = endpoints.endpoints_at(left[0], service, datacenter, request)
     else:
         targets = endpoints.targets_of(service, datacenter, request)
     return _choose(left, targets, request)

@@ -7,10 +7,11 @@ looked at counts. So events may come twice, late, or in any order.
 from collections.abc import Collection, Mapping, Sequence
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import desired
+from consuldns.kubernetes import desired, ingresses
 from consuldns.kubernetes.flat_names import Claim
 from consuldns.kubernetes.types import (
     EndpointSlice,
+    Exposure,
     Namespace,
     Node,
     Pod,
@@ -40,12 +41,17 @@ class Cluster:
         self.dirty: set[ServiceKey] = set()
         self.dirty_addresses: set[str] = set()
         self.names_changed = True
+        self._exposures: dict[ServiceKey, dict[str, Exposure]] = {}
         self._slices: dict[ServiceKey, dict[str, EndpointSlice]] = {}
         self._node_addresses: set[str] | None = None
 
     def slices(self, service: ServiceKey) -> Collection[EndpointSlice]:
         """The slices of a service."""
         return self._slices.get(service, {}).values()
+
+    def exposures(self, service: ServiceKey) -> Collection[Exposure]:
+        """The Ingresses that lead to a service."""
+        return self._exposures.get(service, {}).values()
 
     @property
     def node_addresses(self) -> set[str]:
@@ -130,6 +136,20 @@ class Cluster:
                         owners.discard(each.metadata.namespace)
                     if not owners:
                         del self.pods[address.ip]
+
+    def ingresses_changed(self, changes: Sequence[Change[Exposure]]) -> None:
+        """Ingresses came, changed or went, and with them what services they expose."""
+        for before, after in changes:
+            if before is not None:
+                for key in ingresses.services_of(before):
+                    self.dirty.add(key)
+                    self._exposures.get(key, {}).pop(before.metadata.name, None)
+                    if not self._exposures.get(key, True):
+                        del self._exposures[key]
+            if after is not None:
+                for key in ingresses.services_of(after):
+                    self.dirty.add(key)
+                    self._exposures.setdefault(key, {})[after.metadata.name] = after
 
     @property
     def is_dirty(self) -> bool:

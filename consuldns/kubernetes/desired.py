@@ -15,13 +15,14 @@ import msgspec
 from consuldns import names
 from consuldns.config.sync import SyncSettings
 from consuldns.descriptor import ClusterRecord, DescribedPort, Descriptor
-from consuldns.kubernetes import annotations, endpoints, instances
+from consuldns.kubernetes import annotations, endpoint_names, endpoints, ingresses, instances
 from consuldns.kubernetes.endpoints import JoinedEndpoint, State
 from consuldns.kubernetes.flat_names import Claim
+from consuldns.kubernetes.ingresses import Front
 from consuldns.kubernetes.instances import Subject
 from consuldns.kubernetes.ownership import NAMES, Identity, reverse_key
 from consuldns.kubernetes.reverse import Candidate, Rank
-from consuldns.kubernetes.types import EndpointSlice, Node, Service, ServiceKey
+from consuldns.kubernetes.types import EndpointSlice, Exposure, Node, Service, ServiceKey
 from consuldns.registration import Instance, Key
 
 MAX_NAME = 253  # characters of a name without a final dot, RFC 1035 section 2.3.4
@@ -32,6 +33,7 @@ class Entries:
     """All that a service is to be in Consul, and what is wrong with it, in words."""
 
     instances: tuple[Instance, ...]
+    endpoints: tuple[Key, ...]
     descriptor: Key
     candidates: tuple[Candidate, ...]
     problems: tuple[str, ...] = ()
@@ -65,16 +67,23 @@ def entries(
     flat: str,
     settings: SyncSettings,
     identity: Identity,
+    exposures: Iterable[Exposure] = (),
 ) -> Entries:
     """What the service is to be in Consul under this flat name (empty: it has none)."""
     joined = endpoints.join(
         slices, service.key, publish_not_ready=service.spec.publish_not_ready_addresses
     )
     wishes = annotations.read(service.metadata.annotations)
-    subject = Subject(service, joined, wishes, flat)
+    fronts: list[Front] = []
+    if ingresses.may_expose(service, settings.ingress) and not wishes.mode:
+        fronts = ingresses.fronts(
+            exposures, service.key, settings.ingress, identity, wishes.problems
+        )
+    subject = Subject(service, joined, wishes, flat, fronts)
     registered = instances.instances(subject, nodes, settings, identity)
     return Entries(
         registered,
+        endpoint_names.keys(subject, settings, identity),
         _descriptor(subject, settings, identity),
         tuple(_candidates(subject, registered, settings, identity)),
         tuple(wishes.problems),
@@ -134,7 +143,7 @@ def _claimed(
     for endpoint in subject.endpoints:
         rank = _endpoint_rank(endpoint, subject, settings)
         if rank is not None:
-            label = instances.endpoint_label(endpoint)
+            label = endpoints.label(endpoint, pod_names=settings.pod_names)
             yield endpoint.address, rank, f"{label}.{nested}"
     if "load-balancer" in settings.reverse:
         for ingress in subject.service.status.load_balancer.ingress or ():
@@ -150,12 +159,17 @@ def _endpoint_rank(
         return None
     if not endpoint.is_pod and "manual" not in settings.reverse:
         return None
+    if not endpoint_names.have_names(subject, settings):
+        return None
     if subject.service.is_headless:
         if "headless" not in settings.reverse:
             return None
         return Rank.HOSTNAME if endpoint.hostname else Rank.HEADLESS
-    in_catalog = instances.mode(subject, settings) in ("endpoints", "both")
-    return Rank.ENDPOINT if "endpoints" in settings.reverse and in_catalog else None
+    in_catalog = endpoint_names.are_in_catalog(subject, settings)
+    is_wanted = ("endpoints" in settings.reverse and in_catalog) or (
+        "headless" in settings.reverse and settings.endpoint_names
+    )
+    return Rank.ENDPOINT if is_wanted else None
 
 
 def reverse_entry(candidate: Candidate, identity: Identity) -> Key:

@@ -13,6 +13,7 @@ from enum import IntEnum
 from consuldns import names
 from consuldns.kubernetes.types import MANAGED_BY, Conditions, Endpoint, EndpointSlice, ServiceKey
 
+MAX_LABEL = 63  # octets, RFC 1035 section 2.3.4
 CONTROLLER = "endpointslice-controller.k8s.io"
 
 Port = tuple[str, str, int]
@@ -70,9 +71,15 @@ def join(
             fitness = state(endpoint.conditions, publish_not_ready=publish_not_ready)
             for address in _addresses(endpoint):
                 key = (address, ports)
-                if key not in joined or fitness < joined[key].state:
-                    joined[key] = _joined(endpoint, address, ports, fitness, is_managed, service[0])
+                new = _joined(endpoint, address, ports, fitness, is_managed, service[0])
+                if key not in joined or _rank(new) < _rank(joined[key]):
+                    joined[key] = new
     return [joined[key] for key in sorted(joined)]
+
+
+def _rank(endpoint: JoinedEndpoint) -> tuple[State, bool]:
+    """Of two opinions the fitter one counts; of equal ones that of the cluster's controller."""
+    return endpoint.state, not endpoint.is_pod
 
 
 def _joined(
@@ -108,6 +115,33 @@ def _ports(each: EndpointSlice) -> tuple[Port, ...]:
 def _addresses(endpoint: Endpoint) -> list[str]:
     parsed = (names.parse_address(text) for text in endpoint.addresses)
     return [str(address) for address in parsed if address is not None]
+
+
+def served(endpoints: Iterable[JoinedEndpoint], *, serve_terminating: bool) -> State:
+    """The worst state of endpoints that are served: SERVING only while no other one is ready."""
+    if serve_terminating and not is_up(endpoints, serve_terminating=False):
+        return State.SERVING
+    return State.READY
+
+
+def label_by_name(endpoint: JoinedEndpoint, *, pod_names: bool) -> str:
+    """The endpoint's label, if it has one that is not its address; empty if it is.
+
+    Its hostname, else, if that is set, the name of its pod. That may be too long, or have dots.
+    """
+    if endpoint.hostname:
+        return endpoint.hostname
+    fits = pod_names and len(endpoint.pod) <= MAX_LABEL and "." not in endpoint.pod
+    return endpoint.pod if fits else ""
+
+
+def label(endpoint: JoinedEndpoint, *, pod_names: bool) -> str:
+    """The endpoint's label below the nested name of its service, as in CoreDNS."""
+    if by_name := label_by_name(endpoint, pod_names=pod_names):
+        return by_name
+    address = names.parse_address(endpoint.address)
+    assert address is not None  # of the others none is joined
+    return names.dashed(address).decode()
 
 
 def is_up(endpoints: Iterable[JoinedEndpoint], *, serve_terminating: bool) -> bool:

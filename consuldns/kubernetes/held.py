@@ -88,6 +88,7 @@ class Held:
     instances: dict[ServiceKey, dict[str, HeldInstance]] = field(default_factory=dict)
     keys: dict[str, HeldKey] = field(default_factory=dict)
     names: dict[str, ServiceKey] = field(default_factory=dict)
+    endpoints: dict[ServiceKey, set[str]] = field(default_factory=dict)  # keys that describe them
     foreign_keys: set[str] = field(default_factory=set)
     foreign_instances: int = 0
     namespaces: tuple[str, ...] = ()  # that the cluster's record has
@@ -128,6 +129,7 @@ class Held:
             return
         self.keys[path] = HeldKey(key_fingerprint(stored.key), stored.index)
         self._take_name(stored.key)
+        self._take_endpoints(path)
         if path == identity.record_key:
             with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 record = msgspec.json.decode(stored.key.value, type=descriptor.ClusterRecord)
@@ -138,6 +140,18 @@ class Held:
             _, _, service = key.value.decode(errors="replace").partition("/")
             namespace, _, name = service.partition("/")
             self.names[key.path.removeprefix(NAMES)] = (namespace, name)
+
+    def _take_endpoints(self, path: str) -> None:
+        owner = described_service(path)
+        if owner is not None:
+            self.endpoints.setdefault(owner, set()).add(path)
+
+    def _drop_endpoints(self, path: str) -> None:
+        owner = described_service(path)
+        if owner in self.endpoints:
+            self.endpoints[owner].discard(path)
+            if not self.endpoints[owner]:
+                del self.endpoints[owner]
 
     def apply(self, operation: Operation, owner: ServiceKey | None, index: int) -> None:
         """Note an operation that was done; `index` is what Consul gave for it."""
@@ -163,9 +177,19 @@ class Held:
             case SetKey(key=key):
                 self.keys[key.path] = HeldKey(key_fingerprint(key), index)
                 self._take_name(key)
+                self._take_endpoints(key.path)
             case RemoveKey(path=path):
                 self.keys.pop(path, None)
+                self._drop_endpoints(path)
                 self.names.pop(path.removeprefix(NAMES), None)
+
+
+def described_service(path: str) -> ServiceKey | None:
+    """The service whose endpoints a key below our root describes."""
+    match path.removeprefix(descriptor.ROOT).split("/"):
+        case [_, "ep", namespace, name] | [_, "ep", namespace, name, _]:
+            return namespace, name
+    return None
 
 
 def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:

@@ -4,6 +4,7 @@
     headless       its endpoints
     NodePort       the ready nodes that run a ready endpoint, with the node port
     LoadBalancer   the addresses or names that the load balancer was given
+    by an Ingress  if that is set, its hosts or addresses in place of those of a ClusterIP service
     ExternalName   the name, for which Consul answers with a CNAME
 
 An annotation for the mode wins over the type; without one, NodePort and LoadBalancer services are
@@ -11,7 +12,7 @@ not of the mode, because whoever made them wants them to be reached from outside
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from consuldns import descriptor, names
@@ -19,6 +20,7 @@ from consuldns.config.sync import SyncSettings
 from consuldns.kubernetes import endpoints as endpoints_
 from consuldns.kubernetes.annotations import MAX_META_VALUE, Wishes
 from consuldns.kubernetes.endpoints import JoinedEndpoint, Port, State
+from consuldns.kubernetes.ingresses import Front
 from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.types import Node, Service, ServicePort
 from consuldns.registration import CRITICAL, PASSING, Instance
@@ -35,12 +37,16 @@ NODE_ADDRESS_TYPES = {
 
 @dataclass(frozen=True)
 class Subject:
-    """A service with all that its instances depend on. `flat` is its flat name."""
+    """A service with all that its instances depend on.
+
+    `flat` is its flat name, `fronts` are where Ingresses expose it, if that counts.
+    """
 
     service: Service
     endpoints: Sequence[JoinedEndpoint]
     wishes: Wishes
     flat: str
+    fronts: Sequence[Front] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Place:
 
 
 def mode(subject: Subject, settings: SyncSettings) -> str:
-    """`vip`, `endpoints`, `both`, or what the type says: `node-port`, `load-balancer`, `name`."""
+    """`vip`, `endpoints`, `both`, or else `node-port`, `load-balancer`, `ingress`, `name`."""
     service = subject.service
     if service.is_external_name:
         return "name"
@@ -68,6 +74,8 @@ def mode(subject: Subject, settings: SyncSettings) -> str:
         return "endpoints"
     if subject.wishes.mode:
         return subject.wishes.mode
+    if subject.fronts:
+        return "ingress"
     by_type = {"NodePort": "node-port", "LoadBalancer": "load-balancer"}
     return by_type.get(service.spec.type, settings.mode)
 
@@ -90,6 +98,11 @@ def places(
             _front(subject, settings, each.ip or each.hostname)
             for each in ingress
             if each.ip or each.hostname
+        ]
+    if wanted == "ingress":
+        found += [
+            replace(_front(subject, settings, address), port=port, ports=())
+            for address, port in subject.fronts
         ]
     if wanted == "name":
         found += _external_name(subject, identity)
@@ -119,15 +132,15 @@ def _front(subject: Subject, settings: SyncSettings, address: str) -> Place:
 
 
 def _endpoint_places(subject: Subject, settings: SyncSettings) -> Iterator[Place]:
-    any_ready = endpoints_.is_up(subject.endpoints, serve_terminating=False)
+    worst = endpoints_.served(subject.endpoints, serve_terminating=settings.serve_terminating)
     for endpoint in subject.endpoints:
-        serves = endpoint.state is State.READY or (
-            endpoint.state is State.SERVING and settings.serve_terminating and not any_ready
-        )
+        serves = endpoint.state <= worst
+        by_name = endpoints_.label_by_name(endpoint, pod_names=settings.pod_names)
         if endpoint.state is State.GONE or (not serves and settings.not_ready == "omit"):
             continue
         meta = {
             descriptor.HOSTNAME: endpoint.hostname,
+            descriptor.LABEL: by_name if by_name != endpoint.hostname else "",
             descriptor.POD: endpoint.pod,
             "k8s-node": endpoint.node,
             "k8s-zone": endpoint.zone,
@@ -138,17 +151,9 @@ def _endpoint_places(subject: Subject, settings: SyncSettings) -> Iterator[Place
             endpoint.ports,
             PASSING if serves else CRITICAL,
             "ready" if serves else "not ready",
-            endpoint_label(endpoint),
+            endpoints_.label(endpoint, pod_names=settings.pod_names),
             tuple((key, value) for key, value in meta.items() if value),
         )
-
-
-def endpoint_label(endpoint: JoinedEndpoint) -> str:
-    """The endpoint's label below the nested name: its hostname, or its address with dashes."""
-    if endpoint.hostname:
-        return endpoint.hostname
-    dashed = endpoint.address.replace(".", "-").replace(":", "-")
-    return f"{dashed}0" if dashed.endswith("-") else dashed
 
 
 def _node_places(
@@ -179,8 +184,7 @@ def _external_name(subject: Subject, identity: Identity) -> Iterator[Place]:
     if not name:
         subject.wishes.problems.append(f"externalName {target!r} is no DNS name")
         return
-    ours = (names.fold(names.parse_name(zone)) for zone in (identity.domain, identity.zone))
-    if any(names.is_below(name, zone) for zone in ours):
+    if identity.holds(name):
         return  # answered as a nested name; in the catalog it could lead in a circle
     yield Place(target, _primary_port(subject), ())
 

@@ -9,6 +9,7 @@ away counts for what exists, and not as proof that something is gone.
     endpointslices  instances of headless services, of endpoints and NodePort; state of cluster IPs
     nodes           instances of NodePort; that an address of an endpoint is not that of a node
     pods            that an address of an endpoint is that of a pod (`reverse_verify_pods`)
+    ingresses       whether a service has the addresses of Ingresses (`ingress`)
 """
 
 from collections.abc import Iterable
@@ -18,14 +19,15 @@ from typing import Any
 from msgspec import structs
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import annotations, instances
+from consuldns.kubernetes import annotations, ingresses, instances
 from consuldns.kubernetes.cluster import Cluster
-from consuldns.kubernetes.held import Held
+from consuldns.kubernetes.held import Held, described_service
 from consuldns.kubernetes.instances import Subject
 from consuldns.kubernetes.ownership import REVERSE
 from consuldns.kubernetes.plan import Plan, Step
 from consuldns.kubernetes.types import (
     ENDPOINT_SLICES,
+    INGRESSES,
     NAMESPACES,
     NODES,
     PODS,
@@ -36,11 +38,11 @@ from consuldns.kubernetes.types import (
 )
 from consuldns.kubernetes.watch import AnyReflector
 from consuldns.names import parse_address
-from consuldns.registration import PASSING, SetCheck, SetKey
+from consuldns.registration import PASSING, SetCheck, SetInstance, SetKey
 
 AnyKind = Kind[Any]
 OF_ENDPOINTS = (ENDPOINT_SLICES, PODS)
-PLACED = {kind.name for kind in (SERVICES, ENDPOINT_SLICES, NODES, NAMESPACES, PODS)}
+PLACED = {k.name for k in (SERVICES, ENDPOINT_SLICES, NODES, NAMESPACES, PODS, INGRESSES)}
 INDEPENDENT = ("vip", "load-balancer", "name")  # modes whose instances the service alone decides
 
 
@@ -76,9 +78,13 @@ def needed(service: Service, settings: SyncSettings) -> tuple[AnyKind, ...]:
     """The kinds, beside services, that decide which instances a service has."""
     wishes = annotations.read(service.metadata.annotations)
     mode = instances.mode(Subject(service, (), wishes, ""), settings)
+    exposed = ingresses.may_expose(service, settings.ingress) and not wishes.mode
+    more: tuple[AnyKind, ...] = (INGRESSES,) if exposed else ()
     if mode in INDEPENDENT:
-        return ()
-    return OF_ENDPOINTS if mode in ("endpoints", "both") else (*OF_ENDPOINTS, NODES)
+        return more
+    return (
+        (*OF_ENDPOINTS, *more) if mode in ("endpoints", "both") else (*OF_ENDPOINTS, NODES, *more)
+    )
 
 
 @dataclass(frozen=True)
@@ -105,11 +111,21 @@ class Limits:
         return [replace(step, waits_for=f"{kinds} cannot be listed") for step in waiting]
 
     def _addition(self, step: Step, holding: Held) -> Step | None:
-        """The step as it may be done: without endpoints nobody knows that none is ready."""
+        """The step as it may be done.
+
+        Without endpoints nobody knows that none is ready. Without Ingresses, what a service has
+        stays as it is.
+        """
         operation, key = step.operation, step.service
         if key is None:
             is_record = isinstance(operation, SetKey) and operation.key.path == self.record_key
             return None if is_record and not self.knowledge.any_services else step
+        there = holding.instances.get(key, {})
+        if isinstance(operation, SetInstance | SetCheck) and operation.instance.id not in there:
+            service = self.cluster.services.get(key)
+            is_exposed = service is not None and INGRESSES in needed(service, self.settings)
+            if there and is_exposed and not self.knowledge.knows(INGRESSES, key[0]):
+                return None
         if (
             not isinstance(operation, SetCheck)
             or operation.instance.status == PASSING
@@ -117,7 +133,7 @@ class Limits:
             or self.cluster.slices(key)
         ):
             return step
-        if operation.instance.id in holding.instances.get(key, {}):
+        if operation.instance.id in there:
             return None
         instance = structs.replace(
             operation.instance, status=PASSING, output="endpoints are not known"
@@ -153,11 +169,11 @@ class Limits:
             return False
         if service is None:
             return knowledge.knows(SERVICES, namespace)
-        if path.startswith(REVERSE):
-            if _is_cluster_ip(service, path.rpartition("/")[2]):
-                return True
-            return all(knowledge.knows(kind, namespace) for kind in OF_ENDPOINTS)
-        return all(knowledge.knows(kind, namespace) for kind in needed(service, self.settings))
+        if path.startswith(REVERSE) and _is_cluster_ip(service, path.rpartition("/")[2]):
+            return True
+        is_of_endpoints = path.startswith(REVERSE) or described_service(path) is not None
+        kinds = OF_ENDPOINTS if is_of_endpoints else needed(service, self.settings)
+        return all(knowledge.knows(kind, namespace) for kind in kinds)
 
 
 def unknown_owners(holding: Held, knowledge: Knowledge) -> set[ServiceKey]:

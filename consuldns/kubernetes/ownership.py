@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv4Address
 
-from consuldns import descriptor, registration
-from consuldns.names import IPAddress
+from consuldns import descriptor, names, registration
+from consuldns.names import IPAddress, Labels
 
 NAMES = "consuldns/k8s-names/"
 REVERSE = "0."  # every reverse key begins with the host label of the layout
@@ -81,6 +81,11 @@ class Identity:
         """What there is to know about one service."""
         return f"{self.root}svc/{namespace}/{name}"
 
+    def endpoints_key(self, namespace: str, name: str, part: int = 0) -> str:
+        """The ready endpoints of one service, or a part of them."""
+        path = f"{self.root}ep/{namespace}/{name}"
+        return f"{path}/{part}" if part else path
+
     def flat(self, name: str) -> str:
         """The full name of a flat name, without a final dot."""
         return f"{name}.service.{self.datacenter}.{self.domain}"
@@ -88,6 +93,11 @@ class Identity:
     def nested(self, namespace: str, name: str) -> str:
         """The full nested name of a service, without a final dot."""
         return f"{name}.{namespace}.svc.{self.zone}"
+
+    def holds(self, name: Labels) -> bool:
+        """Whether a folded name is one that we answer: an alias to it could lead in a circle."""
+        zones = (names.fold(names.parse_name(zone)) for zone in (self.domain, self.zone))
+        return any(names.is_below(name, zone) for zone in zones)
 
     def node_registration(self) -> registration.Node:
         """The node as it should be in the catalog."""

@@ -118,7 +118,7 @@ class Planner:
             if path.startswith(root):
                 namespace, _, name = path.removeprefix(root).partition("/")
                 known.add((namespace, name))
-        known |= set(holding.names.values())
+        known |= set(holding.names.values()) | holding.endpoints.keys()
         reverse_keys = (path for path in holding.keys if path.startswith(REVERSE))
         addresses = {path.rpartition("/")[2] for path in reverse_keys} | self._claims.keys()
         return self.plan(holding, services=known, addresses=addresses, taken=taken, version=version)
@@ -144,6 +144,7 @@ class Planner:
                 self._names[key],
                 self._settings,
                 self._identity,
+                self._cluster.exposures(key),
             )
             if entries.problems:
                 plan.problems[key] = entries.problems
@@ -157,6 +158,12 @@ class Planner:
         flat = self._names.get(key)
         if flat and self._is_claimed(key):
             self._set_key(plan, desired.name_entry(flat, key, self._identity), key, holding)
+        # Before the descriptor, so that whoever finds a service finds its endpoints.
+        described = entries.endpoints if entries is not None else ()
+        for each in described:
+            self._set_key(plan, each, key, holding)
+        for path in sorted(holding.endpoints.get(key, set()) - {each.path for each in described}):
+            self._remove_key(plan, path, key, holding)
         if entries is not None:
             self._set_key(plan, entries.descriptor, key, holding)
         else:

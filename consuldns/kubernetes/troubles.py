@@ -27,6 +27,7 @@ CONSEQUENCES = {
     "no reverse names",
     "namespaces": "namespaces without services are not known",
     "pods": "addresses of endpoints get no reverse names",
+    "ingresses": "services that an Ingress may expose keep the addresses that they have",
 }
 """What follows if a kind of object may not be listed."""
 

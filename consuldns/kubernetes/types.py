@@ -245,7 +245,63 @@ class Pod(Part, frozen=True):
     status: PodStatus = PodStatus()
 
 
-Object = Service | EndpointSlice | Node | Namespace | Pod
+class BackendService(Part, frozen=True):
+    """The service that a path leads to."""
+
+    name: str = ""
+
+
+class Backend(Part, frozen=True):
+    """What a path leads to; without a service it is another kind of object."""
+
+    service: BackendService | None = None
+
+
+class IngressPath(Part, frozen=True):
+    """A path of a host."""
+
+    backend: Backend = Backend()
+    path: str = ""
+
+
+class IngressPaths(Part, frozen=True):
+    """The paths of a host."""
+
+    paths: tuple[IngressPath, ...] | None = None
+
+
+class IngressRule(Part, frozen=True):
+    """A host (empty: every one), and where its paths lead."""
+
+    host: str = ""
+    http: IngressPaths | None = None
+
+
+class IngressTLS(Part, frozen=True):
+    """Hosts that are served by TLS."""
+
+    hosts: tuple[str, ...] | None = None
+
+
+class ExposureSpec(Part, frozen=True):
+    """What an Ingress should be."""
+
+    rules: tuple[IngressRule, ...] | None = None
+    tls: tuple[IngressTLS, ...] | None = None
+
+
+class Exposure(Part, frozen=True):
+    """An Ingress; read only if the setting `ingress` is on. Its status is like that of a service.
+
+    `Ingress` is what the API calls an address of a load balancer, too.
+    """
+
+    metadata: Metadata
+    spec: ExposureSpec = ExposureSpec()
+    status: ServiceStatus = ServiceStatus()
+
+
+Object = Service | EndpointSlice | Node | Namespace | Pod | Exposure
 Item = TypeVar("Item", bound=Object)
 
 
@@ -270,6 +326,7 @@ ENDPOINT_SLICES: Kind[EndpointSlice] = Kind("endpointslices", "discovery.k8s.io"
 NODES: Kind[Node] = Kind("nodes", "", Node)
 NAMESPACES: Kind[Namespace] = Kind("namespaces", "", Namespace)
 PODS: Kind[Pod] = Kind("pods", "", Pod)
+INGRESSES: Kind[Exposure] = Kind("ingresses", "networking.k8s.io", Exposure)
 
 
 class ListMetadata(Part, frozen=True):

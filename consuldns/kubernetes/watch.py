@@ -19,6 +19,7 @@ from consuldns.kubernetes.client import GRACE, Client, Listed, Seen
 from consuldns.kubernetes.troubles import Troubles
 from consuldns.kubernetes.types import (
     EndpointSlice,
+    Exposure,
     Item,
     Kind,
     Namespace,
@@ -352,4 +353,5 @@ AnyReflector = (
     | Reflector[Node]
     | Reflector[Namespace]
     | Reflector[Pod]
+    | Reflector[Exposure]
 )

@@ -20,7 +20,7 @@ from consuldns import web
 from consuldns.config.schema import Settings
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.client import Client as ConsulClient
-from consuldns.consul.registry import Registry
+from consuldns.consul.registry import Registry as ConsulRegistry
 from consuldns.errors import ConfigError, ConsuldnsError, ConsulError, KubernetesError
 from consuldns.kubernetes import access, cluster_uid
 from consuldns.kubernetes.apply import Applier, Rate
@@ -30,10 +30,19 @@ from consuldns.kubernetes.kubeconfig import from_kubeconfig
 from consuldns.kubernetes.leader import Leadership
 from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.reconcile import Reconciler
+from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
 from consuldns.kubernetes.troubles import Troubles
-from consuldns.kubernetes.types import ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES, Kind
+from consuldns.kubernetes.types import (
+    ENDPOINT_SLICES,
+    INGRESSES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SERVICES,
+    Kind,
+)
 from consuldns.kubernetes.watch import AnyReflector, Reflector
 from consuldns.process import admin
 from consuldns.process.sync_metrics import SyncCollector
@@ -140,7 +149,7 @@ async def _worker(
     adopt: bool,
     allow_mass_delete: bool,
 ) -> Worker:
-    registry = Registry(consul)
+    registry: Registry = ConsulRegistry(consul)
     agent, datacenter = await registry.version(), await registry.datacenter()
     version = await kubernetes.version()
     node = await registry.node(f"k8s-{settings.sync.cluster}")
@@ -238,6 +247,8 @@ def _reflectors(
         ]
         if settings.reverse_verify_pods:
             reflectors.append(reflector(PODS, cluster.pods_changed, namespace))
+        if settings.ingress != "off":
+            reflectors.append(reflector(INGRESSES, cluster.ingresses_changed, namespace))
     reflectors += [
         reflector(NODES, cluster.nodes_changed),
         reflector(NAMESPACES, cluster.namespaces_changed),

@@ -1,6 +1,9 @@
 """The view of the Kubernetes clusters: their services, as described in Consul's KV tree."""
 
+from collections.abc import Iterable
 from functools import cached_property
+
+from msgspec.structs import replace
 
 from consuldns import names
 from consuldns.views.base import Value, View
@@ -15,10 +18,25 @@ class Port(Value, frozen=True):
     number: int
 
 
+class EndpointGroup(Value, frozen=True):
+    """Ready endpoints with the same ports, each as address and label.
+
+    The label is empty if it is the address with dashes.
+    """
+
+    ports: tuple[Port, ...]
+    endpoints: tuple[tuple[str, str], ...]
+
+
+EndpointTable = dict[bytes, list[tuple[str, tuple[Port, ...]]]]
+"""Endpoints by folded label: address and ports of each."""
+
+
 class Service(Value, frozen=True):
     """A service of a Kubernetes cluster, from its descriptor (see `consuldns.descriptor`).
 
     `flat` is its name in the catalog (empty: it has none), `mode` what its instances there are.
+    `endpoints` are the ready ones, if they are described; None if the catalog has them, or nobody.
     """
 
     cluster: str
@@ -30,6 +48,7 @@ class Service(Value, frozen=True):
     cluster_ips: tuple[str, ...]
     ports: tuple[Port, ...]
     external_name: str
+    endpoints: tuple[EndpointGroup, ...] | None = None
 
 
 class Cluster(Value, frozen=True):
@@ -85,10 +104,33 @@ class Clusters(View, frozen=True):
                     found.setdefault(address.packed, service)
         return found
 
+    def endpoints_of(self, service: Service) -> EndpointTable | None:
+        """The described endpoints of a service; None if they are not described."""
+        if service.endpoints is None:
+            return None
+        key = (service.cluster, service.namespace, service.name)
+        if key not in self._endpoints:
+            self._endpoints[key] = _by_label(service.endpoints)
+        return self._endpoints[key]
+
+    @cached_property
+    def _endpoints(self) -> dict[tuple[str, str, str], EndpointTable]:
+        """The tables of the services that were asked for: few are, of many."""
+        return {}
+
     @cached_property
     def networks(self) -> Networks:
         """The networks that hold a cluster address."""
         return Networks(self.by_address)
+
+
+def _by_label(groups: Iterable[EndpointGroup]) -> EndpointTable:
+    found: EndpointTable = {}
+    for group in groups:
+        for address, label in group.endpoints:
+            folded = names.fold_text(label) or names.dashed(address)
+            found.setdefault(folded, []).append((address, group.ports))
+    return found
 
 
 def _namespaces(cluster: Cluster) -> Namespaces:
@@ -105,7 +147,12 @@ def union(old: Clusters, new: Clusters) -> Clusters:
     for cluster in new.clusters:
         before = found.get(cluster.name, Cluster(cluster.name, (), (), is_complete=False))
         services = {(each.namespace, each.name): each for each in before.services}
-        services |= {(each.namespace, each.name): each for each in cluster.services}
+        for each in cluster.services:
+            key = (each.namespace, each.name)
+            known = services.get(key)
+            if known is not None and each.endpoints is None:
+                each = replace(each, endpoints=known.endpoints)
+            services[key] = each
         namespaces = {*before.namespaces, *cluster.namespaces}
         found[cluster.name] = Cluster(
             cluster.name,

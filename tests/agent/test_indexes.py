@@ -5,13 +5,14 @@ who waits can miss a change, and (for keys) nobody is woken without one.
 """
 
 import msgspec
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consuldns.agent.catalog import CHECKS, NODES, SERVICES, Deregistration, Registration
 from consuldns.agent.http import shapes
 from consuldns.agent.records import Check, Entry, Refused, Service
 from consuldns.agent.state import State
+from tests.support.properties import examples
 
 NAMES = ("a", "b", "ab")
 PREFIXES = ("", "a", "b", "ab", "abc")
@@ -127,7 +128,7 @@ MOVED_CHECK = [
 
 
 @example(MOVED_CHECK)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(catalog_changes, max_size=25))
 def test_no_change_of_the_catalog_is_missed(changes: list[object]) -> None:
     state = new_state()

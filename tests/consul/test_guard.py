@@ -1,10 +1,11 @@
 """Which losses are believed at once."""
 
 import pytest
+from msgspec.structs import replace
 
 from consuldns.consul import guard
 from consuldns.views import model
-from consuldns.views.clusters import Cluster, Clusters, Service
+from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Service
 
 
 def numbered(count: int, *more: str) -> frozenset[str]:
@@ -75,6 +76,21 @@ def test_only_the_service_consul_is_a_canary() -> None:
 def _cluster(name: str, *services: str) -> Cluster:
     made = (Service(name, "ns", each, each, "vip", False, (), (), "") for each in services)
     return Cluster(name, ("ns",), tuple(made), is_complete=True)
+
+
+def _described(cluster: Cluster) -> Cluster:
+    group = EndpointGroup((), (("10.0.0.1", ""),))
+    services = tuple(replace(each, endpoints=(group,)) for each in cluster.services)
+    return replace(cluster, services=services)
+
+
+def test_described_endpoints_are_guarded_too() -> None:
+    plain = Clusters(2, (_cluster("east", "a", "b", "c", "d", "e", "f"),))
+    old = Clusters(1, tuple(map(_described, plain.clusters)))
+    assert guard.names(old) - guard.names(plain) == {f"east/ns/{n}/endpoints" for n in "abcdef"}
+    assert guard.union(old, plain) == Clusters(2, old.clusters)
+    gone = Clusters(3, (_cluster("east", "a"),))
+    assert guard.is_suspicious(guard.names(old), guard.names(gone))
 
 
 def test_clusters_are_guarded_by_service() -> None:

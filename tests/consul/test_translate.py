@@ -6,12 +6,13 @@ import json
 
 import pytest
 from hypothesis import given, strategies
+from msgspec.structs import replace
 
 from consuldns.consul import sources, translate, types
 from consuldns.errors import BadResponse
 from consuldns.views import model
 from consuldns.views.base import View
-from consuldns.views.clusters import Cluster, Clusters, Port, Service
+from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
 
 ENTRY = {
@@ -203,6 +204,40 @@ REDIS = Service(
     ports=(Port("redis", "TCP", 6379), Port("", "UDP", 53)),
     external_name="",
 )
+
+
+def test_described_endpoints_of_all_parts_without_those_that_make_no_sense() -> None:
+    http = [["http", "TCP", 8080], ["bad", "TCP", 70000]]
+    places = [["10.0.0.1", ""], ["10.0.0.2", "pg-0"], ["x", ""], ["10.0.0.3", "a.b"], ["", "y"]]
+    one = {"v": 1, "groups": [{"ports": http, "endpoints": places}]}
+    two = {"v": 1, "groups": [{"ports": [], "endpoints": [["fd00::1", ""]]}], "more": 1}
+    documents = [
+        ("east/ep/default/redis", two),
+        ("east/ep/default/redis/1", one),
+        ("east/ep/default/redis/2", two | {"v": 2}),
+        ("east/ep/default/redis/3", {"v": 1, "groups": [{"ports": [1], "endpoints": []}]}),
+        ("east/ep/default/redis/4/of-others", {}),
+        ("east/ep/default/missing", two),
+        ("west/ep/default/redis", two),
+    ]
+    records = [_key(path, json.dumps(document).encode()) for path, document in documents]
+    view, skipped = translate.clusters(3, [*records, _key("east/svc/default/redis", DESCRIPTOR)])
+    assert skipped == 2
+    (cluster,) = view.clusters
+    groups = (
+        EndpointGroup((), (("fd00::1", ""),)),
+        EndpointGroup(
+            (Port("http", "TCP", 8080),),
+            (("10.0.0.1", ""), ("10.0.0.2", "pg-0"), ("x", ""), ("", "y")),
+        ),
+    )
+    assert cluster.services == (replace(REDIS, endpoints=groups),)
+    table = view.endpoints_of(cluster.services[0])
+    assert table is not None
+    assert table[b"pg-0"] == [("10.0.0.2", (Port("http", "TCP", 8080),))]
+    assert table.keys() >= {b"fd00--1", b"10-0-0-1", b"pg-0"}
+    assert table is view.endpoints_of(cluster.services[0])
+    assert view.endpoints_of(REDIS) is None
 
 
 def test_clusters() -> None:

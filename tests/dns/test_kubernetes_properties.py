@@ -3,7 +3,7 @@
 from dataclasses import replace
 from ipaddress import ip_address
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Address, Answer, Data, Outcome, Target
@@ -21,6 +21,7 @@ from tests.dns.test_properties import KINDS, ask, register_payloads
 from tests.dns.test_properties import worlds as worlds_of_consul
 from tests.support import kubernetes_data
 from tests.support.catalog import Catalog, Payload
+from tests.support.properties import examples
 
 LABELS = ["db", "web", "default", "service", "svc", "node", "dc1", "a", "addr", "query"]
 cluster_labels = st.sampled_from(LABELS)
@@ -48,6 +49,7 @@ kubernetes_services: st.SearchStrategy[Payload] = st.fixed_dictionaries(
             ["", "", "", "", "www.example.net", "db.default.svc.dc1.consul", "10.0.0.1", "a..b"]
         ),
         "endpoints": st.lists(endpoints, max_size=3),
+        "described": st.booleans(),
     }
 )
 ZONES: list[dict[Labels, str]] = [
@@ -109,7 +111,7 @@ def test_every_answer_can_be_sent(
         assert is_below(name, fold(soa.owner))
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(worlds(), policies)
 def test_a_name_exists_for_every_type_or_for_none_and_so_does_what_is_above_it(
     world: tuple[Catalog, Labels], policy: Policy
@@ -128,7 +130,7 @@ def test_a_name_exists_for_every_type_or_for_none_and_so_does_what_is_above_it(
         exists_below = exists_below or (exists and b"addr" not in above)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(
     worlds_of_consul,
     st.lists(kubernetes_services, min_size=1, max_size=4),

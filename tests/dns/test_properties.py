@@ -1,6 +1,6 @@
 """What holds for every catalog, name and type."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Answer, Outcome
@@ -11,6 +11,7 @@ from consuldns.dns.resolver import resolve
 from consuldns.names import Labels, fold, is_below, is_valid, parse_name
 from consuldns.views.store import ViewStore
 from tests.support.catalog import Catalog, Payload
+from tests.support.properties import examples
 
 # Few labels, so that names are met often; odd ones, so that they are met at all.
 PLAIN = ["db", "web", "foo", "a", "v1", "2", "_tcp", "_db", "tcp", "dc1"]
@@ -163,7 +164,7 @@ def test_every_answer_can_be_sent(
         assert is_below(name, fold(soa.owner))
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(worlds, policies)
 def test_a_name_exists_for_every_type_or_for_none_and_so_does_what_is_above_it(
     world: tuple[Catalog, Labels], policy: Policy

@@ -26,13 +26,14 @@ GROUPS = {
         "discovery.k8s.io/v1",
         "EndpointSlice",
     ),
+    "/apis/networking.k8s.io/v1/ingresses": ("ingresses", "networking.k8s.io/v1", "Ingress"),
 }
 
 Object = dict[str, Any]
 Grant = tuple[str, str]
 """A resource, and the namespace in which it may be read, or `*`: a Role's, or a ClusterRole's."""
 
-_IN_NAMESPACE = re.compile(r"(/api/v1|/apis/discovery.k8s.io/v1)/namespaces/([^/]+)/([^/]+)")
+_IN_NAMESPACE = re.compile(r"(/api/v1|/apis/[^/]+/v1)/namespaces/([^/]+)/([^/]+)")
 
 
 @dataclass

@@ -295,7 +295,7 @@ class RealCluster:
             reply = self._client.put(path, json=new)
         if reply.status_code not in (200, 201):
             raise AssertionError(f"{resource} {metadata['name']}: {reply.text}")
-        if new.get("status") and resource in ("services", "nodes"):
+        if new.get("status") and resource in ("services", "nodes", "ingresses"):
             self._put_status(path, new["status"], reply.json())
 
     def _put_status(self, path: str, status: Object, current: Object) -> None:

@@ -121,6 +121,29 @@ def slice_(
     }
 
 
+def ingress(
+    name: str,
+    *rules: Object,
+    namespace: str = "default",
+    secure: tuple[str, ...] = (),
+    addresses: tuple[Object, ...] = (),
+) -> Object:
+    """An Ingress; `secure` are the hosts under TLS, `addresses` those of its load balancer."""
+    return {
+        "metadata": {"name": name, "namespace": namespace, "uid": f"uid-{namespace}-{name}"},
+        "spec": {"rules": list(rules), "tls": [{"hosts": [host]} for host in secure]},
+        "status": {"loadBalancer": {"ingress": list(addresses)}},
+    }
+
+
+def rule(host: str, service_name: str, *, path: str = "/") -> Object:
+    """A rule of an Ingress: a path of a host leads to a service."""
+    backend = {"service": {"name": service_name, "port": {"number": 80}}}
+    # Only of this type may a path be empty.
+    paths = [{"path": path, "pathType": "ImplementationSpecific", "backend": backend}]
+    return {**({"host": host} if host else {}), "http": {"paths": paths}}
+
+
 def node(name: str, internal: str, external: str = "", *, ready: bool = True) -> Object:
     """A Node."""
     addresses = [{"type": "InternalIP", "address": internal}]

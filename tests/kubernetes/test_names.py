@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.config.sync import SyncSettings
@@ -20,6 +20,7 @@ from tests.kubernetes.objects import endpoint, service, slice_
 from tests.kubernetes.test_plan import World, happen, some_object
 from tests.server.one_worker import Worker
 from tests.support.catalog import Catalog, Payload
+from tests.support.properties import examples
 from tests.support.scenarios import question
 from tests.wire import packets
 
@@ -203,7 +204,7 @@ def test_63_an_endpoint_that_is_left_in_one_slice_is_still_served() -> None:
 
 
 @given(st.lists(some_object, max_size=12), st.sampled_from(["flat", "nested"]))
-@settings(max_examples=150)
+@examples(150)
 def test_every_reverse_name_leads_back(objects: list[Any], target: str) -> None:
     written = catalog(synced(objects, SyncSettings(reverse_target=target, reverse=EVERYTHING)))
     worker = Worker(written.views())

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.config.sync import SyncSettings
@@ -18,7 +18,7 @@ from consuldns.kubernetes.held import Held
 from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.plan import Plan, Planner, Step
 from consuldns.kubernetes.safety import MassDeletion
-from consuldns.kubernetes.types import EndpointSlice, Service
+from consuldns.kubernetes.types import EndpointSlice, Exposure, Service
 from consuldns.registration import (
     Key,
     Lock,
@@ -33,6 +33,7 @@ from consuldns.registration import (
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.memory_registry import MemoryRegistry
 from tests.kubernetes.objects import endpoint, service, slice_
+from tests.support.properties import examples
 
 T = TypeVar("T")
 IDENTITY = Identity("blue", "uid-1", "dc1", "consul", "dc1.consul")
@@ -67,9 +68,11 @@ class World:
     def put(self, object_: Object) -> None:
         """An event: the object is there, or changed."""
         kind = "slice" if "endpoints" in object_ else "svc"
-        new: EndpointSlice | Service
+        new: EndpointSlice | Service | Exposure
         if kind == "slice":
             new = msgspec.convert(object_, EndpointSlice)
+        elif "rules" in object_["spec"]:
+            kind, new = "ingress", msgspec.convert(object_, Exposure)
         else:
             new = msgspec.convert(object_, Service)
         key = (kind, new.metadata.namespace, new.metadata.name)
@@ -85,6 +88,8 @@ class World:
     def _tell(self, kind: str, before: Any, after: Any) -> None:
         if kind == "slice":
             self.cluster.slices_changed([(before, after)])
+        elif kind == "ingress":
+            self.cluster.ingresses_changed([(before, after)])
         else:
             self.cluster.services_changed([(before, after)])
 
@@ -174,7 +179,7 @@ def happen(world: World, event: Any) -> None:
 
 
 @given(st.lists(some_object, max_size=12), st.lists(some_object | some_removal, max_size=8))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_a_plan_that_is_done_leaves_nothing_to_do(first: list[Any], then: list[Any]) -> None:
     async def check() -> None:
         world = World()
@@ -193,7 +198,7 @@ def test_a_plan_that_is_done_leaves_nothing_to_do(first: list[Any], then: list[A
 @given(
     st.lists(some_object, max_size=10), st.lists(st.lists(some_object | some_removal), max_size=4)
 )
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_following_events_leads_to_the_same_as_looking_at_everything(
     first: list[Any], batches: list[list[Any]]
 ) -> None:
@@ -211,7 +216,7 @@ def test_following_events_leads_to_the_same_as_looking_at_everything(
 
 
 @given(st.lists(some_object, max_size=12), st.lists(some_object | some_removal, max_size=8))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_what_is_there_before_and_after_is_there_in_between(
     first: list[Any], then: list[Any]
 ) -> None:
@@ -238,7 +243,7 @@ def test_what_is_there_before_and_after_is_there_in_between(
 
 
 @given(st.lists(some_object, max_size=12))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_what_is_not_ours_is_never_touched(objects: list[Any]) -> None:
     async def check() -> None:
         world = World()

@@ -22,6 +22,7 @@ SERVICES: list[dict[str, Any]] = [
         "cluster_ips": ["10.254.1.1"],
         "ports": ["redis:TCP:6379"],
         "endpoints": [{"address": "172.16.0.9"}],
+        "described": True,
     },
     {"namespace": "default", "name": "hidden", "flat": "", "cluster_ips": ["10.254.1.2"]},
     {

@@ -4,8 +4,9 @@
 
 Fields, with defaults: `cluster` ("kubernetes"), `flat` (the name), `mode` ("vip", "endpoints" if
 headless, "name" if external), `headless` (false), `cluster_ips` ([]), `ports` ([]), `external_name`
-(""), `endpoints` ([]). An endpoint is a table of `address`, `hostname` (""), `ready` (true), `pod`
-("") and `ports` (those of the service).
+(""), `endpoints` ([]), `described` (false; true: they are described in the KV tree). An endpoint is
+a table of `address`, `hostname` (""), `ready` (true), `pod` ("") and `ports` (those of the
+service).
 """
 
 from typing import Any
@@ -13,7 +14,13 @@ from typing import Any
 import msgspec
 
 from consuldns import descriptor
-from consuldns.descriptor import ClusterRecord, DescribedPort, Descriptor
+from consuldns.descriptor import (
+    ClusterRecord,
+    DescribedEndpoints,
+    DescribedPort,
+    Descriptor,
+    EndpointGroup,
+)
 
 Payload = dict[str, Any]
 
@@ -39,6 +46,9 @@ def keys(services: list[Payload], namespaces: list[str]) -> dict[str, str]:
             f"{service.get('cluster', 'kubernetes')}/svc/{service['namespace']}/{service['name']}"
         )
         found[descriptor.ROOT + path] = _json(_descriptor(service))
+        if service.get("described"):
+            path = path.replace("/svc/", "/ep/", 1)
+            found[descriptor.ROOT + path] = _json(_described_endpoints(service))
     return found
 
 
@@ -66,6 +76,18 @@ def _descriptor(service: Payload) -> Descriptor:
         external_name=external_name,
         publish_not_ready=False,
     )
+
+
+def _described_endpoints(service: Payload) -> DescribedEndpoints:
+    groups: dict[tuple[tuple[str, str, int], ...], list[tuple[str, str]]] = {}
+    for endpoint in service.get("endpoints", []):
+        if endpoint.get("ready", True):
+            texts: list[str] = endpoint.get("ports") or service.get("ports", [])
+            split = (text.split(":") for text in texts)
+            ports = tuple((name, protocol, int(number)) for name, protocol, number in split)
+            place = (endpoint["address"], endpoint.get("hostname", ""))
+            groups.setdefault(ports, []).append(place)
+    return DescribedEndpoints(tuple(EndpointGroup(p, tuple(e)) for p, e in groups.items()))
 
 
 def _mode(service: Payload) -> str:

@@ -251,7 +251,7 @@ class TestGenerations:
 
     def test_a_full_generation_takes_no_more_and_loses_none(self) -> None:
         answers = table()
-        large = made_answers.service(5000)
+        large = made_answers.service(2000)
         names = [f"s{n}.service.consul" for n in range(200)]
         for name in names:
             packet = query_packet(name, packets.SRV)
