@@ -325,7 +325,7 @@ def _event(line: bytes, kind: Kind[Item]) -> Seen[Item] | None:
 
 _REMEDIES = {
     401: "the credentials of {origin} are not accepted. Renew them there: they are read again",
-    403: "which rights the worker needs is in docs/kubernetes.md",
+    403: "the rights that the worker needs are listed in docs/kubernetes.md",
     404: "is this the URL of a Kubernetes API, or one that does not serve this? It comes from "
     "{origin}",
 }
