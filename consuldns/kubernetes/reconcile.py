@@ -30,6 +30,7 @@ from consuldns.kubernetes.plan import Plan, Planner, Step
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
+from consuldns.kubernetes.troubles import Troubles
 from consuldns.kubernetes.types import NAMESPACES
 from consuldns.kubernetes.watch import AnyReflector
 from consuldns.registration import LockLost
@@ -44,6 +45,7 @@ PATIENCE = 30.0  # seconds of a term until it goes on without kinds that could n
 RETRY = (0.5, 60.0)  # seconds: first and longest wait after failures, doubling
 OUTAGE_RETRY = 1.0  # seconds, while Consul cannot be reached
 CHANGE_WAIT = 30.0  # seconds of one blocking query
+CATALOG = "Consul's catalog and keys"  # for people
 MOST_LINES = 50  # of the log for one plan
 
 
@@ -59,6 +61,7 @@ class Reconciler:
     guard: MassDeletion
     applier: Applier
     version: str  # of the API server
+    troubles: Troubles = field(default_factory=Troubles)
     statistics: Statistics = field(default_factory=Statistics)
 
     def __post_init__(self) -> None:
@@ -70,7 +73,6 @@ class Reconciler:
         self._writes = Writes()
         self._known = Knowledge()
         self._failures = 0
-        self._complaint = ""
 
     def wake(self) -> None:
         """Something changed in the cluster, or about the lock."""
@@ -256,7 +258,7 @@ class Reconciler:
         statistics.foreign_instances = holding.foreign_instances
         statistics.held_removals = len(kept_back)
         statistics.failed_services = len(outcome.failed)
-        self._complaint = ""
+        self.troubles.recovered(CATALOG)
         for key, problems in plan.problems.items():
             for problem in problems:
                 log.warning("service=%s/%s: %s", *key, problem)
@@ -303,9 +305,8 @@ class Reconciler:
         return min(known, default=0)
 
     async def _outage(self, error: BaseException) -> None:
-        if str(error) != self._complaint:
-            self._complaint = str(error)
-            log.warning("cannot reconcile, trying again: %s", error)
+        assert isinstance(error, ConsulError)
+        self.troubles.failed(CATALOG, error)
         await asyncio.sleep(OUTAGE_RETRY)
 
     def _watched(self) -> list[str]:
@@ -316,11 +317,12 @@ class Reconciler:
     async def _watch_consul(self, resource: str) -> Never:
         """Have everything made right when somebody else has changed what is ours.
 
-        To answer, Consul looks at each of our instances: so ask seldom where that takes long.
+        To answer, Consul looks at each of our instances: so ask seldom where that takes long. The
+        shorter of the last two times counts: while Consul elects a leader, one takes seconds.
         """
-        index, cost = await self.registry.changed(resource, after=0, wait=0), 0.0
+        index, costs = await self.registry.changed(resource, after=0, wait=0), (0.0, 0.0)
         while True:
-            await asyncio.sleep(max(SHORTEST_LOOK, LOOK_COST * cost))
+            await asyncio.sleep(max(SHORTEST_LOOK, LOOK_COST * min(costs)))
             started = time.monotonic()
             try:
                 new = await self.registry.changed(resource, after=index, wait=0)
@@ -331,7 +333,7 @@ class Reconciler:
                     self.statistics.repairs += 1
                     self._everything_at = time.monotonic()
                     self._wake.set()
-                index, cost = new, time.monotonic() - started
+                index, costs = new, (costs[1], time.monotonic() - started)
             except ConsulError:
                 index = 0  # whatever happened meanwhile: look again
 

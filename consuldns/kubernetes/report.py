@@ -1,17 +1,18 @@
 """Plans in words: for the log, for people who ask for a difference, and as JSON."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from consuldns.kubernetes.apply import describe
-from consuldns.kubernetes.held import Held
+from consuldns.kubernetes.held import Held, HeldInstance, check_fingerprint
 from consuldns.kubernetes.plan import Plan, Step
 from consuldns.kubernetes.types import ServiceKey
 from consuldns.registration import (
     RemoveInstance,
     RemoveKey,
     RemoveNode,
+    SetCheck,
     SetInstance,
 )
 
@@ -39,9 +40,26 @@ def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]
             key,
             (
                 f"{word} service={key[0]}/{key[1]}{name} instances=+{len(new)}-{gone} "
-                f"operations={len(steps)}"
+                f"operations={len(steps)}{_readiness(steps, known)}"
             ),
         )
+
+
+def _readiness(steps: Sequence[Step], known: Mapping[str, HeldInstance]) -> str:
+    """How many instances are ready afterwards, ` 2 of 4 ready`, if that changes of those there."""
+    ready = {id_: each.check == 0 for id_, each in known.items()}
+    before = dict(ready)
+    for step in steps:
+        match step.operation:
+            case SetCheck(instance=instance):
+                ready[instance.id] = check_fingerprint(instance) == 0
+            case SetInstance(instance=instance):
+                ready.setdefault(instance.id, True)
+            case RemoveInstance(id=id_):
+                ready.pop(id_, None)
+    if all(ready.get(id_, was) == was for id_, was in before.items()):
+        return ""
+    return f" {sum(ready.values())} of {len(ready)} ready"
 
 
 def text(plan: Plan, held: Sequence[Step]) -> str:

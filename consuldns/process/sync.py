@@ -196,7 +196,7 @@ def assemble(
     reflectors = _reflectors(kubernetes, cluster, sync, wake)
     for reflector in reflectors:
         reflector.troubles = troubles
-    leadership = Leadership(registry, identity, wake, adopt=adopt)
+    leadership = Leadership(registry, identity, wake, adopt=adopt, troubles=troubles)
     reconciler = Reconciler(
         registry,
         leadership,
@@ -206,6 +206,7 @@ def assemble(
         MassDeletion(sync.mass_delete_hold.total_seconds(), allow_mass_delete),
         Applier(registry, Rate(sync.transactions_per_second)),
         version,
+        troubles,
     )
     return Worker(
         settings,

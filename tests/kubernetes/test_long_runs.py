@@ -243,12 +243,13 @@ def test_own_writes_are_never_taken_for_those_of_others(
     api.put("endpointslices", flapping(True))
     api.put("services", service("web", "10.254.1.1"))
     admin = Admin()
-    start_worker(*admin.arguments, of=api)
+    worker = start_worker(*admin.arguments, of=api)
     wait_until(lambda: len(keys(consul, "0.")) == 4, "all reverse keys")
     reads = admin.metric("reads_total")
     flap(consul, api, 100)
     assert admin.metric("reads_total") == reads
     assert admin.metric("foreign_changes_total") == 0
+    assert "changed service=default/db instances=+0-0 operations=2 2 of 3 ready" in worker.log
     # What somebody else does in the midst of it is noticed.
     key = "0.1.254.10.IN-ADDR.ARPA/10.254.1.1"
     consul.client.delete(f"/v1/kv/{key}")
@@ -323,3 +324,18 @@ def test_no_services_at_all_is_not_ready(
     api.grant(None)
     wait_until(lambda: "web" in services(consul), "as soon as there is the right", 60)
     wait_until(lambda: admin.ready() == (200, "OK\n"), "ready")
+
+
+def test_an_outage_of_consul_is_one_line(api: ScriptedCluster, start_worker: StartWorker) -> None:
+    with ConsulAgent() as consul:
+        api.put("services", service("web", "10.254.1.1"))
+        worker = start_worker("--consul-addr", consul.url, of=api)
+        wait_until(lambda: "web" in services(consul), "the service")
+        consul.kill()
+        api.put("services", service("api", "10.254.1.2"))
+        worker.wait_for_line("Consul's catalog and keys")
+        worker.wait_for_line("cannot follow ")
+        consul.start()
+        wait_until(lambda: {"web", "api"} <= services(consul), "both in the new Consul")
+        worker.wait_for_line(" again, after ")
+        assert sum("cannot follow" in line for line in worker.lines) == 1

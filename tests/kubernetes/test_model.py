@@ -2,9 +2,9 @@
 
 A round is a few random events of the cluster, in the middle of which something breaks: a worker is
 killed, the leader is replaced, Consul is restarted (with or without its state), the API server goes
-away, its history is lost, a right is taken away and comes back. Then everything must be exactly as the model says within 5 seconds. A
-witness looks at the catalog all the time: an instance that was healthy before and is healthy after
-must never be missing in between.
+away, its history is lost, a right is taken away and comes back. Then everything must be exactly as
+the model says within 5 seconds. A witness looks at the catalog all the time: an instance that was
+healthy before and is healthy after must never be missing in between.
 
 CONSULDNS_MODEL_ROUNDS and CONSULDNS_MODEL_SEED make longer and other histories:
 `CONSULDNS_MODEL_ROUNDS=400 pytest tests/kubernetes/test_model.py` kills over 200 workers.
