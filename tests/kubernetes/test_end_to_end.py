@@ -384,7 +384,7 @@ def test_forbidden_is_not_empty(consul: ConsulAgent, start_worker: StartWorker) 
         async def forbidden(request: Request) -> None:
             await request.status(403, "Forbidden", "services is forbidden")
 
-        kubernetes.next(forbidden, resource="services")
+        kubernetes.next(forbidden, resource="services", times=4)
         kubernetes.stop()
         kubernetes.start()
         worker.wait_for_line("services is forbidden")
