@@ -12,6 +12,7 @@ from tests.kubernetes.catalog import addresses, keys, services
 from tests.kubernetes.clusters import ScriptedCluster, scripted
 from tests.kubernetes.conftest import StartWorker
 from tests.kubernetes.objects import endpoint, node, service, slice_
+from tests.kubernetes.test_end_to_end import sync
 from tests.support.consul_agent import ConsulAgent, free_ports, wait_until
 
 ALL = {(kind, "*") for kind in ("services", "endpointslices", "nodes", "namespaces")}
@@ -142,6 +143,29 @@ def test_rights_that_are_lost_and_come_back(
     wait_until(lambda: addresses(consul, "db") == set(), "what the endpoints decide", 60)
     checks = consul.client.get("/v1/health/checks/more").json()
     assert [check["Status"] for check in checks] == ["warning"]
+
+
+def test_one_off_tasks_without_a_right(consul: ConsulAgent, api: ScriptedCluster) -> None:
+    both = ("--consul-addr", consul.url, *api.arguments)
+    api.put("services", service("web", "10.254.1.1"))
+    api.put("services", service("db", "None"))
+    api.put("endpointslices", slice_("db", endpoint("10.1.0.1")))
+    assert sync("once", *both).returncode == 0
+    api.grant(ALL - {("endpointslices", "*")})
+    done = sync("diff", *both)
+    assert done.returncode == 21
+    assert "cannot list endpointslices, going on without" in done.stderr
+    assert re.search(
+        r"^! remove instance \S+/db/db/10\.1\.0\.1/80 of db "
+        r"\(held: endpointslices cannot be listed\)$",
+        done.stdout,
+        re.M,
+    )
+    api.grant({SYSTEM})
+    done = sync("once", *both)
+    assert done.returncode == 1
+    assert "services is forbidden" in done.stderr
+    assert services(consul) == {"web", "db"}
 
 
 # --- mass deletions ------------------------------------------------------------------------------
