@@ -254,7 +254,10 @@ class History:
         self.kubernetes.start()
 
     def _complaints(self) -> int:
-        return sum("cannot follow" in line for each in self.workers for line in each.lines)
+        return self._count("cannot follow")
+
+    def _count(self, text: str) -> int:
+        return sum(text in line for each in self.workers for line in each.lines)
 
     def lose_history(self) -> None:
         """Watches end, and cannot go on where they were: every kind has to be listed again."""
@@ -266,9 +269,10 @@ class History:
             return  # a real API server's rights are not the tests' to change
         kinds = ["services", "endpointslices", "nodes", "namespaces"]
         self.denied = self.chance.choice(kinds)
+        said = self._count(f"cannot list {self.denied}")
         self.kubernetes.grant({(kind, "*") for kind in kinds if kind != self.denied})
         line = f"cannot list {self.denied}"
-        wait_until(lambda: any(line in each.log for each in self.workers), "who noticed it", 30)
+        wait_until(lambda: self._count(line) > said, "a worker that noticed it", 30)
 
     def give_rights_back(self) -> None:
         if self.denied and isinstance(self.kubernetes, ScriptedCluster):

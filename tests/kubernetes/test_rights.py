@@ -18,21 +18,22 @@ from consuldns.kubernetes.access import plain_url
 from consuldns.kubernetes.client import Client
 from consuldns.kubernetes.ownership import NAMES, Identity, reverse_key
 from consuldns.kubernetes.plan import Plan, Planner
-from consuldns.kubernetes.types import EndpointSlice, Node, Service, ServiceKey
+from consuldns.kubernetes.types import EndpointSlice, Exposure, Node, Service, ServiceKey
 from consuldns.names import parse_address
 from consuldns.process.sync import assemble
 from tests.kubernetes.api_server import ApiServer, Grant, Object
 from tests.kubernetes.memory_registry import MemoryRegistry
-from tests.kubernetes.objects import endpoint, node, service, slice_
+from tests.kubernetes.objects import endpoint, ingress, node, rule, service, slice_
 
 IDENTITY = Identity("blue", "uid-of-kube-system", "dc1", "consul", "dc1.consul")
 NAMESPACES = ("a", "b")
-KINDS = ("services", "endpointslices", "nodes", "namespaces")
+KINDS = ("services", "endpointslices", "nodes", "namespaces", "ingresses")
 NODES = {"n1": "192.168.0.1", "n2": "192.168.0.2"}
 
 # What decides which instances a service has, beside the service itself.
-DEPENDS = {
-    "vip": (),
+DEPENDS: dict[str, tuple[str, ...]] = {
+    "vip": ("ingresses",),  # if Ingresses are to count
+    "exposed": ("ingresses",),
     "external": (),
     "lb": (),
     "headless": ("endpointslices",),
@@ -62,6 +63,10 @@ class Facts:
                 pods = self.pods[namespace, name]
                 endpoints = [self._endpoint(namespace, name, pod) for pod in pods]
                 yield "endpointslices", slice_(name, *endpoints, namespace=namespace)
+            if kind == "exposed":
+                address = {"ip": f"198.51.{NAMESPACES.index(namespace)}.{ord(name)}"}
+                to = rule("", name)
+                yield "ingresses", ingress(name, to, namespace=namespace, addresses=(address,))
 
     def _service(self, kind: str, namespace: str, name: str) -> Object:
         number = f"{NAMESPACES.index(namespace)}.{ord(name)}"
@@ -83,19 +88,23 @@ class Facts:
         ip = NODES["n1"] if pod == 0 else f"10.1.{number}.{pod}"
         return endpoint(ip, pod=f"{name}-{pod}", node=host, namespace=namespace)
 
-    def places(self, *, granted: set[str] | None = None) -> set[Place]:
+    def places(self, sync: SyncSettings, *, granted: set[str] | None = None) -> set[Place]:
         """What the catalog is to have, or what of it follows from some kinds of objects alone."""
         objects = list(self.objects())
         nodes = [msgspec.convert(o, Node) for kind, o in objects if kind == "nodes"]
         slices = [msgspec.convert(o, EndpointSlice) for k, o in objects if k == "endpointslices"]
+        exposures = [msgspec.convert(o, Exposure) for kind, o in objects if kind == "ingresses"]
         found = set()
         for each in (msgspec.convert(o, Service) for kind, o in objects if kind == "services"):
             kind = self.services[each.key]
-            if granted is not None and not {"services", *DEPENDS[kind]} <= granted:
+            needed = {"services", *DEPENDS[kind]}
+            if sync.ingress == "off":
+                needed.discard("ingresses")
+            if granted is not None and not needed <= granted:
                 continue
             own = [s for s in slices if s.service == each.key]
             by_name = {n.metadata.name: n for n in nodes}
-            entries = desired.entries(each, own, by_name, "flat", SyncSettings(), IDENTITY)
+            entries = desired.entries(each, own, by_name, "flat", sync, IDENTITY, exposures)
             found |= {(*each.key, instance.address) for instance in entries.instances}
         return found
 
@@ -162,10 +171,6 @@ def run(task: Coroutine[Any, Any, None]) -> None:
     asyncio.run(task)
 
 
-BY_NAMESPACE = SyncSettings(allow_namespaces=NAMESPACES, transactions_per_second=1000)
-AT_ONCE = SyncSettings(transactions_per_second=1000)
-
-
 def grants_of(chosen: set[Grant]) -> set[Grant]:
     return chosen | {("namespaces", "kube-system")}
 
@@ -175,10 +180,11 @@ def grants_of(chosen: set[Grant]) -> set[Grant]:
     some_facts(),
     st.sets(st.sampled_from(list(itertools.product(KINDS, NAMESPACES)))),
     st.booleans(),
+    st.sampled_from(["off", "address"]),
 )
 @settings(max_examples=50, deadline=None)
 def test_what_the_rights_allow_is_done_and_nothing_else_goes(
-    before: Facts, after: Facts, chosen: set[Grant], is_role: bool
+    before: Facts, after: Facts, chosen: set[Grant], is_role: bool, ingress_setting: str
 ) -> None:
     """Rights are those of Roles in two namespaces, or of a ClusterRole."""
     if not is_role:
@@ -188,9 +194,14 @@ def test_what_the_rights_allow_is_done_and_nothing_else_goes(
             chosen = chosen - {(kind, "a"), (kind, "b")} | {(kind, "*")}
 
     async def check() -> None:
-        consul = Consul(BY_NAMESPACE if is_role else AT_ONCE)
+        sync = SyncSettings(
+            allow_namespaces=NAMESPACES if is_role else ("*",),
+            ingress=ingress_setting,
+            transactions_per_second=1000,
+        )
+        consul = Consul(sync)
         await consul.follow(before, None)
-        assert consul.places() == before.places()
+        assert consul.places() == before.places(sync)
         keys_before = consul.keys("0."), consul.keys(IDENTITY.root), consul.keys(NAMES)
         await consul.follow(after, grants_of(chosen))
         there = consul.places()
@@ -200,10 +211,10 @@ def test_what_the_rights_allow_is_done_and_nothing_else_goes(
         }
         # What the rights allow is there.
         for namespace, granted in allowed.items():
-            wanted = {p for p in after.places(granted=granted) if p[0] == namespace}
+            wanted = {p for p in after.places(sync, granted=granted) if p[0] == namespace}
             assert wanted <= there
         # What should be there and was there still is: catalog, reverse keys, descriptors.
-        assert before.places() & after.places() <= there
+        assert before.places(sync) & after.places(sync) <= there
         complete = Consul(consul.sync)
         await complete.follow(after, None)
         for prefix, were in zip(("0.", IDENTITY.root), keys_before, strict=False):
@@ -222,7 +233,7 @@ def test_what_the_rights_allow_is_done_and_nothing_else_goes(
         # Nothing more is written with the same rights; and when all are there, all is right.
         assert not await consul.follow(after, grants_of(chosen))
         await consul.follow(after, None)
-        assert consul.places() == after.places()
+        assert consul.places() == after.places(sync)
         assert consul.keys("0.").keys() == complete.keys("0.").keys()
         assert not await consul.follow(after, None)
 
