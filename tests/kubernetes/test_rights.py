@@ -104,7 +104,8 @@ class Facts:
                 continue
             own = [s for s in slices if s.service == each.key]
             by_name = {n.metadata.name: n for n in nodes}
-            entries = desired.entries(each, own, by_name, "flat", sync, IDENTITY, exposures)
+            near = [e for e in exposures if e.metadata.namespace == each.key[0]]
+            entries = desired.entries(each, own, by_name, "flat", sync, IDENTITY, near)
             found |= {(*each.key, instance.address) for instance in entries.instances}
         return found
 
