@@ -9,11 +9,23 @@ The sync worker writes these and the resolver reads them; the instances of the s
 the catalog. A descriptor says what the catalog cannot: that a service exists without instances, its
 addresses, its ports by name, where an ExternalName leads. It holds no counts, times or versions of
 objects, so that it is rewritten only when one of those changes.
+
+An instance says in its metadata what it is; its ports, which may be more than one value takes, are
+in `k8s-ports`, `k8s-ports-2`, `k8s-ports-3` and so on, each a list `name:protocol:number,...`.
 """
+
+import re
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 ROOT = "consuldns/k8s/"
+
+# Consul's limits for metadata, measured with 1.8.7: more, or another key, and the registration is
+# refused as a whole. The length of a value is in octets.
+MAX_META = 64  # pairs
+MAX_META_VALUE = 512  # octets
+META_KEY = re.compile(r"(?!consul-)[A-Za-z0-9_-]{1,128}")  # `consul-` is for Consul's own use
 
 # Metadata by which an instance in the catalog tells what it is, under the names of consul-k8s.
 NAMESPACE = "external-k8s-ns"
@@ -26,8 +38,77 @@ CLUSTER = "k8s-cluster"
 HOSTNAME = "k8s-hostname"
 LABEL = "k8s-label"  # of an endpoint without a hostname, if it is not its address: the pod's name
 POD = "k8s-target"
-PORTS = "k8s-ports"  # `name:protocol:port,...`
+UID = "k8s-uid"
+NODE = "k8s-node"
+ZONE = "k8s-zone"
+CLUSTER_IP = "k8s-cluster-ip"
+PORTS = "k8s-ports"  # and `k8s-ports-<n>`
+OWN = frozenset(
+    (
+        *(SOURCE, NAMESPACE, REFERENCE_KIND, REFERENCE_NAME, CLUSTER),
+        *(HOSTNAME, LABEL, POD, UID, NODE, ZONE, CLUSTER_IP),
+    )
+)
 NODE_CLUSTER = "consuldns-cluster"  # on the node that all instances of a cluster are on
+
+
+Port = tuple[str, str, int]
+"""Name (may be empty), protocol and number of a port."""
+
+_PORT_NAME = re.compile(r"([A-Za-z0-9_-]{1,63})?")
+_PROTOCOL = re.compile(r"[A-Z]{1,8}")
+_PORTS_KEY = re.compile(rf"{PORTS}(-[1-9][0-9]?)?")
+
+
+def is_own(key: str) -> bool:
+    """Whether the key of an instance's metadata is of ours: nobody else may set it."""
+    return key in OWN or _PORTS_KEY.fullmatch(key) is not None
+
+
+def is_port(port: Port) -> bool:
+    """Whether a port can be written: Kubernetes allows no other, but what it sends is not ours."""
+    name, protocol, number = port
+    return bool(_PORT_NAME.fullmatch(name) and _PROTOCOL.fullmatch(protocol) and 0 < number < 65536)
+
+
+def write_ports(ports: Iterable[Port], room: int) -> tuple[dict[str, str], int]:
+    """Metadata that hold the ports in their order, of at most `room` pairs, and how many are left.
+
+    A hundred ports with the longest names that Kubernetes allows take 17 pairs. Whoever reads them
+    finds either an endpoint's own number or none; never another's.
+    """
+    values: list[str] = []
+    left = 0
+    for name, protocol, number in ports:
+        part = f"{name}:{protocol}:{number}"
+        if values and len(values[-1]) + 1 + len(part) <= MAX_META_VALUE:
+            values[-1] += f",{part}"
+        elif len(values) < room:
+            values.append(part)
+        else:
+            left += 1
+    return {_ports_key(n): value for n, value in enumerate(values, 1)}, left
+
+
+def read_ports(meta: Mapping[str, str]) -> tuple[Port, ...]:
+    """The ports that `write_ports` wrote; what is not of that form is left out."""
+    ports: list[Port] = []
+    for n in range(1, MAX_META + 1):
+        value = meta.get(_ports_key(n))
+        if value is None:
+            break
+        for part in value.split(","):
+            name, _, rest = part.partition(":")
+            protocol, _, number = rest.partition(":")
+            is_number = len(number) <= 5 and number.isascii() and number.isdecimal()
+            port = (name, protocol, int(number) if is_number else 0)
+            if is_port(port):
+                ports.append(port)
+    return tuple(ports)
+
+
+def _ports_key(n: int) -> str:
+    return PORTS if n == 1 else f"{PORTS}-{n}"
 
 
 class DescribedPort(msgspec.Struct, frozen=True, rename="camel"):
@@ -44,7 +125,8 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What there is to know about a service, as it is kept in the KV tree (JSON).
 
     `flat` is its flat name, empty if it has none. `mode` says what its instances in the catalog
-    are: `vip`, `endpoints`, `both`, `node-port`, `load-balancer`, `ingress` or `name`.
+    are: `vip`, `endpoints`, `both`, `node-port`, `load-balancer`, `external-ips`, `ingress` or
+    `name`.
     """
 
     v: int = 1

@@ -290,6 +290,8 @@ def _unreadable(file: str) -> str:
         os.close(os.open(file, os.O_RDONLY))
     except OSError as error:
         return error.strerror or str(error)
+    except ValueError as error:  # a path with a null byte in it
+        return str(error)
     return ""
 
 

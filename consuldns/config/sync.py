@@ -76,6 +76,15 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Declaration(list_of(TEXT), "Namespaces not to sync, even if they are allowed."),
     ] = ()
+    types: Annotated[
+        tuple[str, ...],
+        Declaration(
+            list_of(one_of("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")),
+            "Types of services to sync; headless ones are ClusterIP services, too. No annotation "
+            "brings back a service of a type that is left out. Without ClusterIP this is "
+            "`syncClusterIPServices: false` of consul-k8s. Default: all of them.",
+        ),
+    ] = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
     label_selector: Annotated[
         str,
         Declaration(
@@ -129,16 +138,27 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Declaration(
             one_of("external-first", "external-only", "internal-only"),
-            "Which addresses of nodes a NodePort service has. Names and default are those of "
-            "consul-k8s (`nodePortSyncType`).",
+            "Which addresses of nodes a NodePort service has: of each node, and for each address "
+            "family of the service, the first of the first type that has one. Names and default "
+            "are those of consul-k8s (`nodePortSyncType`).",
         ),
     ] = "external-first"
+    load_balancer_endpoints: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether LoadBalancer services are their endpoints in the catalog, and not what the "
+            "load balancer was given (`syncLoadBalancerEndpoints` of consul-k8s).",
+        ),
+    ] = False
     external_ips: Annotated[
         bool,
         Declaration(
             BOOLEAN,
-            "Whether `spec.externalIPs` are instances, too. Anyone who may create a service can "
-            "write any address there (CVE-2020-8554), so not by default.",
+            "Whether a service that has `spec.externalIPs` is these and nothing else in the "
+            "catalog, as with consul-k8s (but for headless and ExternalName services, to which "
+            "Kubernetes brings nothing from there). Anyone who may create a service can write any "
+            "address there (CVE-2020-8554), so not by default.",
         ),
     ] = False
     prefix: Annotated[

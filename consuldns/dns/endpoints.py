@@ -78,7 +78,8 @@ def _in_catalog(service: Service, datacenter: str, request: Request) -> list[Pla
         if address is None or instance.address in service.cluster_ips:
             continue
         by_name = instance.meta.get(descriptor.HOSTNAME) or instance.meta.get(descriptor.LABEL, "")
-        ports = _ports(instance.meta.get(descriptor.PORTS, "")) or service.ports
+        # Its own, and if it says none, none: the service's numbers may be those of other programs.
+        ports = tuple(Port(*port) for port in descriptor.read_ports(instance.meta))
         places.append((names.fold_text(by_name) or names.dashed(address), address.packed, ports))
     return places
 
@@ -144,14 +145,3 @@ def _instances(service: Service, datacenter: str, request: Request) -> list[Inst
         for instance in request.instances(datacenter, names.fold_text(service.flat))
         if all(instance.meta.get(key) == value for key, value in own.items())
     ]
-
-
-def _ports(text: str) -> tuple[Port, ...]:
-    """The endpoint's own ports, from `name:protocol:number,...`; other texts have none."""
-    ports = []
-    for part in filter(None, text.split(",")):
-        name, _, rest = part.partition(":")
-        protocol, _, number = rest.partition(":")
-        if number.isascii() and number.isdecimal() and int(number) <= 65535:
-            ports.append(Port(name, protocol, int(number)))
-    return tuple(ports)

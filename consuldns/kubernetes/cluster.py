@@ -33,6 +33,7 @@ class Cluster:
     def __init__(self, settings: SyncSettings) -> None:
         self._settings = settings
         self.services: dict[ServiceKey, Service] = {}
+        self.problems_of_unwanted: dict[ServiceKey, tuple[str, ...]] = {}
         self.claims: dict[ServiceKey, Claim] = {}
         self.nodes: dict[str, Node] = {}
         self.namespaces: set[str] = set()
@@ -82,9 +83,14 @@ class Cluster:
             self.dirty.add(key)
             claim = self.claims.pop(key, None)
             self.services.pop(key, None)
+            self.problems_of_unwanted.pop(key, None)
             if after is not None and desired.is_wanted(after, self._settings):
                 self.services[key] = after
                 self.claims[key] = desired.claim(after, self._settings)
+            elif after is not None:
+                problems = desired.problems_of_unwanted(after, self._settings)
+                if problems:
+                    self.problems_of_unwanted[key] = problems
             self.names_changed |= claim != self.claims.get(key)
 
     def slices_changed(self, changes: Sequence[Change[EndpointSlice]]) -> None:

@@ -15,7 +15,14 @@ import msgspec
 from consuldns import names
 from consuldns.config.sync import SyncSettings
 from consuldns.descriptor import ClusterRecord, DescribedPort, Descriptor
-from consuldns.kubernetes import annotations, endpoint_names, endpoints, ingresses, instances
+from consuldns.kubernetes import (
+    addresses,
+    annotations,
+    endpoint_names,
+    endpoints,
+    ingresses,
+    instances,
+)
 from consuldns.kubernetes.endpoints import JoinedEndpoint, State
 from consuldns.kubernetes.flat_names import Claim
 from consuldns.kubernetes.ingresses import Front
@@ -25,28 +32,54 @@ from consuldns.kubernetes.reverse import Candidate, Rank
 from consuldns.kubernetes.types import EndpointSlice, Exposure, Node, Service, ServiceKey
 from consuldns.registration import Instance, Key
 
-MAX_NAME = 253  # characters of a name without a final dot, RFC 1035 section 2.3.4
+NO_ADDRESS_YET = "no address yet"  # of a service whose load balancer has not been given one
 
 
 @dataclass(frozen=True)
 class Entries:
-    """All that a service is to be in Consul, and what is wrong with it, in words."""
+    """All that a service is to be in Consul, and what is wrong with it, in words.
+
+    `absent` says why it has no instances, in a few words; empty if it has some.
+    """
 
     instances: tuple[Instance, ...]
     endpoints: tuple[Key, ...]
     descriptor: Key
     candidates: tuple[Candidate, ...]
     problems: tuple[str, ...] = ()
+    absent: str = ""
 
 
 def is_wanted(service: Service, settings: SyncSettings) -> bool:
-    """Whether the service is to be synced at all: namespaces, then its annotation."""
-    namespace = service.metadata.namespace
-    allowed = "*" in settings.allow_namespaces or namespace in settings.allow_namespaces
-    if not allowed or namespace in settings.deny_namespaces or "*" in settings.deny_namespaces:
+    """Whether the service is to be synced at all: namespaces, its type, then its annotation."""
+    if not _is_in_scope(service, settings) or service.spec.type not in settings.types:
         return False
     wish = annotations.read(service.metadata.annotations).sync
     return settings.default if wish is None else wish
+
+
+def problems_of_unwanted(service: Service, settings: SyncSettings) -> tuple[str, ...]:
+    """What is wrong with a service that is not synced, in words.
+
+    Nothing in namespaces that are left out: they may be another worker's.
+    """
+    if not _is_in_scope(service, settings):
+        return ()
+    wishes = annotations.read(service.metadata.annotations)
+    if wishes.sync and service.spec.type not in settings.types:
+        problem = f"service-sync has no effect: sync.types leaves out {service.spec.type} services"
+        return (*wishes.problems, problem)
+    return wishes.problems
+
+
+def _is_in_scope(service: Service, settings: SyncSettings) -> bool:
+    namespace = service.metadata.namespace
+    allowed = "*" in settings.allow_namespaces or namespace in settings.allow_namespaces
+    return (
+        allowed
+        and namespace not in settings.deny_namespaces
+        and "*" not in settings.deny_namespaces
+    )
 
 
 def claim(service: Service, settings: SyncSettings) -> Claim:
@@ -75,19 +108,36 @@ def entries(
     )
     wishes = annotations.read(service.metadata.annotations)
     fronts: list[Front] = []
+    problems = [*wishes.problems, *joined.problems]
     if ingresses.may_expose(service, settings.ingress) and not wishes.mode:
-        fronts = ingresses.fronts(
-            exposures, service.key, settings.ingress, identity, wishes.problems
-        )
-    subject = Subject(service, joined, wishes, flat, fronts)
+        fronts, unusable = ingresses.fronts(exposures, service.key, settings.ingress, identity)
+        problems += unusable
+    subject = Subject(service, joined.endpoints, wishes, flat, fronts)
     registered = instances.instances(subject, nodes, settings, identity)
+    candidates, no_name = _candidates(subject, registered.instances, settings, identity)
+    problems += [*registered.problems, *no_name]
     return Entries(
-        registered,
+        registered.instances,
         endpoint_names.keys(subject, settings, identity),
         _descriptor(subject, settings, identity),
-        tuple(_candidates(subject, registered, settings, identity)),
-        tuple(wishes.problems),
+        candidates,
+        tuple(dict.fromkeys(problems)),
+        "" if registered.instances else _absent(subject, settings),
     )
+
+
+def _absent(subject: Subject, settings: SyncSettings) -> str:
+    """Why a service has no instances."""
+    if not subject.flat:
+        return "no flat name"
+    ingress = subject.service.status.load_balancer.ingress or ()
+    match instances.mode(subject, settings):
+        case "load-balancer" if not any(each.ip or each.hostname for each in ingress):
+            return NO_ADDRESS_YET
+        case "endpoints" if not subject.endpoints:
+            return "no endpoints"
+        case _:
+            return "no instances"
 
 
 def _descriptor(subject: Subject, settings: SyncSettings, identity: Identity) -> Key:
@@ -116,21 +166,43 @@ def _candidates(
     registered: tuple[Instance, ...],
     settings: SyncSettings,
     identity: Identity,
-) -> Iterator[Candidate]:
-    """The addresses that the service claims a reverse name for.
+) -> tuple[tuple[Candidate, ...], list[str]]:
+    """The addresses that the service claims a reverse name for, and what is wrong, in words.
 
     A target always leads back to the address: the flat name only if the catalog has the address
     under it, else the nested name.
     """
     wish = subject.wishes.reverse
+    if wish is False:
+        return (), []
+    if wish is not None and not _may_have_reverse(subject, settings):
+        return (), ["service-reverse has no effect: sync.reverse has no addresses of its kind"]
     at_flat_name = {instance.address for instance in registered}
+    candidates, problems = [], []
     for text, rank, nested in _claimed(subject, at_flat_name, settings, identity):
         address = names.parse_address(text)
         is_flat = settings.reverse_target == "flat" and str(address) in at_flat_name
         target = identity.flat(subject.flat) if is_flat else nested
         target = wish if isinstance(wish, str) else target
-        if address is not None and wish is not False and len(target) <= MAX_NAME:
-            yield Candidate(str(address), rank, subject.service.key, target)
+        if address is None:
+            problems.append(f"{addresses.shown(text)} is not an IP address: it has no reverse name")
+        elif len(target) > addresses.MAX_NAME:
+            problems.append("an address has no reverse name, because it would be too long a name")
+        else:
+            candidates.append(Candidate(str(address), rank, subject.service.key, target))
+    return tuple(candidates), problems
+
+
+def _may_have_reverse(subject: Subject, settings: SyncSettings) -> bool:
+    """Whether addresses of such a service may have a reverse name, whether there are any or not."""
+    service, is_now = subject.service, instances.mode(subject, settings)
+    kinds = {
+        "cluster-ip": bool(service.cluster_ips),
+        "headless": service.is_headless or endpoint_names.are_described(subject, settings),
+        "endpoints": is_now in ("endpoints", "both") and not service.is_headless,
+        "load-balancer": service.spec.type == "LoadBalancer",
+    }
+    return any(kinds.get(each) for each in settings.reverse)
 
 
 def _claimed(

@@ -15,9 +15,9 @@ from zlib import crc32
 import msgspec
 
 from consuldns.config.sync import SyncSettings
-from consuldns.descriptor import DescribedEndpoints, EndpointGroup
+from consuldns.descriptor import DescribedEndpoints, EndpointGroup, Port
 from consuldns.kubernetes import endpoints, instances
-from consuldns.kubernetes.endpoints import JoinedEndpoint, Port
+from consuldns.kubernetes.endpoints import JoinedEndpoint
 from consuldns.kubernetes.instances import Subject
 from consuldns.kubernetes.ownership import Identity
 from consuldns.registration import Key

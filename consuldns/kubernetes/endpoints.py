@@ -10,14 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from consuldns import names
+from consuldns import descriptor, names
+from consuldns.descriptor import Port
+from consuldns.kubernetes import addresses
 from consuldns.kubernetes.types import MANAGED_BY, Conditions, Endpoint, EndpointSlice, ServiceKey
 
 MAX_LABEL = 63  # octets, RFC 1035 section 2.3.4
 CONTROLLER = "endpointslice-controller.k8s.io"
-
-Port = tuple[str, str, int]
-"""Name, protocol and number."""
 
 
 class State(IntEnum):
@@ -56,25 +55,37 @@ def state(conditions: Conditions | None, *, publish_not_ready: bool) -> State:
     return State.SERVING if conditions.serving else State.GONE
 
 
+@dataclass(frozen=True)
+class Joined:
+    """The endpoints of all slices, in the order of their addresses, and what is wrong with them."""
+
+    endpoints: tuple[JoinedEndpoint, ...]
+    problems: tuple[str, ...] = ()
+
+
 def join(
     slices: Iterable[EndpointSlice], service: ServiceKey, *, publish_not_ready: bool
-) -> list[JoinedEndpoint]:
-    """The endpoints of all slices, in the order of their addresses."""
+) -> Joined:
+    """The endpoints of all slices."""
     joined: dict[tuple[str, tuple[Port, ...]], JoinedEndpoint] = {}
+    bad: dict[str, set[str]] = {}  # texts by what is wrong with them
     # In the order of names: which of two slices describes an endpoint must not depend on chance.
     for each in sorted(slices, key=lambda slice_: slice_.metadata.name):
         if each.address_type not in ("IPv4", "IPv6"):
-            continue  # FQDN is deprecated and never was implemented
-        ports = _ports(each)
+            # FQDN is deprecated and never was implemented.
+            bad.setdefault("has no addresses: it is of another type", set()).add(each.metadata.name)
+            continue
+        ports = _ports(each, bad)
         is_managed = (each.metadata.labels or {}).get(MANAGED_BY) == CONTROLLER
         for endpoint in each.endpoints or ():
             fitness = state(endpoint.conditions, publish_not_ready=publish_not_ready)
-            for address in _addresses(endpoint):
+            for address in _addresses(endpoint, bad):
                 key = (address, ports)
                 new = _joined(endpoint, address, ports, fitness, is_managed, service[0])
                 if key not in joined or _rank(new) < _rank(joined[key]):
                     joined[key] = new
-    return [joined[key] for key in sorted(joined)]
+    problems = (f"{addresses.listed(texts)} in its slices {why}" for why, texts in bad.items())
+    return Joined(tuple(joined[key] for key in sorted(joined)), tuple(sorted(problems)))
 
 
 def _rank(endpoint: JoinedEndpoint) -> tuple[State, bool]:
@@ -104,17 +115,26 @@ def _joined(
     )
 
 
-def _ports(each: EndpointSlice) -> tuple[Port, ...]:
-    return tuple(
-        sorted(
-            (port.name or "", port.protocol or "TCP", port.port or 0) for port in each.ports or ()
-        )
-    )
+def _ports(each: EndpointSlice, bad: dict[str, set[str]]) -> tuple[Port, ...]:
+    ports = []
+    for given in each.ports or ():
+        port = (given.name or "", given.protocol or "TCP", given.port or 0)
+        if descriptor.is_port(port):
+            ports.append(port)
+        else:
+            why = "is a port that cannot be used: its name, protocol or number is not a port's"
+            bad.setdefault(why, set()).add(":".join(map(str, port)))
+    return tuple(sorted(ports))
 
 
-def _addresses(endpoint: Endpoint) -> list[str]:
-    parsed = (names.parse_address(text) for text in endpoint.addresses)
-    return [str(address) for address in parsed if address is not None]
+def _addresses(endpoint: Endpoint, bad: dict[str, set[str]]) -> list[str]:
+    usable = []
+    for text in endpoint.addresses:
+        try:
+            usable.append(str(addresses.address(text)))
+        except ValueError as error:
+            bad.setdefault(str(error), set()).add(text)
+    return usable
 
 
 def served(endpoints: Iterable[JoinedEndpoint], *, serve_terminating: bool) -> State:

@@ -9,6 +9,7 @@ is without an Ingress while there is nothing of use: no host, no address yet.
 from collections.abc import Iterable, Iterator
 
 from consuldns import names
+from consuldns.kubernetes import addresses
 from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.types import Exposure, IngressRule, Service, ServiceKey
 
@@ -38,13 +39,13 @@ def fronts(
     service: ServiceKey,
     setting: str,
     identity: Identity,
-    problems: list[str],
-) -> list[Front]:
+) -> tuple[list[Front], list[str]]:
     """Where the service is found, each place once, in a fixed order; empty if nothing is of use.
 
-    What cannot be used is added to the problems.
+    And what cannot be used, in words.
     """
     found: dict[Front, None] = {}
+    problems: list[str] = []
     # In the order of names, not of events: what is written must not depend on chance.
     for exposure in sorted(exposures, key=lambda each: each.metadata.name):
         secure = {host for tls in exposure.spec.tls or () for host in tls.hosts or ()}
@@ -61,7 +62,7 @@ def fronts(
                     problems.append(f"Ingress {exposure.metadata.name}: {problem}")
                 else:
                     found[text, port] = None
-    return list(found)
+    return list(found), problems
 
 
 def _services(rule: IngressRule) -> Iterator[str]:
@@ -81,13 +82,15 @@ def _problem(text: str, identity: Identity) -> str:
     if not text:
         return "a rule for every host names none"
     if names.parse_address(text) is not None:
+        try:
+            addresses.address(text)
+        except ValueError as error:
+            return f"{addresses.shown(text)} {error}"
         return ""
     try:
-        name = names.fold(names.parse_name(text))
+        name = names.fold(names.parse_name(addresses.host_name(text)))
     except ValueError:
-        name = ()
-    if not name or b"*" in name:
-        return f"{text!r} cannot be the target of an alias"
+        return f"{addresses.shown(text)} cannot be the target of an alias"
     if identity.holds(name):
         return f"{text!r} would lead back to names that are answered here"
     return ""

@@ -43,7 +43,12 @@ from consuldns.registration import PASSING, SetCheck, SetInstance, SetKey
 AnyKind = Kind[Any]
 OF_ENDPOINTS = (ENDPOINT_SLICES, PODS)
 PLACED = {k.name for k in (SERVICES, ENDPOINT_SLICES, NODES, NAMESPACES, PODS, INGRESSES)}
-INDEPENDENT = ("vip", "load-balancer", "name")  # modes whose instances the service alone decides
+INDEPENDENT = (
+    "vip",
+    "load-balancer",
+    "external-ips",
+    "name",
+)  # modes whose instances the service alone decides
 
 
 @dataclass(frozen=True)

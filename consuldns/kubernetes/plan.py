@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import desired, flat_names, held, reverse
+from consuldns.kubernetes import desired, flat_names, held, ineffective, reverse
 from consuldns.kubernetes.cluster import Cluster
 from consuldns.kubernetes.desired import Entries
 from consuldns.kubernetes.held import Held, HeldInstance
@@ -45,13 +45,18 @@ class Step:
 
 @dataclass
 class Plan:
-    """What is to be written, in order. `conflicts` are keys of others that are in the way."""
+    """What is to be written, in order. `conflicts` are keys of others that are in the way.
+
+    `problems` has what is wrong with each service that was looked at, nothing too; under None, with
+    the settings. `absent` says why services have no instances though they exist.
+    """
 
     additions: list[Step] = field(default_factory=list)
     reverse: list[Step] = field(default_factory=list)
     removals: list[Step] = field(default_factory=list)
     conflicts: set[str] = field(default_factory=set)
-    problems: dict[ServiceKey, tuple[str, ...]] = field(default_factory=dict)
+    problems: dict[ServiceKey | None, tuple[str, ...]] = field(default_factory=dict)
+    absent: dict[ServiceKey, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.additions or self.reverse or self.removals)
@@ -113,6 +118,7 @@ class Planner:
     def plan_all(self, holding: Held, *, taken: Collection[str], version: str) -> Plan:
         """A plan for everything: whatever is ours and should not be is to go."""
         known = set(self._cluster.services) | holding.instances.keys()
+        known |= self._cluster.problems_of_unwanted.keys()
         root = f"{self._identity.root}svc/"
         for path in holding.keys:
             if path.startswith(root):
@@ -121,7 +127,11 @@ class Planner:
         known |= set(holding.names.values()) | holding.endpoints.keys()
         reverse_keys = (path for path in holding.keys if path.startswith(REVERSE))
         addresses = {path.rpartition("/")[2] for path in reverse_keys} | self._claims.keys()
-        return self.plan(holding, services=known, addresses=addresses, taken=taken, version=version)
+        plan = self.plan(holding, services=known, addresses=addresses, taken=taken, version=version)
+        plan.problems[None] = ineffective.settings(
+            self._settings, self._cluster.services.values(), self._cluster.namespaces
+        )
+        return plan
 
     def _assign(self, holding: Held, taken: Collection[str]) -> set[ServiceKey]:
         """Assign flat names; the services whose name is new."""
@@ -146,8 +156,10 @@ class Planner:
                 self._identity,
                 self._cluster.exposures(key),
             )
-            if entries.problems:
-                plan.problems[key] = entries.problems
+            if entries.absent:
+                plan.absent[key] = entries.absent
+        unwanted = self._cluster.problems_of_unwanted.get(key, ())
+        plan.problems[key] = entries.problems if entries is not None else unwanted
         self._plan_descriptor(plan, key, entries, holding)
         self._plan_instances(plan, key, entries, holding)
         return self._claim(key, entries.candidates if entries is not None else ())

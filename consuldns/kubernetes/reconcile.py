@@ -27,6 +27,7 @@ from consuldns.kubernetes.knowledge import Knowledge, Limits
 from consuldns.kubernetes.leader import Leadership
 from consuldns.kubernetes.ownership import NAMES, REVERSE
 from consuldns.kubernetes.plan import Plan, Planner, Step
+from consuldns.kubernetes.problem_log import ProblemLog
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
@@ -73,6 +74,7 @@ class Reconciler:
         self._writes = Writes()
         self._known = Knowledge()
         self._failures = 0
+        self._problems = ProblemLog()
 
     def wake(self) -> None:
         """Something changed in the cluster, or about the lock."""
@@ -259,9 +261,8 @@ class Reconciler:
         statistics.held_removals = len(kept_back)
         statistics.failed_services = len(outcome.failed)
         self.troubles.recovered(CATALOG)
-        for key, problems in plan.problems.items():
-            for problem in problems:
-                log.warning("service=%s/%s: %s", *key, problem)
+        self._problems.note(plan.problems)
+        statistics.services_with_problems = self._problems.services
         if outcome.failed:
             self._retry(outcome)
         else:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from consuldns.kubernetes.apply import describe
+from consuldns.kubernetes.desired import NO_ADDRESS_YET
 from consuldns.kubernetes.held import Held, HeldInstance, check_fingerprint
 from consuldns.kubernetes.plan import Plan, Step
 from consuldns.kubernetes.types import ServiceKey
@@ -24,14 +25,15 @@ def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]
         if step.service is not None:
             by_service.setdefault(step.service, []).append(step)
     for key, steps in by_service.items():
-        there = len(holding.instances.get(key, ()))
-        added = [s.operation.instance for s in steps if isinstance(s.operation, SetInstance)]
         known = holding.instances.get(key, {})
-        new = [instance for instance in added if instance.id not in known]
+        added = [s.operation.instance for s in steps if isinstance(s.operation, SetInstance)]
+        new = sum(instance.id not in known for instance in added)
         gone = sum(isinstance(step.operation, RemoveInstance) for step in steps)
-        if new and not there:
+        if key in plan.absent:
+            word = plan.absent[key]  # it is there, without any instance
+        elif new and not known:
             word = "added"
-        elif gone and gone == there and not new:
+        elif not new and (gone == len(known) > 0 or _loses_descriptor(key, steps)):
             word = "removed"
         else:
             word = "changed"
@@ -39,7 +41,7 @@ def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]
         yield (
             key,
             (
-                f"{word} service={key[0]}/{key[1]}{name} instances=+{len(new)}-{gone} "
+                f"{word} service={key[0]}/{key[1]}{name} instances=+{new}-{gone} "
                 f"operations={len(steps)}{_readiness(steps, known)}"
             ),
         )
@@ -62,13 +64,19 @@ def _readiness(steps: Sequence[Step], known: Mapping[str, HeldInstance]) -> str:
     return f" {sum(ready.values())} of {len(ready)} ready"
 
 
+def _loses_descriptor(key: ServiceKey, steps: Sequence[Step]) -> bool:
+    end = "/svc/{}/{}".format(*key)
+    operations = (step.operation for step in steps)
+    return any(isinstance(each, RemoveKey) and each.path.endswith(end) for each in operations)
+
+
 def text(plan: Plan, held: Sequence[Step]) -> str:
     """The plan as people read it: + is new, ~ is rewritten, - goes, ! would go, but is held."""
     lines = [f"{_mark(step)} {describe(step.operation)}" for step in plan.steps]
     lines += [f"! {describe(step.operation)} (held: {step.waits_for})" for step in held]
     lines += [f"? {path} belongs to somebody else, left alone" for path in sorted(plan.conflicts)]
-    for (namespace, name), problems in sorted(plan.problems.items()):
-        lines += [f"? {namespace}/{name}: {problem}" for problem in problems]
+    lines += [f"? {'/'.join(key)}: {NO_ADDRESS_YET}" for key in _without_address(plan)]
+    lines += [f"? {place(key)}: {problem}" for key, problem in problems(plan.problems)]
     total = sum(plan.counts().values())
     summary = f"{total} operations, {len(held)} held" if total or held else "nothing to do"
     return "\n".join([*lines, summary])
@@ -80,9 +88,32 @@ def json(plan: Plan, held: Sequence[Step]) -> bytes:
         "operations": [_described(step) for step in plan.steps],
         "held": [_described(step) for step in held],
         "conflicts": sorted(plan.conflicts),
-        "problems": {"/".join(key): problems for key, problems in sorted(plan.problems.items())},
+        "no_address_yet": ["/".join(key) for key in _without_address(plan)],
+        "problems": {place(key): found for key, found in _ordered(plan.problems) if found},
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+Problems = Mapping[ServiceKey | None, Sequence[str]]
+"""What is wrong with services, by their keys; under None, with the settings."""
+
+
+def problems(found: Problems) -> Iterator[tuple[ServiceKey | None, str]]:
+    """Each problem with where it is, in order: the settings first."""
+    return ((key, problem) for key, each in _ordered(found) for problem in each)
+
+
+def place(key: ServiceKey | None) -> str:
+    """Where a problem is: `<namespace>/<service>`, or the settings."""
+    return "/".join(key) if key is not None else "[sync]"
+
+
+def _ordered(found: Problems) -> list[tuple[ServiceKey | None, Sequence[str]]]:
+    return sorted(found.items(), key=lambda item: item[0] or ())
+
+
+def _without_address(plan: Plan) -> list[ServiceKey]:
+    return sorted(key for key, why in plan.absent.items() if why == NO_ADDRESS_YET)
 
 
 def _described(step: Step) -> dict[str, object]:

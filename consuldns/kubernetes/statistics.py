@@ -25,6 +25,7 @@ class Statistics:
     foreign_instances: int = 0
     held_removals: int = 0
     failed_services: int = 0
+    services_with_problems: int = 0
     latencies: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS) + 1))
     latency_sum: float = 0.0
 

@@ -97,6 +97,12 @@ def _of_statistics(statistics: Statistics) -> Iterator[Metric]:
         ("foreign_instances", "Instances of others on our node.", statistics.foreign_instances),
         ("held_removals", "Removals that the guard holds back.", statistics.held_removals),
         ("failed_services", "Services that Consul refused.", statistics.failed_services),
+        (
+            "services_with_problems",
+            "Services with something that cannot take effect: an annotation, an address, a port. "
+            "Settings of the worker that cannot are one service more.",
+            statistics.services_with_problems,
+        ),
         ("last_sync_timestamp_seconds", "When a plan was done.", statistics.last_sync),
     ):
         yield _gauge(name, text, value)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consuldns.config.load import Level, load, near_misses
@@ -294,6 +294,8 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
             "internal-only",
         ),
         ("CONSULDNS_SYNC_EXTERNAL_IPS", "1", "sync.external_ips", True),
+        ("CONSULDNS_SYNC_LOAD_BALANCER_ENDPOINTS", "1", "sync.load_balancer_endpoints", True),
+        ("CONSULDNS_SYNC_TYPES", "NodePort,ClusterIP", "sync.types", ("NodePort", "ClusterIP")),
         ("CONSULDNS_SYNC_PREFIX", "k-", "sync.prefix", "k-"),
         ("CONSULDNS_SYNC_FLAT_NAMES", "merge", "sync.flat_names", "merge"),
         ("CONSULDNS_SYNC_TAG", "t", "sync.tag", "t"),
@@ -468,6 +470,7 @@ def test_misspelt_variables_are_noticed_but_not_those_of_kubernetes() -> None:
         st.sampled_from([setting.variable for setting in declared().values()]), st.text()
     )
 )
+@example({"CONSULDNS_CONSUL_TOKEN_FILE": "\0"})
 def test_any_environment_is_read_or_refused(environment: dict[str, str]) -> None:
     message = ""
     try:

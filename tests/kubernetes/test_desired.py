@@ -9,32 +9,13 @@ import pytest
 from consuldns.config.sync import SyncSettings
 from consuldns.kubernetes import desired
 from consuldns.kubernetes.desired import Entries
-from consuldns.kubernetes.ownership import Identity, reverse_key
+from consuldns.kubernetes.ownership import reverse_key
 from consuldns.kubernetes.reverse import choose
-from consuldns.kubernetes.types import EndpointSlice, Node, Service
+from consuldns.kubernetes.types import Service
 from consuldns.names import IPAddress, parse_address
 from tests.kubernetes.api_server import Object
+from tests.kubernetes.mapping import IDENTITY, entries
 from tests.kubernetes.objects import endpoint, node, recorded_objects, service, slice_
-
-IDENTITY = Identity("blue", "uid-1", "dc1", "consul", "dc1.consul")
-
-
-def entries(
-    object_: Object,
-    *slices: Object,
-    nodes: tuple[Object, ...] = (),
-    flat: str | None = None,
-    **settings: Any,
-) -> Entries:
-    decoded = msgspec.convert(object_, Service)
-    return desired.entries(
-        decoded,
-        [msgspec.convert(each, EndpointSlice) for each in slices],
-        {each["metadata"]["name"]: msgspec.convert(each, Node) for each in nodes},
-        decoded.metadata.name if flat is None else flat,
-        SyncSettings(**settings),
-        IDENTITY,
-    )
 
 
 @dataclass(frozen=True)
@@ -276,8 +257,8 @@ ROWS = {
     "external-ips-if-wanted": Row(
         service("web", "10.0.0.1", externalIPs=["192.0.2.66"]),
         (UP,),
-        ("10.0.0.1:80 passing", "192.0.2.66:80 passing"),
-        (f"10.0.0.1 {FLAT}",),
+        ("192.0.2.66:80 passing",),
+        (f"10.0.0.1 {NESTED}",),
         settings={"external_ips": True},
     ),
     "no-selector": Row(
@@ -440,15 +421,6 @@ def test_an_instance_in_full() -> None:
         "port-http": "80",
         "port-metrics": "9100",
     }
-
-
-def test_many_ports_stay_within_consuls_limits() -> None:
-    ports = [{"name": f"port-number-{n}", "protocol": "TCP", "port": n + 1} for n in range(90)]
-    (instance,) = entries(service("web", "10.0.0.1", ports=ports)).instances
-    assert len(instance.meta) == 64
-    assert all(len(value) <= 512 for value in instance.meta.values())
-    assert "k8s-ports" not in instance.meta  # it would be cut, so it is left out
-    assert len(entries(service("web", "10.0.0.1", ports=ports)).descriptor.value) > 2000
 
 
 def test_a_long_id_is_cut_and_stays_unique() -> None:

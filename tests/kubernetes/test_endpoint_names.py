@@ -19,8 +19,8 @@ from consuldns.views import keys as view_keys
 from consuldns.views.clusters import Clusters
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.core_dns import CoreDNS
+from tests.kubernetes.mapping import IDENTITY, entries
 from tests.kubernetes.objects import endpoint, ingress, node, rule, service, slice_
-from tests.kubernetes.test_desired import IDENTITY, entries
 from tests.kubernetes.test_names import ask, catalog, synced
 from tests.kubernetes.test_plan import World, happen
 from tests.server.one_worker import Worker

@@ -15,8 +15,8 @@ from tests.kubernetes.api_server import Object
 from tests.kubernetes.catalog import addresses
 from tests.kubernetes.conftest import Cluster as TestCluster
 from tests.kubernetes.conftest import StartWorker
+from tests.kubernetes.mapping import IDENTITY
 from tests.kubernetes.objects import endpoint, ingress, rule, service, slice_
-from tests.kubernetes.test_desired import IDENTITY
 from tests.support.ask import answers, ask, wait_for_answer
 from tests.support.consul_agent import ConsulAgent, wait_until
 from tests.support.consuldns_process import Serve

@@ -1,0 +1,33 @@
+"""What a service is to be in Consul, from objects as the API has them."""
+
+from typing import Any
+
+import msgspec
+
+from consuldns.config.sync import SyncSettings
+from consuldns.kubernetes import desired
+from consuldns.kubernetes.desired import Entries
+from consuldns.kubernetes.ownership import Identity
+from consuldns.kubernetes.types import EndpointSlice, Node, Service
+from tests.kubernetes.api_server import Object
+
+IDENTITY = Identity("blue", "uid-1", "dc1", "consul", "dc1.consul")
+
+
+def entries(
+    object_: Object,
+    *slices: Object,
+    nodes: tuple[Object, ...] = (),
+    flat: str | None = None,
+    **settings: Any,
+) -> Entries:
+    """The entries of one service; `flat` is its flat name, by default its own."""
+    decoded = msgspec.convert(object_, Service)
+    return desired.entries(
+        decoded,
+        [msgspec.convert(each, EndpointSlice) for each in slices],
+        {each["metadata"]["name"]: msgspec.convert(each, Node) for each in nodes},
+        decoded.metadata.name if flat is None else flat,
+        SyncSettings(**settings),
+        IDENTITY,
+    )
