@@ -43,12 +43,7 @@ from consuldns.registration import PASSING, SetCheck, SetInstance, SetKey
 AnyKind = Kind[Any]
 OF_ENDPOINTS = (ENDPOINT_SLICES, PODS)
 PLACED = {k.name for k in (SERVICES, ENDPOINT_SLICES, NODES, NAMESPACES, PODS, INGRESSES)}
-INDEPENDENT = (
-    "vip",
-    "load-balancer",
-    "external-ips",
-    "name",
-)  # modes whose instances the service alone decides
+INDEPENDENT = ("vip", "load-balancer", "external-ips", "name")  # the service alone decides
 
 
 @dataclass(frozen=True)
@@ -108,12 +103,29 @@ class Limits:
         additions = (self._addition(step, holding) for step in plan.additions)
         plan.additions = [step for step in additions if step is not None]
         plan.reverse = [step for step in plan.reverse if self._may_point(step)]
+        self._explain(plan)
         removals, plan.removals = plan.removals, []
         waiting: list[Step] = []
         for step in removals:
             (plan.removals if self._may_remove(step) else waiting).append(step)
         kinds = ", ".join(sorted({name for name, _ in self.knowledge.missing}))
         return [replace(step, waits_for=f"{kinds} cannot be listed") for step in waiting]
+
+    def _explain(self, plan: Plan) -> None:
+        """Say of services that they wait, in place of what seems to be wrong with them."""
+        for key in list(plan.problems):
+            service = self.cluster.services.get(key) if key is not None else None
+            if key is None or service is None:
+                continue
+            kinds = [
+                kind.name
+                for kind in needed(service, self.settings)
+                if not self.knowledge.knows(kind, key[0])
+            ]
+            if kinds:
+                plan.problems[key] = tuple(annotations.read(service.metadata.annotations).problems)
+            if kinds and key in plan.absent:
+                plan.absent[key] = f"waiting for {' and '.join(kinds)}"
 
     def _addition(self, step: Step, holding: Held) -> Step | None:
         """The step as it may be done.

@@ -64,6 +64,7 @@ def test_without_nodes_a_cluster_ip_is_synced(
     wait_until(lambda: admin.ready() == (200, "OK\n"), "ready")
     assert sum("cannot list" in line for line in worker.lines) == 1
     assert "port" not in services(consul)
+    assert "waiting for nodes service=default/port" in worker.log
 
 
 def test_roles_in_two_namespaces_are_enough(
