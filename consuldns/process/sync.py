@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ from consuldns.kubernetes.reconcile import Reconciler
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
-from consuldns.kubernetes.troubles import Troubles
+from consuldns.kubernetes.troubles import REMINDERS, Troubles
 from consuldns.kubernetes.types import (
     ENDPOINT_SLICES,
     INGRESSES,
@@ -336,15 +337,15 @@ def first_of(group: BaseExceptionGroup[Any]) -> BaseException:
 
 
 async def _work(settings: Settings, adopt: bool, allow_mass_delete: bool, started: Started) -> None:
-    complaint = ""
+    complaint, said_at = "", 0.0
     while True:
         try:
             async with opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker:
                 started.worker = worker
                 await _run_parts(worker)
         except (ConsulError, KubernetesError) as error:
-            if str(error) != complaint:
-                complaint = str(error)
+            if str(error) != complaint or time.monotonic() - said_at >= REMINDERS[0]:
+                complaint, said_at = str(error), time.monotonic()
                 log.warning("cannot start, trying again: %s", error)
         await asyncio.sleep(RETRY)
 

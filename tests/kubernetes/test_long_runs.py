@@ -237,6 +237,12 @@ def test_a_list_that_lacks_60_percent_is_held(
     api.put("services", service("s0", "10.254.1.1"))  # so that the history goes beyond the watch
     api.lose_history()
     worker.wait_for_line("held: 30 services would be removed, of 50")
+
+    def is_watched_after_a_second_look() -> bool:
+        asked = [r for r in api.server.requests if r.resource == "services"]
+        return sum(not r.is_watch for r in asked) == 3 and asked[-1].is_watch
+
+    wait_until(is_watched_after_a_second_look, "a list that was asked for because of the hold")
     api.delete("services", "s49")  # one of the hidden: that one is proven
     wait_until(lambda: "s49" not in services(consul), "what is proven goes")
     assert len(services(consul)) == 49
