@@ -51,6 +51,16 @@ OWN = frozenset(
 )
 NODE_CLUSTER = "consuldns-cluster"  # on the node that all instances of a cluster are on
 
+# What `Descriptor.reverse` says: the name that a cluster IP points to.
+FLAT, NESTED, NONE = "flat", "nested", "none"
+
+CLUSTER_DOMAIN = "cluster.local"  # Kubernetes' default
+
+
+def is_marked(meta: Mapping[str, str], node_meta: Mapping[str, str]) -> bool:
+    """Whether an instance with this metadata, on a node with that, was written for a cluster."""
+    return CLUSTER in meta or NODE_CLUSTER in node_meta
+
 
 Port = tuple[str, str, int]
 """Name (may be empty), protocol and number of a port."""
@@ -126,7 +136,8 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
     `flat` is its flat name, empty if it has none. `mode` says what its instances in the catalog
     are: `vip`, `endpoints`, `both`, `node-port`, `load-balancer`, `external-ips`, `ingress` or
-    `name`.
+    `name`. `reverse` says which name its cluster IPs point to if no key says so: `flat`, `nested`,
+    or `none` (they point nowhere, or only where the key does). Older workers did not write it.
     """
 
     v: int = 1
@@ -140,6 +151,7 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     ports: tuple[DescribedPort, ...]
     external_name: str
     publish_not_ready: bool
+    reverse: str = FLAT
 
 
 class EndpointGroup(msgspec.Struct, frozen=True):
@@ -167,6 +179,7 @@ class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to know about a cluster, as it is kept in the KV tree (JSON).
 
     The first sync of a cluster writes it last: where it is missing, services may be missing, too.
+    `domain` is the one that the cluster's own DNS has its names under.
     """
 
     v: int = 1
@@ -174,3 +187,4 @@ class ClusterRecord(msgspec.Struct, frozen=True, kw_only=True):
     zone: str
     version: str
     namespaces: tuple[str, ...]
+    domain: str = CLUSTER_DOMAIN

@@ -34,6 +34,7 @@ def policy(settings: Settings) -> Policy:
             pods=dns.kubernetes.pods,
             ignore_empty=dns.kubernetes.ignore_empty,
             zones={fold(parse_name(zone)): cluster for zone, cluster in zones(settings).items()},
+            consul_k8s_prefixes=dns.kubernetes.consul_k8s_prefixes,
         ),
     )
 

@@ -189,6 +189,15 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
             "Default: it does, as in Kubernetes. A headless service without one never does.",
         ),
     ] = False
+    consul_k8s_prefixes: Annotated[
+        tuple[str, ...],
+        Declaration(
+            list_of(TEXT),
+            "What consul-k8s puts before the names of services (`consulPrefix` of its chart), so "
+            "that their nested names do without: with `k8s-`, `cart.shop.service.consul` is the "
+            "service `k8s-cart-shop`. Several are tried in this order. Default: no prefix.",
+        ),
+    ] = ("",)
 
 
 class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):

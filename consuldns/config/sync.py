@@ -9,6 +9,7 @@ from consuldns.config.declaration import Declaration
 from consuldns.config.values import (
     BOOLEAN,
     DNS_LABEL,
+    DOMAIN,
     DURATION,
     OPTIONAL_DOMAIN,
     OPTIONAL_HOST_PORT,
@@ -18,6 +19,7 @@ from consuldns.config.values import (
     one_of,
     whole_number,
 )
+from consuldns.descriptor import CLUSTER_DOMAIN
 
 
 class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,6 +246,14 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
             "Zone of the cluster's nested names. Default: `<datacenter>.<domain>`.",
         ),
     ] = ""
+    cluster_domain: Annotated[
+        str,
+        Declaration(
+            DOMAIN,
+            "Domain of the cluster's own DNS (`clusterDomain` of the kubelet). An ExternalName in "
+            "it leads to the service in a zone that is served here. Default: Kubernetes' own.",
+        ),
+    ] = CLUSTER_DOMAIN
     mass_delete_hold: Annotated[
         timedelta,
         Declaration(

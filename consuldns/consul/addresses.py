@@ -11,22 +11,26 @@ from sys import intern
 from consuldns.names import parse_address
 from consuldns.views import model
 
-Claim = tuple[str, str, str]  # node and instance id, folded, by which Consul orders; service
+# Whether the instance is a Kubernetes cluster's (those go last); node and instance id, folded, by
+# which Consul orders; service.
+Claim = tuple[bool, str, str, str]
+Claims = dict[bytes, tuple[Claim, ...]]
 
 
 class AddressBook:
     """The addresses of all instances, and how up to date they are. Times in seconds."""
 
     def __init__(self) -> None:
-        self._claims: dict[bytes, tuple[Claim, ...]] = {}
+        self._claims: Claims = {}
         self._addresses: dict[str, tuple[bytes, ...]] = {}  # by folded name of the service
         self._first: dict[bytes, str] = {}
+        self._of_clusters: dict[bytes, tuple[str, ...]] = {}
         self._read_at: OrderedDict[str, float] = OrderedDict()  # oldest first
         self._moved_at = float("-inf")
         self.is_changed = False
 
     def __len__(self) -> int:
-        return len(self._first)
+        return len(self._claims)
 
     def list_services(self, names: Iterable[str]) -> None:
         """Which services there are: those that have gone are dropped, new ones are to be read."""
@@ -64,43 +68,51 @@ class AddressBook:
             return
         self._read_at[service] = began
         self._read_at.move_to_end(service)
-        claims: dict[bytes, Claim] = {}
+        first: dict[tuple[bytes, bool], Claim] = {}
         for instance in view.instances:
             address = parse_address(instance.address)
             if address is not None:
-                claim = (intern(instance.node.name.lower()), instance.id.lower(), instance.service)
-                claims[address.packed] = min(claim, claims.get(address.packed, claim))
+                node, is_marked = intern(instance.node.name.lower()), instance.is_marked
+                claim = (is_marked, node, instance.id.lower(), instance.service)
+                key = address.packed, is_marked
+                first[key] = min(claim, first.get(key, claim))
+        claims: Claims = {}
+        for (packed, _), claim in sorted(first.items()):
+            claims[packed] = (*claims.get(packed, ()), claim)
         self._replace(service, claims)
 
-    def _replace(self, service: str, claims: dict[bytes, Claim]) -> None:
+    def _replace(self, service: str, claims: Claims) -> None:
         if self._claims_of(service) == claims:
             return
         for packed in self._addresses.pop(service, ()):
-            others = tuple(each for each in self._claims[packed] if each[2].lower() != service)
+            others = tuple(each for each in self._claims[packed] if each[3].lower() != service)
             self._set_claims(packed, others)
-        for packed, claim in claims.items():
-            self._set_claims(packed, (*self._claims.get(packed, ()), claim))
+        for packed, own in claims.items():
+            self._set_claims(packed, (*self._claims.get(packed, ()), *own))
         if claims:
             self._addresses[service] = tuple(claims)
 
-    def _claims_of(self, service: str) -> dict[bytes, Claim]:
+    def _claims_of(self, service: str) -> Claims:
         return {
-            packed: claim
+            packed: tuple(each for each in self._claims[packed] if each[3].lower() == service)
             for packed in self._addresses.get(service, ())
-            for claim in self._claims[packed]
-            if claim[2].lower() == service
         }
 
     def _set_claims(self, packed: bytes, claims: tuple[Claim, ...]) -> None:
+        self._claims.pop(packed, None)
+        self._first.pop(packed, None)
+        self._of_clusters.pop(packed, None)
         if claims:
             self._claims[packed] = claims
-            self._first[packed] = min(claims)[2]
-        else:
-            del self._claims[packed]
-            self._first.pop(packed, None)
+        others = [each for each in claims if not each[0]]
+        if others:
+            self._first[packed] = min(others)[3]
+        marked = sorted({each[3] for each in claims if each[0]})
+        if marked:
+            self._of_clusters[packed] = tuple(marked)
         self.is_changed = True
 
     def index(self) -> model.AddressIndex:
         """The first instance of each address, in Consul's order: by node, then by id."""
         self.is_changed = False
-        return model.AddressIndex(index=0, services=dict(self._first))
+        return model.AddressIndex(0, dict(self._first), dict(self._of_clusters))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from consuldns import descriptor
 from consuldns.consul import types
-from consuldns.descriptor import ClusterRecord, DescribedEndpoints, Descriptor
+from consuldns.descriptor import CLUSTER_DOMAIN, ClusterRecord, DescribedEndpoints, Descriptor
 from consuldns.names import MAX_LABEL, parse_address
 from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
@@ -111,6 +111,7 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
     Keys that are named like none of ours are not looked at.
     """
     namespaces: dict[str, set[str]] = {}
+    domains: dict[str, str] = {}
     services: dict[str, list[Service]] = {}
     endpoints: dict[tuple[str, str, str], list[EndpointGroup]] = {}
     skipped = 0
@@ -119,8 +120,9 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
         try:
             match rest.split("/"):
                 case ["meta"]:
-                    found = _decode(record, ClusterRecord).namespaces
-                    namespaces.setdefault(cluster, set()).update(filter(_is_label, found))
+                    found = _decode(record, ClusterRecord)
+                    namespaces[cluster] = set(filter(_is_label, found.namespaces))
+                    domains[cluster] = found.domain
                 case ["svc", namespace, name]:
                     service = _service(cluster, namespace, name, _decode(record, Descriptor))
                     services.setdefault(cluster, []).append(service)
@@ -139,6 +141,7 @@ def clusters(index: int, records: Iterable[types.KeyValue]) -> tuple[Clusters, i
                 for found in (endpoints.get((name, each.namespace, each.name)),)
             ),
             is_complete=name in namespaces,
+            domain=domains.get(name, CLUSTER_DOMAIN),
         )
         for name in sorted(namespaces.keys() | services.keys())
     )
@@ -173,6 +176,7 @@ def _service(cluster: str, namespace: str, name: str, described: Descriptor) -> 
             if 0 <= port.port <= MAX_PORT
         ),
         external_name=described.external_name,
+        reverse=described.reverse,
     )
 
 

@@ -1,20 +1,28 @@
 """Finds the services that HashiCorp's own consul-k8s has synced, which writes no descriptors.
 
-Its instances are endpoints, on a node that says where it comes from. They tell their namespace
-(`external-k8s-ns`) and their pod (`external-k8s-ref-name`), but not the service's Kubernetes name:
-that is the name in the catalog, with or without `-<namespace>` at its end. So a service is found if
-the catalog has one of these names and an instance of it the namespace; headless or not, it leads to
-its endpoints. A namespace is known by services that end in its name.
+Its instances are endpoints, addresses of nodes or of load balancers, or hosts of Ingresses, on a
+node that says where it comes from. They tell their namespace (`external-k8s-ns`) and their pod
+(`external-k8s-ref-name`), but not the service's Kubernetes name: that is the name in the catalog,
+with or without `-<namespace>` at its end, after a prefix that is a setting here; a name that an
+annotation gives has neither. So a service is found if the catalog has one of these names and an
+instance of it has the namespace; headless or not, it leads to its instances. A namespace is known
+by services that end in its name.
+
+An instance has one port number, its own. Metadata have the names of all ports, but with the numbers
+of the service, which are often not those of an endpoint or of a node.
 """
 
+from collections.abc import Iterator
+
 from consuldns import descriptor, names
-from consuldns.dns import endpoints
+from consuldns.dns import endpoints, select
 from consuldns.dns.endpoints import Target
 from consuldns.dns.request import Request
 from consuldns.views.clusters import Port
 from consuldns.views.model import Instance
 
-PORT = "port-"  # metadata `port-<name>`: its number
+PORT = "port-"  # metadata `port-<name>`: the service's number of it
+MAX_PORT = 65535
 
 
 def is_used(datacenter: str, request: Request) -> bool:
@@ -30,18 +38,28 @@ def may_have_namespace(namespace: bytes, datacenter: str, request: Request) -> b
 
 
 def targets_of(service: bytes, namespace: bytes, datacenter: str, request: Request) -> list[Target]:
-    """The healthy endpoints of a service of consul-k8s (names folded), none if there is none."""
+    """The healthy instances of a service of consul-k8s (names folded), none if there is none."""
     if not is_used(datacenter, request):
         return []
-    for name in (service + b"-" + namespace, service):
+    for name in catalog_names(service, namespace, request):
         instances = [
             instance
             for instance in request.instances(datacenter, name)
             if _is_in(namespace, instance)
         ]
         if instances:
-            return endpoints.group(_place(instance) for instance in instances)
+            at_addresses = [place for each in instances if (place := _place(each)) is not None]
+            return [*endpoints.group(at_addresses), *_at_hostnames(instances)]
     return []
+
+
+def catalog_names(service: bytes, namespace: bytes, request: Request) -> tuple[bytes, ...]:
+    """The names (folded) under which consul-k8s may have put the service into the catalog."""
+    names_: list[bytes] = []
+    for prefix in request.policy.kubernetes.consul_k8s_prefixes:
+        name = names.fold_text(prefix) + service
+        names_ += (name + b"-" + namespace, name)
+    return tuple(dict.fromkeys((*names_, service)))
 
 
 def _is_in(namespace: bytes, instance: Instance) -> bool:
@@ -49,14 +67,24 @@ def _is_in(namespace: bytes, instance: Instance) -> bool:
     return (
         meta.get(descriptor.SOURCE) == descriptor.KUBERNETES
         and names.fold_text(meta.get(descriptor.NAMESPACE, "")) == namespace
-        and descriptor.CLUSTER not in meta
-        and names.parse_address(instance.address) is not None
+        and not instance.is_marked
+        and select.endpoint(instance.address) is not None
     )
 
 
-def _place(instance: Instance) -> tuple[bytes, bytes, tuple[Port, ...]]:
+def _at_hostnames(instances: list[Instance]) -> Iterator[Target]:
+    """Those that have a hostname: of a load balancer, or of an Ingress."""
+    for instance in instances:
+        alias = select.endpoint(instance.address)
+        if isinstance(alias, tuple):
+            yield Target(b"", (), _ports(instance), alias)
+
+
+def _place(instance: Instance) -> tuple[bytes, bytes, tuple[Port, ...]] | None:
+    """Label, packed address and ports; None if the instance has a hostname."""
     address = names.parse_address(instance.address)
-    assert address is not None
+    if address is None:
+        return None
     pod = names.fold_text(instance.meta.get(descriptor.REFERENCE_NAME, ""))
     is_pod = instance.meta.get(descriptor.REFERENCE_KIND) == "Pod"
     has_label = is_pod and b"." not in pod and 0 < len(pod) <= names.MAX_LABEL
@@ -64,12 +92,17 @@ def _place(instance: Instance) -> tuple[bytes, bytes, tuple[Port, ...]]:
 
 
 def _ports(instance: Instance) -> tuple[Port, ...]:
-    """Named ports, of which the protocol is not known; without any, the instance's own port."""
-    named = [
-        Port(key.removeprefix(PORT), "TCP", int(value))
+    """The instance's own port, under each name that it surely has; its protocol is not known.
+
+    That is the only name there is, or those whose number is the same.
+    """
+    if not 0 < instance.port <= MAX_PORT:
+        return ()
+    numbers = {
+        key.removeprefix(PORT): value
         for key, value in instance.meta.items()
-        if key.startswith(PORT) and value.isascii() and value.isdecimal() and int(value) <= 65535
-    ]
-    if named or not 0 < instance.port <= 65535:
-        return tuple(named)
-    return (Port("", "TCP", instance.port),)
+        if key.startswith(PORT) and value.isascii() and value.isdecimal()
+    }
+    own = [name for name, number in numbers.items() if number == str(instance.port)]
+    chosen = [*numbers] if len(numbers) == 1 else own
+    return tuple(Port(name, "TCP", instance.port) for name in chosen or [""])

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from consuldns import descriptor, names
-from consuldns.dns import select
 from consuldns.dns.request import Request
-from consuldns.names import IPAddress
+from consuldns.names import IPAddress, Labels
 from consuldns.views.clusters import EndpointTable, Port, Service
 from consuldns.views.model import Health, Instance
 
@@ -26,12 +25,13 @@ Place = tuple[bytes, bytes, tuple[Port, ...]]
 class Target:
     """Something to connect to. `label` is left of the service's name, empty for the service itself.
 
-    `addresses` are packed.
+    `addresses` are packed. One that has a hostname in their place has it as `alias`.
     """
 
     label: bytes
     addresses: tuple[bytes, ...]
     ports: tuple[Port, ...]
+    alias: Labels | None = None
 
 
 def targets_of(service: Service, datacenter: str, request: Request) -> list[Target]:
@@ -106,21 +106,14 @@ def undashed(label: bytes) -> IPAddress | None:
 
 def is_pod(address: IPAddress, namespace: bytes, datacenter: str, request: Request) -> bool:
     """Whether the address is that of a pod which is an endpoint of a service in the namespace."""
-    service = request.reading.service_addresses(datacenter).services.get(address.packed)
-    if service is None:
-        return False
+    index = request.reading.service_addresses(datacenter)
     return any(
         names.parse_address(instance.address) == address
         and descriptor.POD in instance.meta
         and names.fold_text(instance.meta.get(descriptor.NAMESPACE, "")) == namespace
+        for service in index.of_clusters.get(address.packed, ())
         for instance in request.instances(datacenter, names.fold_text(service))
     )
-
-
-def leads_back(service: Service, packed: bytes, datacenter: str, request: Request) -> bool:
-    """Whether the service's flat name has the address."""
-    instances = _instances(service, datacenter, request)
-    return any(select.endpoint(each.address) == packed for each in instances)
 
 
 def _is_empty(service: Service, datacenter: str, request: Request) -> bool:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from consuldns.dns import resolver, reverse, wording, zones
 from consuldns.dns.answer import Needs, Outcome, Record, Target
+from consuldns.dns.lookup import look_up, readings
 from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Question, Type
 from consuldns.dns.request import Request
@@ -84,9 +85,9 @@ def _explain(question: Question, views: Views, policy: Policy, depth: int) -> Ex
 def _steps(question: Question, zone: Zone, views: Views, policy: Policy) -> Iterator[Step]:
     """The readings of a name in one of our zones."""
     answer = 0
-    for number, lookup in enumerate(resolver.readings(question.name, zone), 1):
+    for number, lookup in enumerate(readings(question.name, zone), 1):
         request = Request(question.name, question.type, zone, Reading(views), policy)
-        finding = resolver.look_up(lookup, request)
+        finding = look_up(lookup, request)
         result = wording.result(lookup, finding, request)
         has_found = finding.outcome is not Outcome.NXDOMAIN and not finding.is_branch
         is_answer = has_found and not answer
@@ -103,16 +104,16 @@ def _reverse_steps(
 ) -> Iterator[Step]:
     """Who may know an address."""
     answer = 0
-    for number, (source, find) in enumerate(reverse.SOURCES.items(), 1):
+    for number, source in enumerate(reverse.SOURCES, 1):
         zone = policy.zones[policy.domain]
         request = Request(question.name, Type.PTR, zone, Reading(views), policy)
-        targets = find(packed, request)
-        result = ", ".join(map(format_name, targets)) or "none has the address"
+        targets = source.find(packed, request)
+        result = ", ".join(map(format_name, targets)) or source.why_none(packed, request)
         if targets and answer:
             result += f"; not used, since reading {answer} goes first"
         is_answer = bool(targets) and not answer
         answer = number if is_answer else answer
-        yield Step(source, result, _read(request), is_answer)
+        yield Step(source.name, result, _read(request), is_answer)
 
 
 def _read(request: Request) -> tuple[str, ...]:

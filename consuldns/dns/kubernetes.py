@@ -9,8 +9,10 @@ catalog, a view of their own, or described beside the service. Where the specifi
 choice, CoreDNS decided it, except that empty non-terminals exist (RFC 8020).
 """
 
-from consuldns import names
-from consuldns.dns import consul_k8s, endpoints, records, select, zones
+from dataclasses import replace
+
+from consuldns import descriptor, names
+from consuldns.dns import consul_k8s, endpoints, external_names, records, zones
 from consuldns.dns.answer import Contribution, Outcome, address_type
 from consuldns.dns.endpoints import Target
 from consuldns.dns.grammar import ClusterName, KubernetesName
@@ -21,6 +23,7 @@ from consuldns.views.clusters import Namespaces, Port, Service
 
 SPECIFICATION = b"1.1.0"
 SPECIFICATION_TTL = 28800  # seconds, as in CoreDNS
+ALIASED = frozenset((Type.A, Type.AAAA, Type.CNAME, Type.ANY))  # what an alias is given for
 UNKNOWN_CLUSTER = Finding(Outcome.SERVFAIL)
 
 
@@ -66,21 +69,19 @@ def find_in_zone(lookup: ClusterName, request: Request) -> Finding:
     return _in_tree(lookup.path, namespaces, datacenter, request)
 
 
-def name_of(service: Service, packed: bytes, datacenter: str, request: Request) -> Labels | None:
-    """A name of the service that leads to its address: the flat one, else the nested one."""
-    domain = request.policy.domain
-    if service.flat and endpoints.leads_back(service, packed, datacenter, request):
-        return records.service_name(service.flat, datacenter, domain)
-    if not endpoints.targets_of(service, datacenter, request):
-        return None
-    namespace, name = names.fold_text(service.namespace), names.fold_text(service.name)
-    clusters = request.reading.clusters(datacenter)
-    if clusters.all_namespaces[namespace][name] is service:
-        return records.valid((name, namespace, b"svc", datacenter.encode(), *domain))
-    for zone, cluster in request.policy.kubernetes.zones.items():
-        if cluster == service.cluster:
-            return records.valid((name, namespace, b"svc", *zone))
-    return None
+def names_of(service: Service, datacenter: str, request: Request) -> list[Labels]:
+    """The names that a reverse name of the service may point to, best first.
+
+    Flat or nested first, as its descriptor says. Not every one of them need lead to it: another
+    cluster may have a service of that name.
+    """
+    domain, own_zones = request.policy.domain, request.policy.kubernetes.zones
+    path = (names.fold_text(service.name), names.fold_text(service.namespace), b"svc")
+    flat = [records.service_name(service.flat, datacenter, domain)] if service.flat else []
+    nested = [records.valid((*path, datacenter.encode(), *domain))]
+    nested += [records.valid((*path, *z)) for z, c in own_zones.items() if c == service.cluster]
+    ordered = flat + nested if service.reverse == descriptor.FLAT else nested + flat
+    return [name for name in ordered if name is not None]
 
 
 def _in_tree(path: Labels, namespaces: Namespaces, datacenter: str, request: Request) -> Finding:
@@ -117,7 +118,7 @@ def _service(labels: Labels, namespaces: Namespaces, datacenter: str, request: R
         return NXDOMAIN
     left = labels[:-2]
     if service.external_name:
-        return NXDOMAIN if left else _alias(service.external_name, request)
+        return NXDOMAIN if left else _alias(service, datacenter, request)
     if len(left) == 1 and left[0][0] != ord("_"):
         targets = endpoints.endpoints_at(left[0], service, datacenter, request)
     else:
@@ -157,12 +158,18 @@ def _has_port(port: Port, name: bytes | None, protocol: bytes) -> bool:
 
 def _with_ports(target: Target, name: bytes, protocol: bytes) -> Target:
     ports = tuple(port for port in target.ports if _has_port(port, name, protocol))
-    return Target(target.label, target.addresses, ports)
+    return replace(target, ports=ports)
 
 
 def _addresses(targets: list[Target], request: Request) -> Finding:
+    """The addresses, or one of the aliases if there is none: an alias is alone at its name."""
     ttl = request.policy.kubernetes.ttl
     distinct = dict.fromkeys(packed for target in targets for packed in target.addresses)
+    if not distinct and request.type in ALIASED:
+        aliases = {names.fold(target.alias): target.alias for target in targets if target.alias}
+        aliases.pop(request.name, None)
+        every = [records.alias(request.name, ttl, each) for each in aliases.values()]
+        return found([Contribution((alias,)) for alias in every], pick_one=True)
     wanted = [p for p in distinct if request.type in (Type.ANY, address_type(p))]
     return found([Contribution((records.address(request.name, ttl, p),)) for p in wanted])
 
@@ -170,11 +177,15 @@ def _addresses(targets: list[Target], request: Request) -> Finding:
 def _locations(targets: list[Target], base: Labels, request: Request) -> Finding:
     """An SRV for each distinct port and target, all of the same weight (100 in sum, or 1 each)."""
     ttl = request.policy.kubernetes.ttl
-    places = {(port.number, target.label): target for target in targets for port in target.ports}
+    places = {
+        (port.number, target.label, target.alias): target
+        for target in targets
+        for port in target.ports
+    }
     weight = max(1, 100 // max(1, len(places)))
     contributions = []
-    for (number, label), target in places.items():
-        name = (label, *base) if label else base
+    for (number, label, alias), target in places.items():
+        name = alias or ((label, *base) if label else base)
         if not names.is_valid(name):
             continue
         location = records.service(request.name, ttl, weight, number, name, priority=0)
@@ -183,12 +194,15 @@ def _locations(targets: list[Target], base: Labels, request: Request) -> Finding
     return found(contributions)
 
 
-def _alias(external_name: str, request: Request) -> Finding:
-    """CNAME for addresses; nothing else, as in CoreDNS; nothing at all if it is no name."""
-    target = select.endpoint(external_name)
-    if not isinstance(target, tuple):
+def _alias(service: Service, datacenter: str, request: Request) -> Finding:
+    """CNAME for addresses; nothing else, as in CoreDNS; nothing at all if it leads nowhere.
+
+    No name is an alias of itself, as in CoreDNS either.
+    """
+    target = external_names.target_of(service, datacenter, request)
+    if target is None:
         return NXDOMAIN
-    if request.type not in (Type.A, Type.AAAA, Type.CNAME, Type.ANY):
+    if request.type not in ALIASED or names.fold(target) == request.name:
         return NODATA
     alias = records.alias(request.name, request.policy.kubernetes.ttl, target)
     return found([Contribution((alias,))])

@@ -67,13 +67,15 @@ class KubernetesPolicy:
     `zones` are served beside `<dc>.<domain>`: the cluster of each. `pods` says what
     `<address>.<namespace>.pod.<zone>` is: `disabled` (nothing), `insecure` (the address that the
     label spells), `verified` (that, if it is the address of an endpoint of the namespace).
-    `ignore_empty`: a service without a ready endpoint does not exist.
+    `ignore_empty`: a service without a ready endpoint does not exist. `consul_k8s_prefixes` are
+    before the names of services that consul-k8s has synced.
     """
 
     ttl: int = 5
     pods: str = "disabled"
     ignore_empty: bool = False
     zones: dict[Labels, str] = field(default_factory=dict)
+    consul_k8s_prefixes: tuple[str, ...] = ("",)
 
     @property
     def soa(self) -> StartOfAuthorityTimes:

@@ -4,13 +4,18 @@ An address is looked up in the KV tree first (an operator or the sync worker sai
 the Kubernetes services, the nodes, and the services. All are in memory, but for folders of the KV
 tree: one is read only if the list of folders has it, so that a random address never costs Consul a
 request.
+
+Nodes and instances that the sync worker wrote for a cluster are not looked at: whoever may write
+EndpointSlices in one namespace could otherwise name any address. The worker decides which of them
+has a reverse name, and says so by a key (or, for cluster IPs, in the service's descriptor).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from consuldns import names
-from consuldns.dns import kubernetes, records, zones
-from consuldns.dns.answer import Contribution
+from consuldns import descriptor, names
+from consuldns.dns import kubernetes, lookup, records, zones
+from consuldns.dns.answer import Address, Contribution, address_type
 from consuldns.dns.policy import Zone
 from consuldns.dns.question import Type
 from consuldns.dns.request import NODATA, NXDOMAIN, Finding, Request, found
@@ -56,8 +61,8 @@ def _at_apex(zone: Zone, pointers: list[Contribution], request: Request) -> Find
 
 def _targets(packed: bytes, request: Request) -> list[Labels]:
     """The names of an address, from the first that knows it."""
-    for find_targets in SOURCES.values():
-        targets = find_targets(packed, request)
+    for source in SOURCES:
+        targets = source.find(packed, request)
         if targets:
             return targets
     return []
@@ -81,7 +86,23 @@ def _of_clusters(packed: bytes, request: Request) -> list[Labels]:
     service = request.reading.clusters(datacenter).by_address.get(packed)
     if service is None:
         return []
-    return _one(kubernetes.name_of(service, packed, datacenter, request))
+    candidates = kubernetes.names_of(service, datacenter, request)
+    return [name for name in candidates if _leads_to(packed, name, request)][:1]
+
+
+def _leads_to(packed: bytes, target: Labels, request: Request) -> bool:
+    """Whether the name has the address: whatever it is read as, and whichever alias is picked."""
+    name = names.fold(target)
+    zone = zones.zone_of(name, request.policy)
+    if zone is None:
+        return False
+    type_ = address_type(packed)
+    finding = lookup.find(Request(name, type_, zone, request.reading, request.policy))
+    has_it = [
+        any(record.data == Address(packed) for record in each.records)
+        for each in finding.contributions
+    ]
+    return any(has_it) and (all(has_it) or not finding.pick_one)
 
 
 def _of_nodes(packed: bytes, request: Request) -> list[Labels]:
@@ -104,13 +125,57 @@ def _one(target: Labels | None) -> list[Labels]:
     return [] if target is None else [target]
 
 
-# Who may know an address, the first to be believed first.
-SOURCES: dict[str, Callable[[bytes, Request], list[Labels]]] = {
-    "a key of the KV tree": _of_kv_tree,
-    "a Kubernetes service": _of_clusters,
-    "a node": _of_nodes,
-    "an instance of a service": _of_services,
-}
+def _no_key(packed: bytes, request: Request) -> str:
+    return "none has the address"
+
+
+def _no_service_of_a_cluster(packed: bytes, request: Request) -> str:
+    clusters = request.reading.clusters(request.reading.datacenters().local)
+    at_address = [each for address, each in clusters.cluster_addresses() if address == packed]
+    wanting = clusters.by_address.get(packed)
+    if wanting is not None:
+        name = f"{wanting.namespace}/{wanting.name}"
+        return f"{name} has the address, but none of its names leads to it"
+    if at_address:
+        name = f"{at_address[0].namespace}/{at_address[0].name}"
+        return f"{name} has the address, but is not to have a reverse name without a key"
+    return "none has the address"
+
+
+def _no_node(packed: bytes, request: Request) -> str:
+    for node in request.reading.nodes(request.reading.datacenters().local).nodes:
+        address = names.parse_address(node.address)
+        if node.is_marked and address is not None and address.packed == packed:
+            cluster = node.meta[descriptor.NODE_CLUSTER]
+            return f"only the node of cluster {cluster!r}, whose address stands for nothing"
+    return "none has the address"
+
+
+def _no_service(packed: bytes, request: Request) -> str:
+    index = request.reading.service_addresses(request.reading.datacenters().local)
+    services = index.of_clusters.get(packed, ())
+    if services and packed not in index.services:
+        every = ", ".join(map(repr, services))
+        return f"only instances of Kubernetes clusters ({every}), which need a key"
+    return "none has the address"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who may know an address (packed): the names it gives, and in words why it gives none."""
+
+    name: str
+    find: Callable[[bytes, Request], list[Labels]]
+    why_none: Callable[[bytes, Request], str]
+
+
+# The first to be believed first.
+SOURCES = (
+    Source("a key of the KV tree", _of_kv_tree, _no_key),
+    Source("a Kubernetes service", _of_clusters, _no_service_of_a_cluster),
+    Source("a node", _of_nodes, _no_node),
+    Source("an instance of a service", _of_services, _no_service),
+)
 
 
 def _is_above_an_address(folders: ReverseZones, request: Request) -> bool:

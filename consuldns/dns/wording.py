@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 
-from consuldns.dns import grammar
+from consuldns.dns import consul_k8s, grammar
 from consuldns.dns.answer import (
     Address,
     Outcome,
@@ -138,6 +138,8 @@ def _of_cluster(lookup: Lookup, request: Request) -> str:
     """Which cluster a service is of: several may have the namespace."""
     if not isinstance(lookup, grammar.KubernetesName) or len(lookup.path) < 3:
         return ""
+    if lookup.path[-1] != b"svc":
+        return ""
     datacenter = request.datacenter(lookup.datacenter) or ""
     namespaces = request.reading.clusters(datacenter).all_namespaces
     service = namespaces.get(lookup.path[-2], {}).get(lookup.path[-3])
@@ -160,10 +162,7 @@ def _missing(lookup: Lookup, request: Request) -> str:
         case grammar.DottedServiceName():
             return "there is no such service, or no healthy instance with what is left of it as tag"
         case grammar.KubernetesName(path):
-            clusters = request.reading.clusters(datacenter)
-            if not clusters.clusters:
-                return "no Kubernetes cluster is in Consul"
-            return _missing_in_cluster(path, clusters.all_namespaces)
+            return _missing_in_clusters(path, datacenter, request)
         case grammar.ClusterName(path):
             namespaces = request.reading.clusters(datacenter).namespaces_of[request.zone.cluster]
             return _missing_in_cluster(path, namespaces)
@@ -184,6 +183,25 @@ def _missing_service(service: bytes, tags: Labels, datacenter: str, request: Req
     return f"none of its {len(healthy)} healthy instances has {' and '.join(map(_text, tags))}"
 
 
+def _missing_in_clusters(path: Labels, datacenter: str, request: Request) -> str:
+    """`path` is left of the default zone, which has what consul-k8s has synced, too."""
+    clusters = request.reading.clusters(datacenter)
+    reason = "no Kubernetes cluster is in Consul"
+    if clusters.clusters:
+        reason = _missing_in_cluster(path, clusters.all_namespaces)
+    if len(path) < 3 or path[-1] != b"svc" or not consul_k8s.is_used(datacenter, request):
+        return reason
+    candidates = consul_k8s.catalog_names(path[-3], path[-2], request)
+    listed = request.reading.services(datacenter).by_name
+    present = [_text(name) for name in candidates if name in listed]
+    if present:
+        what = "no healthy instance in the namespace"
+        if len(path) > len((b"service", b"namespace", b"svc")):
+            what = "no such endpoint or port that is healthy"
+        return f"{reason}; of consul-k8s, {' or '.join(present)} has {what}"
+    return f"{reason}; nor has consul-k8s synced {' or '.join(map(_text, candidates))}"
+
+
 def _missing_in_cluster(path: Labels, namespaces: Namespaces) -> str:
     """`path` is left of the zone."""
     labels, kind = path[:-1], path[-1]
@@ -198,6 +216,12 @@ def _missing_in_cluster(path: Labels, namespaces: Namespaces) -> str:
     service = namespaces[labels[-1]].get(labels[-2])
     if service is None:
         return f"the namespace has no service {_text(labels[-2])}"
+    if service.external_name and len(labels) == 2:
+        return (
+            f"its external name {service.external_name!r} leads to no name that an alias can have"
+        )
+    if service.external_name:
+        return "the service is an ExternalName, which has no names below it"
     if service.is_headless and len(labels) == 2:
         return "the service is headless, and no endpoint of it is ready"
     return "the service has no such endpoint or port that is ready"

@@ -14,7 +14,7 @@ import msgspec
 
 from consuldns import names
 from consuldns.config.sync import SyncSettings
-from consuldns.descriptor import ClusterRecord, DescribedPort, Descriptor
+from consuldns.descriptor import NONE, ClusterRecord, DescribedPort, Descriptor
 from consuldns.kubernetes import (
     addresses,
     annotations,
@@ -30,7 +30,7 @@ from consuldns.kubernetes.instances import Subject
 from consuldns.kubernetes.ownership import NAMES, Identity, reverse_key
 from consuldns.kubernetes.reverse import Candidate, Rank
 from consuldns.kubernetes.types import EndpointSlice, Exposure, Node, Service, ServiceKey
-from consuldns.registration import Instance, Key
+from consuldns.registration import CRITICAL, Instance, Key
 
 NO_ADDRESS_YET = "no address yet"  # of a service whose load balancer has not been given one
 
@@ -156,9 +156,18 @@ def _descriptor(subject: Subject, settings: SyncSettings, identity: Identity) ->
         ),
         external_name=service.spec.external_name.rstrip("."),
         publish_not_ready=service.spec.publish_not_ready_addresses,
+        reverse=_reverse_without_key(subject, settings),
     )
     path = identity.descriptor_key(*service.key)
     return Key(path, msgspec.json.encode(described), identity.flags)
+
+
+def _reverse_without_key(subject: Subject, settings: SyncSettings) -> str:
+    """Which name the cluster IPs point to where there is no key; only a key has a given name."""
+    wish = subject.wishes.reverse
+    if "cluster-ip" not in settings.reverse or wish is False or isinstance(wish, str):
+        return NONE
+    return settings.reverse_target
 
 
 def _candidates(
@@ -169,28 +178,36 @@ def _candidates(
 ) -> tuple[tuple[Candidate, ...], list[str]]:
     """The addresses that the service claims a reverse name for, and what is wrong, in words.
 
-    A target always leads back to the address: the flat name only if the catalog has the address
-    under it, else the nested name.
+    A target always leads back to the address: the flat name only if Consul answers it with the
+    address, else the nested name. (A name that the annotation gives is taken as it is.)
     """
     wish = subject.wishes.reverse
-    if wish is False:
-        return (), []
-    if wish is not None and not _may_have_reverse(subject, settings):
-        return (), ["service-reverse has no effect: sync.reverse has no addresses of its kind"]
-    at_flat_name = {instance.address for instance in registered}
     candidates, problems = [], []
+    if wish and not _may_have_reverse(subject, settings):
+        problems.append("service-reverse has no effect: sync.reverse has no addresses of its kind")
+    at_flat_name = {each.address for each in registered if each.status != CRITICAL}
     for text, rank, nested in _claimed(subject, at_flat_name, settings, identity):
         address = names.parse_address(text)
+        if address is None:
+            problems.append(f"{addresses.shown(text)} is not an IP address: it has no reverse name")
+            continue
         is_flat = settings.reverse_target == "flat" and str(address) in at_flat_name
         target = identity.flat(subject.flat) if is_flat else nested
         target = wish if isinstance(wish, str) else target
-        if address is None:
-            problems.append(f"{addresses.shown(text)} is not an IP address: it has no reverse name")
-        elif len(target) > addresses.MAX_NAME:
+        is_wanted = wish is not False and _is_to_be_named(rank, settings)
+        if is_wanted and len(target) > addresses.MAX_NAME:
             problems.append("an address has no reverse name, because it would be too long a name")
-        else:
-            candidates.append(Candidate(str(address), rank, subject.service.key, target))
+            is_wanted = False
+        if not is_wanted:
+            rank, target = (rank if rank is Rank.CLUSTER_IP else Rank.UNNAMED), ""
+        candidates.append(Candidate(str(address), rank, subject.service.key, target))
     return tuple(candidates), problems
+
+
+def _is_to_be_named(rank: Rank, settings: SyncSettings) -> bool:
+    return rank is not Rank.UNNAMED and (
+        rank is not Rank.CLUSTER_IP or "cluster-ip" in settings.reverse
+    )
 
 
 def _may_have_reverse(subject: Subject, settings: SyncSettings) -> bool:
@@ -210,8 +227,7 @@ def _claimed(
 ) -> Iterator[tuple[str, Rank, str]]:
     """Addresses, why each is claimed, and its nested name."""
     nested = identity.nested(*subject.service.key)
-    if "cluster-ip" in settings.reverse:
-        yield from ((text, Rank.CLUSTER_IP, nested) for text in subject.service.cluster_ips)
+    yield from ((text, Rank.CLUSTER_IP, nested) for text in subject.service.cluster_ips)
     for endpoint in subject.endpoints:
         rank = _endpoint_rank(endpoint, subject, settings)
         if rank is not None:
@@ -226,22 +242,20 @@ def _claimed(
 def _endpoint_rank(
     endpoint: JoinedEndpoint, subject: Subject, settings: SyncSettings
 ) -> Rank | None:
-    """Why an endpoint gets a reverse name; None if it gets none."""
-    if endpoint.state is not State.READY:
+    """Why an endpoint is claimed; None if the service does not lead to it."""
+    if endpoint.state is not State.READY or not endpoint_names.have_names(subject, settings):
         return None
     if not endpoint.is_pod and "manual" not in settings.reverse:
-        return None
-    if not endpoint_names.have_names(subject, settings):
-        return None
+        return Rank.UNNAMED
     if subject.service.is_headless:
         if "headless" not in settings.reverse:
-            return None
+            return Rank.UNNAMED
         return Rank.HOSTNAME if endpoint.hostname else Rank.HEADLESS
     in_catalog = endpoint_names.are_in_catalog(subject, settings)
     is_wanted = ("endpoints" in settings.reverse and in_catalog) or (
         "headless" in settings.reverse and settings.endpoint_names
     )
-    return Rank.ENDPOINT if is_wanted else None
+    return Rank.ENDPOINT if is_wanted else Rank.UNNAMED
 
 
 def reverse_entry(candidate: Candidate, identity: Identity) -> Key:
@@ -257,12 +271,15 @@ def name_entry(flat: str, service: ServiceKey, identity: Identity) -> Key:
     return Key(NAMES + flat, value.encode(), identity.flags)
 
 
-def cluster_record(version: str, namespaces: Iterable[str], identity: Identity) -> Key:
+def cluster_record(
+    version: str, namespaces: Iterable[str], settings: SyncSettings, identity: Identity
+) -> Key:
     """The key that says what there is to know about the cluster."""
     record = ClusterRecord(
         cluster_uid=identity.uid,
         zone=identity.zone,
         version=version,
         namespaces=tuple(sorted(namespaces)),
+        domain=settings.cluster_domain,
     )
     return Key(identity.record_key, msgspec.json.encode(record), identity.flags)

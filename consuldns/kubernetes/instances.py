@@ -19,7 +19,7 @@ from hashlib import blake2b
 from consuldns import descriptor, names
 from consuldns.config.sync import SyncSettings
 from consuldns.descriptor import Port
-from consuldns.kubernetes import addresses, node_addresses
+from consuldns.kubernetes import addresses, hostnames, node_addresses
 from consuldns.kubernetes import endpoints as endpoints_
 from consuldns.kubernetes.annotations import Wishes
 from consuldns.kubernetes.endpoints import JoinedEndpoint, State
@@ -102,11 +102,29 @@ def mode(subject: Subject, settings: SyncSettings) -> str:
 def places(
     subject: Subject, nodes: Mapping[str, Node], settings: SyncSettings, identity: Identity
 ) -> Found:
-    """Where the service is found."""
+    """Where the service is found, at addresses and at hostnames that others can look up."""
+    found = _places(subject, nodes, settings)
+    usable, problems = [], []
+    for place in found.places:
+        if names.parse_address(place.address) is not None:
+            usable.append(place)
+            continue
+        try:
+            name = hostnames.resolvable(
+                place.address, subject.service, subject.flat, settings.cluster_domain, identity
+            )
+        except ValueError as error:
+            problems.append(f"{addresses.shown(place.address)} {error}, and is left out")
+        else:
+            usable.append(replace(place, address=name))
+    return Found(tuple(usable), found.problems + tuple(problems))
+
+
+def _places(subject: Subject, nodes: Mapping[str, Node], settings: SyncSettings) -> Found:
     service = subject.service
     match mode(subject, settings):
         case "name":
-            return _external_name(subject, identity)
+            return _external_name(subject)
         case "external-ips":
             return _fronts(subject, settings, "externalIPs", service.spec.external_ips or ())
         case "node-port":
@@ -226,8 +244,8 @@ def _node_places(subject: Subject, nodes: Mapping[str, Node], settings: SyncSett
     )
 
 
-def _external_name(subject: Subject, identity: Identity) -> Found:
-    """The name, unless it is an address (no CNAME can have that) or leads back to us."""
+def _external_name(subject: Subject) -> Found:
+    """The name, unless it is an address: no CNAME can have that."""
     target = subject.service.spec.external_name
     if names.parse_address(target.rstrip(".")) is not None:
         problem = f"externalName {addresses.shown(target)} is an address, not a name"
@@ -236,9 +254,6 @@ def _external_name(subject: Subject, identity: Identity) -> Found:
         host = addresses.host_name(target)
     except ValueError as error:
         return Found(problems=(f"externalName {addresses.shown(target)} {error}",))
-    name = names.fold(names.parse_name(host))
-    if identity.holds(name):
-        return Found()  # answered as a nested name; in the catalog it could lead in a circle
     return Found((Place(host, _primary_port(subject), ()),))
 
 

@@ -249,7 +249,7 @@ class Planner:
         if version:
             # After all services: whoever finds the record knows that none of them is missing.
             record = desired.cluster_record(
-                version, self._cluster.exposed_namespaces, self._identity
+                version, self._cluster.exposed_namespaces, self._settings, self._identity
             )
             self._set_key(plan, record, None, holding)
 

@@ -3,7 +3,8 @@
 One address may be claimed by several: a pod is an endpoint of many services, and whoever may write
 slices can claim any address. So a cluster IP comes first and nobody else may have it, an address of
 a node belongs to nobody, an endpoint that two namespaces claim points nowhere unless the pods
-themselves settle it, and of the rest the first in order wins: one address, one name.
+themselves settle it, and of the rest the first in order wins: one address, one name. A claim counts
+against others even if its service is to have no reverse name.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -21,11 +22,15 @@ class Rank(IntEnum):
     HEADLESS = 2
     ENDPOINT = 3
     LOAD_BALANCER = 4
+    UNNAMED = 5  # it leads to the address, but is to have no reverse name there
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A service's claim to an address. `target` is the name without a final dot."""
+    """A service's claim to an address. `target` is the name without a final dot.
+
+    Empty: the service wants no name there, or must not have one.
+    """
 
     address: str
     rank: Rank
@@ -44,7 +49,7 @@ def choose(
     if not ordered:
         return None
     if ordered[0].rank is Rank.CLUSTER_IP:
-        return ordered[0]
+        return ordered[0] if ordered[0].target else None
     address = ordered[0].address
     if address in nodes:
         return None
@@ -55,4 +60,4 @@ def choose(
         ]
     if len({each.service[0] for each in ordered}) != 1:
         return None
-    return ordered[0]
+    return ordered[0] if ordered[0].target else None

@@ -1,11 +1,12 @@
 """The view of the Kubernetes clusters: their services, as described in Consul's KV tree."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from msgspec.structs import replace
 
-from consuldns import names
+from consuldns import descriptor, names
+from consuldns.names import Labels
 from consuldns.views.base import Value, View
 from consuldns.views.networks import Networks
 
@@ -35,8 +36,9 @@ EndpointTable = dict[bytes, list[tuple[str, tuple[Port, ...]]]]
 class Service(Value, frozen=True):
     """A service of a Kubernetes cluster, from its descriptor (see `consuldns.descriptor`).
 
-    `flat` is its name in the catalog (empty: it has none), `mode` what its instances there are.
-    `endpoints` are the ready ones, if they are described; None if the catalog has them, or nobody.
+    `flat` is its name in the catalog (empty: it has none), `mode` what its instances there are,
+    `reverse` the name that its cluster IPs point to if no key says so. `endpoints` are the ready
+    ones, if they are described; None if the catalog has them, or nobody.
     """
 
     cluster: str
@@ -48,12 +50,14 @@ class Service(Value, frozen=True):
     cluster_ips: tuple[str, ...]
     ports: tuple[Port, ...]
     external_name: str
+    reverse: str = descriptor.FLAT
     endpoints: tuple[EndpointGroup, ...] | None = None
 
 
 class Cluster(Value, frozen=True):
     """A Kubernetes cluster. `namespaces` has those without services, too.
 
+    `domain` is the one that the cluster's own DNS has its names under (`cluster.local`).
     `is_complete`: its record is there, which the sync worker writes when all the rest is.
     """
 
@@ -61,6 +65,7 @@ class Cluster(Value, frozen=True):
     namespaces: tuple[str, ...]
     services: tuple[Service, ...]
     is_complete: bool
+    domain: str = descriptor.CLUSTER_DOMAIN
 
 
 Namespaces = dict[bytes, dict[bytes, Service]]
@@ -92,17 +97,28 @@ class Clusters(View, frozen=True):
         return frozenset(cluster.name for cluster in self.clusters if cluster.is_complete)
 
     @cached_property
+    def domains(self) -> dict[str, Labels]:
+        """The folded domain of each cluster's own DNS; Kubernetes' default if its is not valid."""
+        return {cluster.name: _domain(cluster.domain) for cluster in self.clusters}
+
+    @cached_property
     def by_address(self) -> dict[bytes, Service]:
-        """The first service at each cluster address (packed)."""
+        """The first service at each cluster address (packed) that wants a reverse name."""
         found: dict[bytes, Service] = {}
-        services = (service for cluster in self.clusters for service in cluster.services)
-        for service in services:
-            if service.is_headless or service.external_name:
-                continue
-            for address in map(names.parse_address, service.cluster_ips):
-                if address is not None:
-                    found.setdefault(address.packed, service)
+        for packed, service in self.cluster_addresses():
+            if service.reverse in (descriptor.FLAT, descriptor.NESTED):
+                found.setdefault(packed, service)
         return found
+
+    def cluster_addresses(self) -> Iterator[tuple[bytes, Service]]:
+        """Every cluster address (packed) with its service."""
+        for cluster in self.clusters:
+            for service in cluster.services:
+                if service.is_headless or service.external_name:
+                    continue
+                for address in map(names.parse_address, service.cluster_ips):
+                    if address is not None:
+                        yield address.packed, service
 
     def endpoints_of(self, service: Service) -> EndpointTable | None:
         """The described endpoints of a service; None if they are not described."""
@@ -120,8 +136,15 @@ class Clusters(View, frozen=True):
 
     @cached_property
     def networks(self) -> Networks:
-        """The networks that hold a cluster address."""
+        """The networks that hold a cluster address which has a reverse name."""
         return Networks(self.by_address)
+
+
+def _domain(text: str) -> Labels:
+    try:
+        return names.fold(names.parse_name(text)) or _domain(descriptor.CLUSTER_DOMAIN)
+    except ValueError:
+        return _domain(descriptor.CLUSTER_DOMAIN)
 
 
 def _by_label(groups: Iterable[EndpointGroup]) -> EndpointTable:
@@ -159,5 +182,6 @@ def union(old: Clusters, new: Clusters) -> Clusters:
             tuple(sorted(namespaces)),
             tuple(services.values()),
             cluster.is_complete or before.is_complete,
+            cluster.domain if cluster.is_complete else before.domain,
         )
     return Clusters(new.index, tuple(found[name] for name in sorted(found)))

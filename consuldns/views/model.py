@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from enum import IntEnum
 from functools import cached_property
 
+import msgspec
+
 from consuldns import descriptor, names
 from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes
 from consuldns.views.base import Value, View
@@ -42,6 +44,11 @@ class Node(Value, frozen=True):
     tagged_addresses: dict[str, str]
     meta: dict[str, str]
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether it is the node of a Kubernetes cluster, whose address stands for nothing."""
+        return descriptor.is_marked({}, self.meta)
+
 
 class ServiceAddress(Value, frozen=True):
     """A tagged address of an instance."""
@@ -64,6 +71,11 @@ class Instance(Value, frozen=True):
     weight_passing: int
     weight_warning: int
     health: Health
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the sync worker wrote it for a Kubernetes cluster."""
+        return descriptor.is_marked(self.meta, self.node.meta)
 
 
 class Datacenters(View, frozen=True):
@@ -150,11 +162,14 @@ class Nodes(View, frozen=True):
 
     @cached_property
     def by_address(self) -> dict[bytes, Node]:
-        """The first node (in Consul's order) of each packed address."""
+        """The first node (in Consul's order) of each packed address, for PTR.
+
+        Nodes of Kubernetes clusters are left out: their address stands for nothing.
+        """
         found: dict[bytes, Node] = {}
         for node in self.nodes:
             address = names.parse_address(node.address)
-            if address is not None:
+            if address is not None and not node.is_marked:
                 found.setdefault(address.packed, node)
         return found
 
@@ -292,13 +307,18 @@ class ReverseEntries(View, frozen=True):
 
 
 class AddressIndex(View, frozen=True):
-    """The first service instance at each address, for PTR: packed address to service name."""
+    """Which services have an instance at an address (packed).
+
+    `services` has the first one, for PTR: those that a cluster's worker wrote do not count, since
+    the worker decides which of its addresses have a reverse name. `of_clusters` has those alone.
+    """
 
     services: dict[bytes, str]
+    of_clusters: dict[bytes, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     @cached_property
     def networks(self) -> Networks:
-        """The networks that hold a service's address."""
+        """The networks that hold an address which has a reverse name."""
         return Networks(self.services)
 
 

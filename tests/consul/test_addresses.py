@@ -1,5 +1,8 @@
 """The index of service addresses."""
 
+from msgspec.structs import replace
+
+from consuldns import descriptor
 from consuldns.consul.addresses import AddressBook
 from consuldns.views import model
 from consuldns.views.model import Health
@@ -26,6 +29,12 @@ def instances(service: str, *places: tuple[str, str, str]) -> model.Instances:
             for node, number, address in places
         ),
     )
+
+
+def marked(view: model.Instances) -> model.Instances:
+    """The same, written for a Kubernetes cluster."""
+    meta = {descriptor.CLUSTER: "blue"}
+    return model.Instances(0, tuple(replace(each, meta=meta) for each in view.instances))
 
 
 def packed(*octets: int) -> bytes:
@@ -85,3 +94,39 @@ def test_same_addresses_again_are_no_news() -> None:
     assert not book.is_changed
     book.take("a", instances("a", ("n", "1", "10.0.0.3")), 3.0)
     assert book.is_changed
+
+
+def test_instances_of_clusters_are_listed_apart_and_never_first() -> None:
+    book = AddressBook()
+    book.list_services(["a", "b", "c"])
+    address = packed(10, 0, 0, 1)
+    book.take("a", marked(instances("a", ("a", "1", "10.0.0.1"))), 1.0)
+    book.take("c", marked(instances("C", ("a", "1", "10.0.0.1"))), 1.0)
+    book.take("b", instances("b"), 1.0)
+    assert book.index() == model.AddressIndex(0, {}, {address: ("C", "a")})
+    book.take("b", instances("b", ("z", "9", "10.0.0.1")), 2.0)
+    assert book.index() == model.AddressIndex(0, {address: "b"}, {address: ("C", "a")})
+    book.list_services(["b"])
+    assert book.index() == model.AddressIndex(0, {address: "b"})
+    book.list_services([])
+    assert book.index() == model.AddressIndex(0, {})
+
+
+def test_a_service_may_have_both_at_one_address() -> None:
+    book = AddressBook()
+    book.list_services(["a"])
+    address = packed(10, 0, 0, 1)
+    own = instances("a", ("z", "9", "10.0.0.1"))
+    of_cluster = marked(instances("a", ("a", "1", "10.0.0.1")))
+    both = model.Instances(0, (*of_cluster.instances, *own.instances))
+    for view, index in (
+        (both, model.AddressIndex(0, {address: "a"}, {address: ("a",)})),
+        (of_cluster, model.AddressIndex(0, {}, {address: ("a",)})),
+        (own, model.AddressIndex(0, {address: "a"})),
+        (both, model.AddressIndex(0, {address: "a"}, {address: ("a",)})),
+    ):
+        book.take("a", view, 1.0)
+        assert book.is_changed
+        assert book.index() == index
+        book.take("a", view, 1.0)
+        assert not book.is_changed

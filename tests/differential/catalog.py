@@ -28,6 +28,7 @@ class Instance:
     tags: tuple[str, ...] = ()
     tagged_addresses: dict[str, tuple[str, int]] = field(default_factory=dict)
     weights: tuple[int, int] | None = None  # passing, warning
+    meta: dict[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
 
 
@@ -125,6 +126,7 @@ def _service(instance: Instance) -> dict[str, Any]:
         "Address": instance.address,
         "Port": instance.port,
         "Tags": list(instance.tags),
+        "Meta": instance.meta,
         "TaggedAddresses": {
             tag: {"Address": address, "Port": port}
             for tag, (address, port) in instance.tagged_addresses.items()

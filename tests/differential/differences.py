@@ -305,6 +305,7 @@ DIFFERENCES = (
     Difference("what-an-alias-leads-to", _alias_of_itself),
     Difference("ports-that-are-none", _ports_that_are_none),
     Difference("reverse-names-in-kv", reverse_differences.name_in_kv),
+    Difference("reverse-names-of-marked-instances", reverse_differences.marked_instance),
     Difference("unsendable-targets", reverse_differences.unsendable_target),
     Difference("escaped-names", reverse_differences.target_with_backslashes),
     Difference("reverse-names-of-no-address", reverse_differences.no_address),

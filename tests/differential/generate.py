@@ -2,9 +2,11 @@
 
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from consuldns import descriptor
 from consuldns.names import format_name, parse_address, reverse_name
 from tests.differential.catalog import Catalog, Check, Instance, Node
 
@@ -89,6 +91,7 @@ STATUSES = ("passing",) * 8 + ("warning",) * 4 + ("critical",) * 3 + ("maint", "
 FEW = 3  # instances
 OUTSIDE_HOSTS = ("www.example.net", "Host.Example.NET", "db-7.example.org.", "localhost")
 ADDRESSES_BESIDE_THE_POOL = ("2001:DB8:0:0::1", "::ffff:10.9.9.9", "127.0.0.1", "::1")
+CLUSTER_NODE_ADDRESS = "192.0.2.1"  # as the sync worker has it
 TARGETS = ("web.service.consul", "redis-master.service.dc1.consul", "Api.example.com.", "host-9")
 
 
@@ -114,10 +117,30 @@ class _Generator:
                 # An own name stands for the node's address, which must not be a name again.
                 places = at_addresses if "service" in instance.address else self.node_names
                 instances[self.chance.choice(places)].append(instance)
-        filled = tuple(
+        filled = [
             Node(**(vars(node) | {"instances": tuple(instances[node.name])})) for node in nodes
-        )
-        return Catalog(filled, self.keys())
+        ]
+        keys = self.keys()
+        return Catalog((*filled, *self.cluster_nodes(filled)), keys)
+
+    def cluster_nodes(self, others: list[Node]) -> Iterator[Node]:
+        """The nodes of Kubernetes clusters: what the sync worker wrote, and for whose addresses."""
+        chance = self.chance
+        of_nodes = [node.address for node in others if parse_address(node.address)]
+        shared = [*self.ipv4, *self.ipv6, *of_nodes]
+        for name in ("0-k8s", "k8s-east", "zz-k8s"):  # before all other nodes, among them, behind
+            instances = []
+            for number in range(12):
+                address = chance.choice(shared) if number % 3 else self.address("ipv4")
+                made = self.instance(chance.choice(self.services), 100 + number, "")
+                instances.append(replace(made, address=address, checks=()))
+            yield Node(
+                name=name,
+                address=chance.choice((CLUSTER_NODE_ADDRESS, chance.choice(self.ipv4))),
+                id=self.node_id(),
+                meta={descriptor.SOURCE: "kubernetes", descriptor.NODE_CLUSTER: name},
+                instances=tuple(instances),
+            )
 
     def _ipv4(self) -> IPv4Address:
         network = self.chance.choice(
@@ -218,6 +241,7 @@ class _Generator:
             tags=tuple(chance.sample(TAGS, chance.choice((0, 0, 1, 2, 4)))),
             tagged_addresses=tagged,
             weights=chance.choice((None, None, (10, 3), (1, 1), (0, 0), (65535, 1), (70000, 2))),
+            meta={descriptor.CLUSTER: "blue"} if chance.random() < 0.1 else {},
             checks=self.checks(identity, often=0.5),
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from consuldns.descriptor import is_marked
 from consuldns.dns.policy import PRIVATE_REVERSE_ZONES
 from consuldns.names import (
     IN_ADDR_ARPA,
@@ -27,7 +28,8 @@ class ReverseNames:
     """The reverse names that have data, and the zones that answer for those that have none.
 
     `keys` and `targets` by folded reverse name; `oddly_spelled` are those whose address the catalog
-    does not have in the form that Consul compares with.
+    does not have in the form that Consul compares with; `overruled` are those for which Consul
+    finds what the sync worker wrote for a Kubernetes cluster.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -44,10 +46,16 @@ class ReverseNames:
                 targets.add(value.rstrip(".").lower() + ".")
         self.zones = frozenset(zones)
         found: dict[Labels, tuple[str, Labels]] = {}
-        for text, target in _owners(catalog):
+        of_consul: dict[Labels, bool] = {}
+        for text, target, of_cluster in _owners(catalog):
             address = parse_address(text)
-            if address is not None:
+            if address is None:
+                continue
+            if not of_cluster:
                 found.setdefault(reverse_name(address), (text, target))
+            if text == str(address):
+                of_consul.setdefault(reverse_name(address), of_cluster)
+        self.overruled = frozenset(name for name, of_cluster in of_consul.items() if of_cluster)
         self.targets = {name: target for name, (_, target) in found.items() if is_valid(target)}
         self.oddly_spelled = frozenset(
             name for name in self.targets if found[name][0] != str(parse_address(found[name][0]))
@@ -65,14 +73,19 @@ class ReverseNames:
         return name in self.names or name in self.zones or name in self._above
 
 
-def _owners(catalog: Catalog) -> Iterable[tuple[str, Labels]]:
-    """What Consul looks reverse names up in, in its order: addresses, and what they point to."""
+def _owners(catalog: Catalog) -> Iterable[tuple[str, Labels, bool]]:
+    """What Consul looks reverse names up in, in its order: addresses, and what they point to.
+
+    And whether a cluster's mark is on it.
+    """
     nodes = sorted((*catalog.nodes, SERVER), key=lambda node: node.name.lower())
     for node in nodes:
-        yield node.address, (*octets(node.name), b"node", *LOCAL)
+        target = (*octets(node.name), b"node", *LOCAL)
+        yield node.address, target, is_marked({}, node.meta)
     for node in nodes:
         for instance in sorted(node.instances, key=lambda each: each.id.lower()):
-            yield instance.address, (*octets(instance.service), b"service", *LOCAL)
+            target = (*octets(instance.service), b"service", *LOCAL)
+            yield instance.address, target, is_marked(instance.meta, node.meta)
 
 
 def _is_reverse_folder(folder: str) -> bool:

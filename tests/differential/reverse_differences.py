@@ -25,6 +25,17 @@ def name_in_kv(case: Case, reply: Expected) -> Expected | None:
     return answered(records)
 
 
+def marked_instance(case: Case, reply: Expected) -> Expected | None:
+    """What the sync worker wrote gives no reverse name; another instance or node there does."""
+    reverse = case.world.reverse
+    if not case.is_reverse or case.name not in reverse.overruled or case.name in reverse.keys:
+        return None
+    target = reverse.targets.get(case.name)
+    if target is None:
+        return REFUSED
+    return answered(frozenset({Record(text_of(case.name), "PTR", 0, "IN", text_of(target))}))
+
+
 def unsendable_target(case: Case, reply: Expected) -> Expected | None:
     """Consul keeps silent if the name of what it found is none for the DNS."""
     return REFUSED if case.is_reverse and reply is SILENCE else None

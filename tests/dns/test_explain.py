@@ -89,6 +89,113 @@ def test_who_wins_when_names_collide(ask: str, steps: list[str]) -> None:
     assert found == steps or not steps
 
 
+def steps_of(scenario: str, ask: str) -> list[str]:
+    found = told(next(each for each in scenarios() if each.name == scenario), ask)
+    return [f"{'*' if s.is_answer else ' '} {s.reading}: {s.result}" for s in found.steps]
+
+
+@pytest.mark.parametrize(
+    ("ask", "steps"),
+    [
+        (
+            "30.1.244.10.in-addr.arpa PTR",
+            [
+                "  a key of the KV tree: none has the address",
+                "  a Kubernetes service: none has the address",
+                "  a node: none has the address",
+                "  an instance of a service: only instances of Kubernetes clusters "
+                "('aaa', 'quiz'), which need a key",
+            ],
+        ),
+        (
+            "1.2.254.10.in-addr.arpa PTR",
+            [
+                "  a key of the KV tree: none has the address",
+                "  a Kubernetes service: web/silent has the address, but is not to have a reverse "
+                "name without a key",
+                "  a node: none has the address",
+                "  an instance of a service: only instances of Kubernetes clusters "
+                "('silent'), which need a key",
+            ],
+        ),
+        (
+            "10.9.254.10.in-addr.arpa PTR",
+            [
+                "  a key of the KV tree: none has the address",
+                "  a Kubernetes service: addr/0afe0909 has the address, but none of its names "
+                "leads to it",
+                "  a node: none has the address",
+                "  an instance of a service: none has the address",
+            ],
+        ),
+        (
+            "1.2.0.192.in-addr.arpa PTR",
+            [
+                "  a key of the KV tree: none has the address",
+                "  a Kubernetes service: none has the address",
+                "  a node: only the node of cluster 'kubernetes', whose address stands for nothing",
+                "  an instance of a service: none has the address",
+            ],
+        ),
+        (
+            "3.3.99.10.in-addr.arpa PTR",
+            [
+                "  a key of the KV tree: none has the address",
+                "  a Kubernetes service: none has the address",
+                "  a node: none has the address",
+                "* an instance of a service: vm-service.service.dc1.consul.",
+            ],
+        ),
+    ],
+)
+def test_why_an_address_has_no_reverse_name(ask: str, steps: list[str]) -> None:
+    assert steps_of("reverse: what the sync worker wrote", ask) == steps
+
+
+@pytest.mark.parametrize(
+    ("ask", "last"),
+    [
+        (
+            "graf.mon.svc.dc1.consul A",
+            '* Kubernetes: service "graf" in namespace "mon", datacenter "dc1": 1 record, synced '
+            "by consul-k8s",
+        ),
+        (
+            "cart.mon.svc.dc1.consul A",
+            '  Kubernetes: service "cart" in namespace "mon", datacenter "dc1": no Kubernetes '
+            'cluster is in Consul; nor has consul-k8s synced "k8s-cart-mon" or "k8s-cart" or '
+            '"cart-mon" or "cart"',
+        ),
+        (
+            "_http._tcp.api.mon.svc.dc1.consul SRV",
+            '  Kubernetes: port "_http._tcp" of service "api" in namespace "mon", datacenter '
+            '"dc1": no Kubernetes cluster is in Consul; of consul-k8s, "k8s-api-mon" has no such '
+            "endpoint or port that is healthy",
+        ),
+    ],
+)
+def test_names_of_consul_k8s(ask: str, last: str) -> None:
+    assert steps_of("nested: ports and hostnames of consul-k8s", ask)[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        (
+            "ext-ip.testns.svc.dc1.consul A",
+            "its external name '10.1.2.3' leads to no name that an alias can have",
+        ),
+        (
+            "x.external.testns.svc.dc1.consul A",
+            "the service is an ExternalName, which has no names below it",
+        ),
+    ],
+)
+def test_what_an_external_name_lacks(ask: str, reason: str) -> None:
+    kubernetes = [each for each in steps_of("kubernetes: one cluster", ask) if "Kubernetes" in each]
+    assert [each.endswith(reason) for each in kubernetes] == [True]
+
+
 def test_an_alias_is_followed() -> None:
     scenario = next(each for each in scenarios() if each.name == "kubernetes: one cluster")
     explanation = told(scenario, "ext-svc.testns.svc.dc1.consul A")

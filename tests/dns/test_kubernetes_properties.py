@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from consuldns.dns.answer import Address, Answer, Data, Outcome, Target
 from consuldns.dns.grammar import of_consul
+from consuldns.dns.lookup import look_up
 from consuldns.dns.policy import KubernetesPolicy, Policy
 from consuldns.dns.question import Type
 from consuldns.dns.request import Request
-from consuldns.dns.resolver import look_up
 from consuldns.dns.zones import zone_of
 from consuldns.names import Labels, fold, is_below, is_valid, reverse_name
 from consuldns.views import keys
@@ -46,8 +46,20 @@ kubernetes_services: st.SearchStrategy[Payload] = st.fixed_dictionaries(
         "cluster_ips": st.lists(cluster_addresses, max_size=2),
         "ports": st.lists(ports, max_size=3, unique=True),
         "external_name": st.sampled_from(
-            ["", "", "", "", "www.example.net", "db.default.svc.dc1.consul", "10.0.0.1", "a..b"]
+            [
+                "",
+                "",
+                "",
+                "",
+                "www.example.net",
+                "db.default.svc.dc1.consul",
+                "10.0.0.1",
+                "a..b",
+                "db.default.svc.cluster.local",
+                "Web.a.Svc.Cluster.Local",
+            ]
         ),
+        "reverse": st.sampled_from(["flat", "flat", "nested", "none"]),
         "endpoints": st.lists(endpoints, max_size=3),
         "described": st.booleans(),
     }

@@ -77,7 +77,8 @@ class CoreDNS:
         for key, service in self.services.items():
             name = self._name(key)
             if self._is_external(key):
-                found[name]["CNAME"] = {f"{service['spec']['externalName']}."}
+                # An alias of itself is left out, as CoreDNS does for A and AAAA.
+                found[name]["CNAME"] = {f"{service['spec']['externalName']}."} - {name}
                 continue
             ips = self._cluster_ips(key)
             ports = [(p["name"], p["protocol"], p["port"]) for p in service["spec"]["ports"]]
@@ -127,10 +128,12 @@ class CoreDNS:
         return fronts or {f"{r.label}.{self._name(key)}" for key, r in self._owners(address)}
 
     def is_beyond_doubt(self, address: str) -> bool:
-        """Whether it is a cluster IP, or the pods of just one namespace are said to have it."""
+        """Whether it is a cluster IP, or a pod of the one namespace whose services lead to it."""
         if any(address in self._cluster_ips(key) for key in self.services):
             return True
-        return len({key[0] for key, ready in self._owners(address) if ready.is_certain}) == 1
+        owners = self._owners(address)
+        is_certain = any(ready.is_certain for _, ready in owners)
+        return is_certain and len({key[0] for key, _ in owners}) == 1
 
 
 def _add_address(records: dict[str, set[str]], address: str) -> None:

@@ -159,7 +159,6 @@ PODS = {
     ],
 }
 NESTED = 'reverse_target = "nested"'
-NO_KEYS = "reverse = []"
 
 
 @pytest.mark.parametrize(
@@ -170,10 +169,6 @@ NO_KEYS = "reverse = []"
         pytest.param(PODS, another_slice_is_made, NESTED, "es", "db", id="slice-made-by-key"),
         pytest.param(PODS, an_endpoint_moves, NESTED, "es", "db", id="endpoint-moved-by-key"),
         pytest.param(PODS, an_endpoint_moves, "", "es", "db", id="endpoint-moved-by-flat-key"),
-        pytest.param(VIPS, another_service_is_made, NO_KEYS, "first", "second", id="made-by-tree"),
-        pytest.param(
-            VIPS, two_services_are_made_anew, NO_KEYS, "first", "second", id="moved-by-tree"
-        ),
     ],
 )
 def test_65_an_address_that_changes_hands_has_a_name_all_the_time(
@@ -207,7 +202,6 @@ def test_65_an_address_that_changes_hands_has_a_name_all_the_time(
             return answers(ask(serve.port, pointer, "PTR"))
 
         wait_until(lambda: name() <= names[old] and bool(name()), f"{old} has the address")
-        assert (keys(consul, "0.") == {}) is (setting == NO_KEYS)
         lookups = Lookups(serve.port, pointer)
         with lookups.running():
             in_one_batch(kubernetes, move)
@@ -218,3 +212,56 @@ def test_65_an_address_that_changes_hands_has_a_name_all_the_time(
     assert set(lookups.seen) <= names[old] | names[new]
     assert lookups.seen[0] in names[old]
     assert lookups.seen[-1] in names[new]
+
+
+def test_a_slice_of_another_namespace_names_no_address(
+    consul: ConsulAgent, kubernetes: Cluster, start_worker: StartWorker
+) -> None:
+    def pod(address: str, name: str, namespace: str) -> Object:
+        return endpoint(address, pod=name, namespace=namespace)
+
+    start_worker()
+    quiz, silent = "30.1.244.10.in-addr.arpa.", "9.1.254.10.in-addr.arpa."
+    kubernetes.put("services", service("quiz", "None", namespace="web"))
+    of_quiz = slice_("quiz", pod("10.244.1.30", "quiz-1", "web"), namespace="web")
+    kubernetes.put("endpointslices", of_quiz)
+    no = {"consuldns/service-reverse": "false"}
+    kubernetes.put("services", service("silent", "10.254.1.9", namespace="web", annotations=no))
+    with Serve(consul.url) as serve:
+        wait_for_answer(serve.port, quiz, "PTR", "quiz.service.dc1.consul.")
+        kubernetes.put("services", service("aaa", "None", namespace="shop"))
+        claims = [pod(each, "aaa-1", "shop") for each in ("10.244.1.30", "203.0.113.77")]
+        thief = slice_("aaa", *claims, namespace="shop", managed=False)
+        kubernetes.put("endpointslices", thief)
+        wait_until(
+            lambda: (
+                answers(ask(serve.port, "aaa.service.consul.")) == {"10.244.1.30", "203.0.113.77"}
+            ),
+            "the other service in the DNS",
+        )
+        wait_for_answer(serve.port, quiz, "PTR", "NXDOMAIN")
+        wait_for_answer(serve.port, "silent.service.consul.", "A", "10.254.1.9")
+        assert rcode(ask(serve.port, silent, "PTR")) == "NXDOMAIN"
+        for type_ in ("PTR", "SOA", "ANY"):
+            assert rcode(ask(serve.port, "77.113.0.203.in-addr.arpa.", type_)) == "REFUSED"
+        assert rcode(ask(serve.port, "1.2.0.192.in-addr.arpa.", "PTR")) == "REFUSED"
+
+
+def test_an_external_name_into_the_cluster_leads_to_a_zone_that_is_served(
+    consul: ConsulAgent, kubernetes: Cluster, start_worker: StartWorker
+) -> None:
+    start_worker()
+    kubernetes.put("services", service("db", "10.254.2.1", namespace="prod"))
+    target = "db.prod.svc.cluster.local"
+    kubernetes.put(
+        "services", service("alias", namespace="app", type="ExternalName", externalName=target)
+    )
+
+    def wait_for_alias(serve: Serve, name: str, target: str) -> None:
+        wait_until(lambda: answers(ask(serve.port, name)) == {target, "10.254.2.1"}, name)
+
+    with Serve(consul.url) as serve:
+        wait_for_alias(serve, "alias.app.svc.dc1.consul.", "db.prod.svc.dc1.consul.")
+        wait_for_alias(serve, "alias.service.consul.", "db.prod.svc.dc1.consul.")
+    with Serve(consul.url, config=OWN_ZONE) as serve:
+        wait_for_alias(serve, "alias.app.svc.cluster.local.", "db.prod.svc.cluster.local.")

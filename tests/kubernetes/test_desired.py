@@ -18,6 +18,38 @@ from tests.kubernetes.mapping import IDENTITY, entries
 from tests.kubernetes.objects import endpoint, node, recorded_objects, service, slice_
 
 
+def test_an_external_name_is_no_alias_of_itself() -> None:
+    """In no form of its own names: Consul would answer with the address of the cluster's node."""
+    for target in (
+        *("web.service.CONSUL", "web.service.dc1.consul", "k8s.web.service.consul"),
+        *("web.default.service.consul", "x.web.default.service.dc1.consul"),
+        *("_web._tcp.service.consul", "_web._k8s.service.dc1.consul"),
+        *(
+            "web.default.svc.dc1.consul",
+            "web.default.svc.cluster.local",
+            "WEB.default.svc.dc1.CONSUL.",
+        ),
+    ):
+        found = entries(service("web", type="ExternalName", externalName=target))
+        assert not found.instances, target
+        assert "leads back to the service itself" in found.problems[0]
+    lb: dict[str, Any] = {"loadBalancer": {"ingress": [{"hostname": "web.service.consul"}]}}
+    for circle in (
+        service("web", "10.0.0.1", type="LoadBalancer", status=lb),
+        service("web", "10.0.0.1", annotations={"consuldns/service-address": "web.service.consul"}),
+    ):
+        found = entries(circle)
+        assert not found.instances
+        assert "leads back to the service itself" in found.problems[0]
+    for target in (
+        *("web.db.service.consul", "web.shop.svc.dc1.consul", "_db._tcp.service.consul"),
+        *("web.service.dc2.consul", "web.default.svc.example", "cluster.local"),
+    ):
+        found = entries(service("web", type="ExternalName", externalName=target))
+        assert [each.address for each in found.instances] == [target]
+        assert not found.problems
+
+
 @dataclass(frozen=True)
 class Row:
     """A service with its endpoints, and what it is to be.
@@ -72,7 +104,7 @@ ROWS = {
         service("web", "10.0.0.1"),
         (),
         ("10.0.0.1:80 critical",),
-        (f"10.0.0.1 {FLAT}",),
+        (f"10.0.0.1 {NESTED}",),
         settings={"vip_without_endpoints": "critical"},
     ),
     "cluster-ip-endpoints": Row(
@@ -175,8 +207,21 @@ ROWS = {
         (),
         ("db.example.com:0 passing",),
     ),
-    "external-name-below-our-domain": Row(
-        service("web", type="ExternalName", externalName="web.service.CONSUL"), (), ()
+    "external-name-in-the-domain-of-consul": Row(
+        service("web", ports=[], type="ExternalName", externalName="db.service.consul"),
+        (),
+        ("db.service.consul:0 passing",),
+    ),
+    "external-name-in-the-domain-of-the-cluster": Row(
+        service("web", ports=[], type="ExternalName", externalName="DB.prod.svc.Cluster.Local."),
+        (),
+        ("db.prod.svc.dc1.consul:0 passing",),
+    ),
+    "external-name-in-a-domain-that-is-set": Row(
+        service("web", ports=[], type="ExternalName", externalName="db.prod.svc.kube.example"),
+        (),
+        ("db.prod.svc.dc1.consul:0 passing",),
+        settings={"cluster_domain": "kube.example"},
     ),
     "external-name-is-an-address": Row(
         service("web", type="ExternalName", externalName="192.0.2.7"), (), ()
@@ -352,7 +397,8 @@ ROWS = {
 def test_rows(row: Row) -> None:
     found = entries(row.service, *row.slices, nodes=row.nodes, **row.settings)
     assert tuple(f"{i.address}:{i.port} {i.status}" for i in found.instances) == row.instances
-    assert tuple(f"{c.address} {c.target}" for c in found.candidates) == row.reverse
+    named = (each for each in found.candidates if each.target)
+    assert tuple(f"{c.address} {c.target}" for c in named) == row.reverse
 
 
 @pytest.mark.parametrize(
@@ -580,6 +626,7 @@ def test_the_descriptor() -> None:
         ],
         "externalName": "",
         "publishNotReady": False,
+        "reverse": "flat",
     }
 
 

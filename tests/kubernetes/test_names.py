@@ -72,6 +72,10 @@ OBJECTS: list[Object] = [
     slice_("shared-b", endpoint("172.16.0.40", pod="s", namespace=NS), namespace=NS, ports=HTTP),
     service("external", namespace=NS, type="ExternalName", externalName="ext.example"),
     service("external-ip", namespace=NS, type="ExternalName", externalName="10.1.2.3"),
+    service(
+        "inward", namespace=NS, type="ExternalName", externalName="svc1.testns.svc.cluster.local"
+    ),
+    service("onward", namespace=NS, type="ExternalName", externalName="inward.service.consul"),
     service("svc1", "10.0.0.200", namespace="denied", ports=HTTP),
     service("svc1", "10.0.0.201", namespace="second", created="2026-02-01T00:00:00Z"),
     service("empty", "10.0.0.202", namespace=NS, ports=HTTP),
@@ -110,6 +114,22 @@ CASES: list[tuple[str, str, set[str] | str]] = [
     ("24", "172-16-0-6.hdls1.testns.svc.dc1.consul A", "NXDOMAIN"),
     ("26", "_http._tcp.svc1.testns.svc.dc1.consul SRV", {"0 100 80 svc1.testns.svc.dc1.consul."}),
     ("33", "external.testns.svc.dc1.consul CNAME", {"ext.example."}),
+    ("33 by the flat name", "external.service.consul CNAME", {"ext.example."}),
+    (
+        "35 in the cluster's own domain",
+        "inward.testns.svc.dc1.consul A",
+        {"svc1.testns.svc.dc1.consul.", "10.0.0.100"},
+    ),
+    (
+        "35 by the flat name",
+        "inward.service.consul A",
+        {"svc1.testns.svc.dc1.consul.", "10.0.0.100"},
+    ),
+    (
+        "an alias of a flat name",
+        "onward.service.consul A",
+        {"inward.service.consul.", "svc1.testns.svc.dc1.consul.", "10.0.0.100"},
+    ),
     ("an ExternalName that is an address", "external-ip.testns.svc.dc1.consul A", "NXDOMAIN"),
     ("53", "100.0.0.10.in-addr.arpa PTR", {"svc1.testns.svc.dc1.consul."}),
     ("54", "4.0.16.172.in-addr.arpa PTR", {"dup-name.hdls1.testns.svc.dc1.consul."}),

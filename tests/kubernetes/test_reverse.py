@@ -15,6 +15,8 @@ HOST = candidate(Rank.HOSTNAME, "a/db")
 POD = candidate(Rank.HEADLESS, "a/cache")
 OTHER = candidate(Rank.HEADLESS, "b/thief")
 ENDPOINT = candidate(Rank.ENDPOINT, "a/any")
+UNNAMED = Candidate("10.0.0.1", Rank.UNNAMED, ("a", "by-hand"), "")
+UNWANTED = Candidate("10.0.0.1", Rank.CLUSTER_IP, ("a", "vip"), "")
 
 
 @pytest.mark.parametrize(
@@ -32,6 +34,11 @@ ENDPOINT = candidate(Rank.ENDPOINT, "a/any")
         pytest.param([POD], (), {}, None, id="no-pod-at-all"),
         pytest.param([POD], ("10.0.0.1",), None, None, id="an-address-of-a-node"),
         pytest.param([VIP], ("10.0.0.1",), {}, VIP, id="cluster-ip-needs-no-witness"),
+        pytest.param([UNWANTED, POD, OTHER], (), None, None, id="a-cluster-ip-without-a-name"),
+        pytest.param([UNNAMED], (), None, None, id="leads-there-but-has-no-name"),
+        pytest.param([UNNAMED, POD], (), None, POD, id="beside-one-that-has-none"),
+        pytest.param([UNNAMED, OTHER], (), None, None, id="another-namespace-leads-there"),
+        pytest.param([UNNAMED, OTHER], (), {"10.0.0.1": {"b"}}, OTHER, id="but-has-no-pod-there"),
     ],
 )
 def test_choose(

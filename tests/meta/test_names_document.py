@@ -38,6 +38,11 @@ SERVICES: list[dict[str, Any]] = [
         "headless": True,
         "endpoints": [{"address": "172.16.0.3", "ready": False}],
     },
+    {
+        "namespace": "default",
+        "name": "inward",
+        "external_name": "redis-master.default.svc.cluster.local",
+    },
     {"namespace": "default", "name": "mainframe", "external_name": "legacy.example.net"},
     {
         "namespace": "default",
@@ -84,6 +89,22 @@ CATALOG = [
                 "port-http": "8080",
             },
         },
+    },
+    {
+        "Node": "k8s-sync",
+        "Address": "192.0.2.9",
+        "NodeMeta": {"external-source": "kubernetes"},
+        "Service": {
+            "Service": "edge-shop",
+            "Address": "lb-7.example.net",
+            "Port": 443,
+            "Meta": {"external-source": "kubernetes", "external-k8s-ns": "shop"},
+        },
+    },
+    {
+        "Node": "k8s-kubernetes",
+        "Address": "192.0.2.1",
+        "Service": {"Service": "mainframe", "Address": "legacy.example.net"},
     },
     *kubernetes_data.registrations(SERVICES),
 ]

@@ -8,8 +8,9 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from consuldns import descriptor, names
+from consuldns import descriptor
 from consuldns.consul import translate, types
+from consuldns.consul.addresses import AddressBook
 from consuldns.views import keys, model
 from consuldns.views.store import ViewStore
 
@@ -75,12 +76,11 @@ class Catalog:
                 keys.ServiceInstances(datacenter, name),
                 model.Instances(len(self.register), tuple(instances)),
             )
-        addresses: dict[bytes, str] = {}
-        for instance in every:
-            address = names.parse_address(instance.address)
-            if address is not None:
-                addresses.setdefault(address.packed, instance.service)
-        store.replace(keys.ServiceAddresses(datacenter), model.AddressIndex(0, addresses))
+        book = AddressBook()
+        book.list_services(services)
+        for name, instances in services.items():
+            book.take(name, model.Instances(0, tuple(instances)), 0)
+        store.replace(keys.ServiceAddresses(datacenter), book.index())
 
     def _add_reverse_zones(self, store: ViewStore) -> None:
         folders: dict[str, list[model.ReverseEntry]] = {}

@@ -4,9 +4,9 @@
 
 Fields, with defaults: `cluster` ("kubernetes"), `flat` (the name), `mode` ("vip", "endpoints" if
 headless, "name" if external), `headless` (false), `cluster_ips` ([]), `ports` ([]), `external_name`
-(""), `endpoints` ([]), `described` (false; true: they are described in the KV tree). An endpoint is
-a table of `address`, `hostname` (""), `ready` (true), `pod` ("") and `ports` (those of the
-service).
+(""), `reverse` ("flat"), `endpoints` ([]), `described` (false; true: they are described in the KV
+tree). An endpoint is a table of `address`, `hostname` (""), `ready` (true), `pod` ("") and `ports`
+(those of the service). `domain` is that of the whole cluster ("cluster.local").
 """
 
 from typing import Any
@@ -30,6 +30,7 @@ NODE_ADDRESS = "192.0.2.1"
 def keys(services: list[Payload], namespaces: list[str]) -> dict[str, str]:
     """Descriptors and cluster records: keys with their values."""
     clusters = {service.get("cluster", "kubernetes") for service in services}
+    domains = {s.get("cluster", "kubernetes"): s["domain"] for s in services if "domain" in s}
     found = {
         f"{descriptor.ROOT}{cluster}/meta": _json(
             ClusterRecord(
@@ -37,6 +38,7 @@ def keys(services: list[Payload], namespaces: list[str]) -> dict[str, str]:
                 zone="dc1.consul",
                 version="1",
                 namespaces=tuple(namespaces),
+                domain=domains.get(cluster, descriptor.CLUSTER_DOMAIN),
             )
         )
         for cluster in clusters
@@ -75,6 +77,7 @@ def _descriptor(service: Payload) -> Descriptor:
         ports=tuple(DescribedPort(int(number), name, proto) for name, proto, number in ports),
         external_name=external_name,
         publish_not_ready=False,
+        reverse=service.get("reverse", descriptor.FLAT),
     )
 
 

@@ -88,7 +88,10 @@ def policy(settings: dict[str, Any]) -> Policy:
         fields["name_server_addresses"] = tuple(a.packed for a in addresses if a is not None)
     if "kubernetes" in fields:
         zones = {parse_name(k): v for k, v in fields["kubernetes"].get("zones", {}).items()}
-        fields["kubernetes"] = KubernetesPolicy(**{**fields["kubernetes"], "zones": zones})
+        given = {**fields["kubernetes"], "zones": zones}
+        if "consul_k8s_prefixes" in given:
+            given["consul_k8s_prefixes"] = tuple(given["consul_k8s_prefixes"])
+        fields["kubernetes"] = KubernetesPolicy(**given)
     return Policy(**fields)
 
 
