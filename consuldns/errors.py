@@ -83,3 +83,19 @@ class BadResponse(ConsulError):
 
 class KubernetesError(ConsuldnsError):
     """The Kubernetes API did not give what was asked."""
+
+
+EXIT_FAILED = 1
+EXIT_NOT_STARTED = 3
+EXIT_BAD_SETTING = 4
+
+
+def exit_status(error: ConsuldnsError) -> int:
+    """The exit status that an error ends a process with."""
+    match error:
+        case ConfigError():
+            return EXIT_BAD_SETTING
+        case StartupError():
+            return EXIT_NOT_STARTED
+        case _:
+            return EXIT_FAILED

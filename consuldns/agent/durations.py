@@ -3,8 +3,10 @@
 import re
 
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
+_PART = re.compile(r"([0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(ns|us|µs|ms|s|m|h)")
 NANOSECONDS = 1_000_000_000  # of a second
+LONGEST_TEXT = 100  # characters; each unit once has some dozen
+LONGEST_SECONDS = 2**63 / NANOSECONDS - 1  # nanoseconds in 64 bits, 292 years
 
 
 def parse_duration(text: str) -> float:
@@ -13,10 +15,13 @@ def parse_duration(text: str) -> float:
     unsigned = text.removeprefix("-") if sign < 0 else text.removeprefix("+")
     if unsigned == "0":
         return 0.0
-    parts = _PART.findall(unsigned)
+    parts = _PART.findall(unsigned) if len(text) <= LONGEST_TEXT else []
     if not parts or "".join(number + unit for number, unit in parts) != unsigned:
         raise ValueError(f'time: invalid duration "{text}"')
-    return sign * sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if seconds > LONGEST_SECONDS:
+        raise ValueError(f'time: invalid duration "{text}"')
+    return sign * seconds
 
 
 def format_duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """The embedded agent as a part of another program's event loop."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from consuldns.agent.sample import SERVICES, register_sample
 from consuldns.agent.sessions import MIN_TTL
 from consuldns.agent.state import State
 from consuldns.agent.watching import Watching
+
+log = logging.getLogger("consuldns.agent")
 
 NODE = "consuldns-dev"
 """The name of the agent's own node."""
@@ -81,4 +84,8 @@ async def _expire(state: State, watching: Watching) -> None:
             async with asyncio.timeout_at(state.next_deadline()):
                 await watching.next_change()
         except TimeoutError:
-            state.expire()
+            try:
+                state.expire()
+            except Exception:
+                log.exception("sessions and checks cannot expire: please report it")
+                return  # it would be the same again at once; everything else goes on

@@ -9,12 +9,14 @@ Exit status: 0 done, 1 failed, 2 the command line makes no sense, 3 the server c
 """
 
 import importlib
+import os
+import signal
 from typing import Any
 
 import click
 
 from consuldns import __version__
-from consuldns.errors import ConfigError, ConsuldnsError, StartupError
+from consuldns.errors import ConsuldnsError, exit_status
 
 COMMANDS = {
     "dev": "Try it: a Consul agent of its own, sample services, DNS.",
@@ -25,20 +27,22 @@ COMMANDS = {
     "completion": "Print the script that completes commands in a shell.",
 }
 
-EXIT_FAILED = 1
-EXIT_NOT_STARTED = 3
-EXIT_BAD_SETTING = 4
+
+def open_standard_streams() -> None:
+    """Put /dev/null where standard input, output or error is closed.
+
+    Else the next socket that is opened has that number, and gets what is written to stderr.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
 
 
-def exit_status(error: ConsuldnsError) -> int:
-    """The exit status that an error ends the program with."""
-    match error:
-        case ConfigError():
-            return EXIT_BAD_SETTING
-        case StartupError():
-            return EXIT_NOT_STARTED
-        case _:
-            return EXIT_FAILED
+def hold_signals() -> None:
+    """Let SIGHUP and SIGUSR1 wait until a server can handle them: they would kill it until then."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1))
 
 
 class Commands(click.Group):
@@ -63,6 +67,7 @@ class Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command; what goes wrong ends in one line, never in a traceback."""
+        open_standard_streams()
         try:
             return super().invoke(context)
         except ConsuldnsError as error:
@@ -73,7 +78,7 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with 'consuldns dev', then: dig @127.0.0.1 -p 8600 web.service.consul",
+    epilog="Start with 'consuldns dev', then: dig @127.0.0.1 -p 8600 kube-ui.service.consul",
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:

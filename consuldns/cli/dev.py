@@ -5,6 +5,7 @@ import os
 
 import click
 
+from consuldns.cli import hold_signals
 from consuldns.cli.options import setting_option
 from consuldns.config.load import load
 from consuldns.config.schema import Settings
@@ -24,8 +25,11 @@ DNS_ADDRESS = "127.0.0.1:8600"
     help=f"Address of the agent's HTTP API.  [default: {HTTP_ADDRESS}]",
 )
 @setting_option("listen", "ADDR:PORT", default=DNS_ADDRESS, multiple=True)
+@setting_option("admin_addr", "ADDR:PORT")
 @click.option("--no-sample", is_flag=True, help="Start with an empty catalog.")
-def command(http_addr: str, listen: tuple[str, ...], no_sample: bool) -> None:
+def command(
+    http_addr: str, listen: tuple[str, ...], admin_addr: str | None, no_sample: bool
+) -> None:
     """Try it: a Consul agent of its own, sample services, DNS.
 
     The agent speaks Consul's HTTP API and keeps everything in memory: when it ends, all is
@@ -34,10 +38,11 @@ def command(http_addr: str, listen: tuple[str, ...], no_sample: bool) -> None:
 
     Example: consuldns dev --http-addr 127.0.0.1:8500 --listen 127.0.0.1:8600
     """
+    hold_signals()
     agent = _agent_address(http_addr)
     settings = load(
         environment={k: v for k, v in os.environ.items() if k.startswith("CONSULDNS_")},
-        flags={"listen": listen, "consul.address": f"http://{agent}"},
+        flags={"listen": listen, "consul.address": f"http://{agent}", "admin_addr": admin_addr},
         defaults={"listen": DNS_ADDRESS, "workers": 1},
     ).settings
     asyncio.run(_serve(agent, settings, sample=not no_sample))

@@ -74,7 +74,7 @@ def command(
     With --explain, Consul is asked as well (--consul-addr, --config), and each way to read the
     name is listed with what it finds and why it is the answer (marked *) or not.
 
-    Example: consuldns query web.service.consul SRV --server 127.0.0.1:8653
+    Example, beside 'consuldns dev': consuldns query monitoring-heapster.service.consul SRV
     """
     from consuldns.wire import message
 

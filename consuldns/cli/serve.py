@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from consuldns.cli import hold_signals
 from consuldns.cli.options import config_option, configuration, setting_option
 
 
@@ -23,11 +24,14 @@ def command(
 ) -> None:
     """Answer DNS for a Consul that runs already.
 
-    Runs until it gets SIGTERM or SIGINT (Ctrl-C). When it can answer it prints 'ready'. All other
-    settings are in the file and in the environment: see 'consuldns config reference'.
+    Runs until it gets SIGTERM or SIGINT (Ctrl-C). When it can answer it prints 'ready'. SIGHUP has
+    it read the token again, SIGUSR1 log its figures. All other settings are in the file and in the
+    environment: see 'consuldns config reference'.
 
-    Example: consuldns serve --listen 127.0.0.1:8653 --consul-addr http://127.0.0.1:8500
+    Example, also beside 'consuldns dev': consuldns serve --listen 127.0.0.1:8653 --consul-addr
+    http://127.0.0.1:8500 --admin-addr 127.0.0.1:9154
     """
+    hold_signals()
     flags = {
         "listen": listen,
         "consul.address": consul_addr,

@@ -11,6 +11,7 @@ from typing import Any
 import click
 import msgspec
 
+from consuldns.cli import hold_signals
 from consuldns.cli.options import Command, config_option, configuration, setting_option
 from consuldns.config.schema import Settings
 
@@ -84,6 +85,7 @@ def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | 
     """
     from consuldns.process import logs, sync
 
+    hold_signals()
     settings = _settings(file, given)
     logs.configure()
     asyncio.run(sync.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))

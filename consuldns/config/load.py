@@ -119,8 +119,8 @@ def _from_file(file: Path, settings: Mapping[str, Setting]) -> dict[str, Given]:
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise ConfigError(problem, where=str(file), hint="see --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"is no TOML: {error}", where=str(file)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"is not valid TOML: {error}", where=str(file)) from error
     given = {}
     for path, raw in _entries(content, "", settings):
         line = _line_of(path, text)

@@ -118,6 +118,10 @@ class Client:
         while self._idle:
             await self._idle.pop().aclose()
 
+    def read_token_again(self) -> bool:
+        """Read the token's file now; whether the token is another. Raises Denied."""
+        return self._token.reread()
+
     @property
     def has_token(self) -> bool:
         """Whether requests carry a token."""

@@ -104,6 +104,10 @@ class Registry:
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    def read_token_again(self) -> bool:
+        """Read the token's file now; whether the token is another. Raises Denied."""
+        return self._client.read_token_again()
+
     async def datacenter(self) -> str:
         """The datacenter of the agent that is asked, or the one that is set."""
         if self._client.settings.datacenter:

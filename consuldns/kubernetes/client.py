@@ -81,6 +81,11 @@ class Client:
         if self._client is not None:
             await self._client.aclose()
 
+    def read_again(self) -> None:
+        """Read everything from its origin again, for the next request. Raises ConfigError."""
+        self.access.credentials.forget()
+        self.access = self.access.renewed()
+
     async def version(self) -> str:
         """The version of the API server, such as `v1.36.2`; `?` if we may not know it."""
         try:

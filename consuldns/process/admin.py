@@ -1,10 +1,11 @@
 """The admin endpoint of a process: how it is, for probes and people.
 
 `/health` says that the process is alive, whatever Consul does (a restart would only lose what it
-knows); `/ready` is 200 when nothing is missing, else 503 with a reason a line; `/metrics` is
-Prometheus' text format.
+knows); `/ready` is 200 when nothing is missing, else 503 with a reason a line; notes follow in
+either case, which change nothing in that; `/metrics` is Prometheus' text format.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+CONNECTIONS = 100  # at once; probes and scrapers need a handful
+
 
 class Status(Protocol):
     """What the endpoint tells of."""
@@ -21,9 +24,14 @@ class Status(Protocol):
     def not_ready(self) -> list[str]:
         """Reasons why the server is not ready."""
 
+    def notes(self) -> list[str]:
+        """What else there is to say, without being a reason."""
 
-def application(status: Status, collector: Collector) -> Starlette:
-    """The routes; `collector` makes the metrics at each scrape."""
+
+def application(
+    status: Status, collector: Collector, further_metrics: Callable[[], str] = str
+) -> Starlette:
+    """The routes; `collector` makes the metrics at each scrape, to which further ones are added."""
     registry = CollectorRegistry()
     registry.register(collector)
 
@@ -32,12 +40,13 @@ def application(status: Status, collector: Collector) -> Starlette:
 
     async def ready(_request: Request) -> Response:
         reasons = status.not_ready()
-        if reasons:
-            return PlainTextResponse("".join(f"{each}\n" for each in reasons), status_code=503)
-        return PlainTextResponse("OK\n")
+        lines = [*(reasons or ["OK"]), *status.notes()]
+        text = "".join(f"{each}\n" for each in lines)
+        return PlainTextResponse(text, status_code=503 if reasons else 200)
 
     async def metrics(_request: Request) -> Response:
-        return PlainTextResponse(generate_latest(registry), media_type="text/plain; version=0.0.4")
+        text = generate_latest(registry) + further_metrics().encode()
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     return Starlette(
         routes=[

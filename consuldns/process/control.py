@@ -6,23 +6,39 @@ being ready; let the workers finish; end.
 """
 
 import asyncio
+import gc
 import logging
 import os
-import signal
-import sys
+from signal import Signals
 
 from consuldns import web
 from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
 from consuldns.consul.client import Client
 from consuldns.consul.watcher import Watcher
-from consuldns.process import admin, logs, sync_child, systemd
+from consuldns.errors import Denied
+from consuldns.process import admin, logs, signals, systemd
 from consuldns.process.metrics import Figures, FiguresCollector
+from consuldns.process.sync_child import SyncChild
 from consuldns.process.workers import Workers, WorkerSockets
 from consuldns.server import listen
 from consuldns.views import updates
 
 logger = logging.getLogger("consuldns.process")
+
+WATCH_AGAIN_SECONDS = 1.0  # after an unexpected error
+CANCEL_AGAIN_SECONDS = 0.05
+
+
+async def cancel_until_done(task: asyncio.Task[None]) -> None:
+    """Cancel a task that need not do anything in order.
+
+    Once may not be enough: a task group that fails while it is cancelled (Consul has just gone)
+    raises its failure and forgets the cancellation, and whoever handles the failure goes on.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
 
 
 class Control:
@@ -38,7 +54,8 @@ class Control:
         )
         count = settings.workers or len(os.sched_getaffinity(0))
         listeners = listen.listen([str(address) for address in settings.listen], count)
-        self._watcher = Watcher(Client(settings.consul), self._publish)
+        self._client = Client(settings.consul)
+        self._watcher = Watcher(self._client, self._publish)
         self._workers = Workers(
             [WorkerSockets(udp, listeners.tcp) for udp in listeners.udp],
             policy(settings),
@@ -47,35 +64,52 @@ class Control:
             asked=self._watcher.asked,
             changed=self._consider_ready,
         )
+        self._sync = SyncChild(settings) if settings.sync.enabled else None
         self._stop = asyncio.Event()
         self._said_ready = False
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         logs.configure()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        signals.handle(
+            {
+                Signals.SIGTERM: self._stop.set,
+                Signals.SIGINT: self._stop.set,
+                Signals.SIGHUP: self._read_credentials_again,
+                Signals.SIGUSR1: self._log_figures,
+            }
+        )
         for address in self._settings.listen:
             logger.info("listening on %s (udp, tcp)", address)
-        application = admin.application(self, FiguresCollector(self))
+        application = admin.application(self, FiguresCollector(self), self._sync_metrics)
         async with (
-            web.serving(application, self._admin_socket),
+            web.serving(application, self._admin_socket, connections=admin.CONNECTIONS),
             asyncio.TaskGroup() as tasks,
         ):
-            background = [tasks.create_task(self._watcher.run(), name="watcher")]
-            if self._settings.sync.enabled:
-                background.append(
-                    tasks.create_task(sync_child.supervise(self._settings), name="sync")
-                )
-            workers = tasks.create_task(self._workers.run(), name="workers")
+            watching = tasks.create_task(self._watch_forever(), name="watcher")
+            syncing = None
+            if self._sync is not None:
+                syncing = tasks.create_task(self._sync.run(), name="sync")
+            tasks.create_task(self._workers.run(), name="workers")
             await self._stop.wait()
             systemd.notify("STOPPING=1")
             self._workers.stop()
-            await workers
-            for task in background:
-                task.cancel()
+            if syncing is not None:
+                syncing.cancel()
+            await cancel_until_done(watching)
+        gc.freeze()  # the interpreter's end need not walk it all once more: a tenth of a second
         logger.info("stopped")
+
+    async def _watch_forever(self) -> None:
+        """Watch Consul until cancelled. Even an error of ours does not end the answers."""
+        said = logs.RepeatedLog(logger, asyncio.get_running_loop().time)
+        while True:
+            try:
+                await self._watcher.run()
+            except Exception as error:
+                what = f"watching Consul failed unexpectedly, please report it: {error!r}"
+                said.warning(what, "the old data stay, and it begins again", trace=True)
+            await asyncio.sleep(WATCH_AGAIN_SECONDS)
 
     def _publish(self, update: updates.ToWorker) -> None:
         self._workers.publish(update)
@@ -87,7 +121,7 @@ class Control:
         if self._said_ready or self.not_ready():
             return
         self._said_ready = True
-        print("ready", file=sys.stderr, flush=True)
+        logs.write("ready")
         systemd.notify("READY=1")
 
     def not_ready(self) -> list[str]:
@@ -107,4 +141,43 @@ class Control:
             worker_restarts=self._workers.restarts(),
             watcher=self._watcher.statistics(),
             is_ready=not self.not_ready(),
+            sync=self._sync.figures() if self._sync is not None else None,
         )
+
+    def notes(self) -> list[str]:
+        """How the sync worker is. The DNS does not depend on it, so that it is no reason."""
+        return [f"sync worker: {self._sync.describe()}"] if self._sync is not None else []
+
+    def _sync_metrics(self) -> str:
+        report = self._sync.figures().report if self._sync is not None else None
+        return report.metrics if report is not None else ""
+
+    def _read_credentials_again(self) -> None:
+        """SIGHUP: the token's file, here and in the sync worker."""
+        try:
+            is_new = self._client.read_token_again()
+        except Denied as error:
+            logger.warning("SIGHUP: %s", error)
+        else:
+            said = "another one from now on" if is_new else "it is the same"
+            logger.info("SIGHUP: the token for Consul has been read again: %s", said)
+        if self._sync is not None:
+            self._sync.read_credentials_again()
+
+    def _log_figures(self) -> None:
+        """SIGUSR1: how it is, in a few lines."""
+        figures = self.figures()
+        counts = " ".join(f"{name}={count}" for name, count in figures.workers.items() if count)
+        watcher = figures.watcher
+        logger.info("SIGUSR1: %s", "; ".join(self.not_ready()) or "ready")
+        logger.info("SIGUSR1: workers: restarts=%d %s", figures.worker_restarts, counts)
+        logger.info(
+            "SIGUSR1: Consul: contact=%s requests=%d connections=%d views=%d followed=%d",
+            watcher.is_in_contact,
+            sum(watcher.requests.values()),
+            watcher.connections_open,
+            watcher.views,
+            watcher.views_followed,
+        )
+        for note in self.notes():
+            logger.info("SIGUSR1: %s", note)

@@ -6,14 +6,19 @@ for. See `views.updates` for the messages about views; those here are about the 
 """
 
 import asyncio
+import logging
 import struct
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import msgspec
 
 from consuldns.dns.policy import Policy
+from consuldns.process.logs import RepeatedLog
 from consuldns.views import updates
+
+logger = logging.getLogger("consuldns.process")
 
 LENGTH = struct.Struct(">I")
 
@@ -73,6 +78,7 @@ class Link(asyncio.Protocol, Generic[Received]):
         self._receive = receive
         self._closed = closed
         self._buffer = bytearray()
+        self._said = RepeatedLog(logger, time.monotonic)
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,11 +96,21 @@ class Link(asyncio.Protocol, Generic[Received]):
             end = start + LENGTH.size + length
             if len(buffer) < end:
                 break
-            with memoryview(buffer) as view:
-                message = self._decoder.decode(view[start + LENGTH.size : end])
-            self._receive(message)
+            self._take(start + LENGTH.size, end)
             start = end
         del buffer[:start]
+
+    def _take(self, start: int, end: int) -> None:
+        """One message. One that cannot be used is skipped: what is known stays, the next may do."""
+        try:
+            with memoryview(self._buffer) as view:
+                message = self._decoder.decode(view[start:end])
+            self._receive(message)
+        except Exception as error:
+            what = (
+                f"a message between our processes cannot be used, please report it: {error!r:.200}"
+            )
+            self._said.warning(what, "it is skipped", trace=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other process is gone."""
@@ -103,7 +119,8 @@ class Link(asyncio.Protocol, Generic[Received]):
 
     def send(self, framed: bytes) -> None:
         """Send what `frame` made; nothing happens if the other end is gone."""
-        if self._transport is not None:
+        # One that is closing would log each further message.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(framed)
 
     def close(self) -> None:

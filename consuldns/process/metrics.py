@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from consuldns import __version__
 from consuldns.consul.watcher import WatcherStatistics
+from consuldns.process.sync_child import SyncFigures
 
 # Counters of a worker (`server.handler.Counters`): metric, labels and what it counts.
 WORKER_COUNTERS: Mapping[str, tuple[str, dict[str, str], str]] = {
@@ -40,6 +41,7 @@ class Figures:
     worker_restarts: int
     watcher: WatcherStatistics
     is_ready: bool
+    sync: SyncFigures | None = None
 
 
 class FiguresSource(Protocol):
@@ -60,6 +62,8 @@ class FiguresCollector(Collector):
         figures = self._figures.figures()
         yield from _of_workers(figures)
         yield from _of_watcher(figures.watcher)
+        if figures.sync is not None:
+            yield from _of_sync(figures.sync)
         yield _gauge("ready", "Whether every worker answers from complete data.", figures.is_ready)
         build = GaugeMetricFamily(
             "consuldns_build_info", "The version, as a label.", labels=["version"]
@@ -111,6 +115,24 @@ def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
             "consul_last_contact_seconds",
             "Time since Consul last answered.",
             watcher.last_contact_seconds,
+        )
+
+
+def _of_sync(sync: SyncFigures) -> Iterator[Metric]:
+    """What control itself knows of the sync worker; what the worker says comes after the rest."""
+    is_ready = sync.report is not None and not sync.report.not_ready
+    yield _gauge("sync_worker_up", "Whether the sync worker runs.", sync.is_up)
+    yield _gauge("sync_worker_ready", "Whether the sync worker follows its cluster.", is_ready)
+    restarts = CounterMetricFamily(
+        "consuldns_sync_worker_restarts", "Sync workers that ended or could not be started."
+    )
+    restarts.add_metric([], sync.restarts)
+    yield restarts
+    if sync.last_status is not None:
+        yield _gauge(
+            "sync_worker_last_exit_status",
+            "How the last sync worker ended: its exit status, or minus the number of a signal.",
+            sync.last_status,
         )
 
 

@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 from consuldns import web
@@ -45,7 +45,7 @@ from consuldns.kubernetes.types import (
     Kind,
 )
 from consuldns.kubernetes.watch import AnyReflector, Reflector
-from consuldns.process import admin
+from consuldns.process import admin, signals
 from consuldns.process.sync_metrics import SyncCollector
 
 log = logging.getLogger(__name__)
@@ -278,11 +278,30 @@ def listed_namespaces(settings: SyncSettings) -> list[str]:
 
 async def run(settings: Settings, *, adopt: bool, allow_mass_delete: bool) -> None:
     """Sync until SIGTERM or SIGINT. Raises ForeignCluster, ConfigError, StartupError."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    started = Started()
+    stop, started = asyncio.Event(), Started()
+    signals.handle(handlers(stop, started))
+    await until(stop, settings, started, adopt=adopt, allow_mass_delete=allow_mass_delete)
+
+
+def handlers(stop: asyncio.Event, started: "Started") -> Mapping[Signals, Callable[[], object]]:
+    """What signals mean to a sync worker."""
+    return {
+        Signals.SIGTERM: stop.set,
+        Signals.SIGINT: stop.set,
+        Signals.SIGHUP: started.read_credentials_again,
+        Signals.SIGUSR1: started.log_figures,
+    }
+
+
+async def until(
+    stop: asyncio.Event,
+    settings: Settings,
+    started: "Started",
+    *,
+    adopt: bool,
+    allow_mass_delete: bool,
+) -> None:
+    """Sync until `stop`; `started` tells how it goes. Raises as `run` does."""
     address = settings.sync.admin_addr
     try:
         async with contextlib.AsyncExitStack() as stack:
@@ -290,7 +309,9 @@ async def run(settings: Settings, *, adopt: bool, allow_mass_delete: bool) -> No
                 what = "the sync worker's admin endpoint"
                 listener = web.bind((address.host, address.port), what=what, option="--admin-addr")
                 application = admin.application(started, SyncCollector(started))
-                await stack.enter_async_context(web.serving(application, listener))
+                await stack.enter_async_context(
+                    web.serving(application, listener, connections=admin.CONNECTIONS)
+                )
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             work = tasks.create_task(_work(settings, adopt, allow_mass_delete, started))
             await stop.wait()
@@ -326,6 +347,42 @@ class Started:
     def is_leader(self) -> bool:
         """Whether this worker writes."""
         return self.worker is not None and self.worker.is_leader
+
+    def notes(self) -> list[str]:
+        """What else there is to say, without being a reason not to be ready."""
+        return ["leader" if self.is_leader else "standby"] if self.worker is not None else []
+
+    def read_credentials_again(self) -> None:
+        """Read Consul's token and the Kubernetes credentials again for the next request."""
+        if self.worker is None:
+            log.info("SIGHUP: credentials are read at each attempt to start")
+            return
+        try:
+            self.worker.kubernetes.read_again()
+            self.worker.registry.read_token_again()
+        except (ConfigError, ConsulError) as error:
+            log.warning("SIGHUP: %s", error)
+        else:
+            log.info("SIGHUP: the credentials for Consul and Kubernetes have been read again")
+
+    def log_figures(self) -> None:
+        """Log what was done so far."""
+        done, reasons = self.statistics, "; ".join(self.not_ready())
+        log.info(
+            "SIGUSR1: sync worker: %s%s",
+            "leader" if self.is_leader else "no leader",
+            f", not ready: {reasons}" if reasons else ", ready",
+        )
+        log.info(
+            "SIGUSR1: sync worker: services=%d instances=%d transactions=%d reads=%d"
+            " held_removals=%d failed_services=%d",
+            done.services,
+            done.instances,
+            done.transactions,
+            done.reads,
+            done.held_removals,
+            done.failed_services,
+        )
 
 
 def first_of(group: BaseExceptionGroup[Any]) -> BaseException:

@@ -1,5 +1,6 @@
 """Telling systemd how we are: the sd_notify protocol, one datagram a message."""
 
+import contextlib
 import os
 import socket
 
@@ -14,8 +15,7 @@ def notify(state: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
-        try:
-            to.sendto(state.encode(), address)
-        except OSError:
-            return  # systemd is restarting: it asks again
+    kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    # systemd is restarting or busy, or there is no file descriptor: not worth an answer less.
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, kind) as to:
+        to.sendto(state.encode(), address)

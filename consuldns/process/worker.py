@@ -9,15 +9,16 @@ supervisor that starts control again finds no strangers on its ports.
 import argparse
 import asyncio
 import gc
-import signal
+import logging
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
+from signal import Signals
 
 from consuldns.dns.resolver import resolve
-from consuldns.process import link, logs
+from consuldns.process import link, logs, signals
 from consuldns.server.handler import Handler
 from consuldns.server.tcp import TcpServer
 from consuldns.server.udp import UdpServer
@@ -25,6 +26,8 @@ from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import ViewStore
 from consuldns.wire.decode import Rcode
+
+logger = logging.getLogger("consuldns.process.worker")
 
 ASKED_SECONDS = 2.0  # between reports of what is being asked for
 EXPIRE_SECONDS = 0.1  # between looks for parked queries whose time is up
@@ -52,9 +55,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until SIGTERM or the end of the link."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._end.set)
-        # Ctrl-C in a terminal reaches the whole group; control decides what is to happen.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signals.handle({Signals.SIGTERM: self._end.set, Signals.SIGUSR1: self._log_figures})
         _, self._link = await loop.create_connection(
             lambda: link.Link(link.worker_decoder(), self._receive, self._end.set),
             sock=self._descriptors.link,
@@ -87,6 +88,7 @@ class Worker:
                 task.cancel()
         if self._link is not None:
             self._link.close()
+        gc.freeze()  # so that the interpreter's end does not walk it, either
 
     def _receive(self, message: link.ToWorker) -> None:
         match message:
@@ -122,6 +124,10 @@ class Worker:
         counters = asdict(self._handler.counters)
         replies = counters.pop("replies")
         return counters | {f"replies_{code.name.lower()}": replies[code] for code in Rcode}
+
+    def _log_figures(self) -> None:
+        counts = (f"{name}={count}" for name, count in self._counters().items() if count)
+        logger.info("SIGUSR1: %s", " ".join(counts) or "nothing yet")
 
     def _send(self, message: link.ToControl) -> None:
         if self._link is not None:

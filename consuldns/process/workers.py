@@ -6,14 +6,18 @@ of 100 when workers bind for themselves).
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from consuldns.dns.policy import Policy
 from consuldns.process import link
+from consuldns.process.logs import RepeatedLog
+from consuldns.process.signals import start_process
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 
@@ -21,9 +25,13 @@ logger = logging.getLogger("consuldns.process")
 
 PING_SECONDS = 0.5
 HUNG_AFTER_PINGS = 4  # unanswered; at 0.5 s a worker that hangs is replaced after 2 s
+HUNG_AT_START_AFTER_PINGS = 120  # it may have a million views to read before it answers one
+# Pauses before another is started. The UDP socket keeps what comes meanwhile, but not for long; so
+# one that has served is replaced at once, and at most this much later if it keeps dying.
+LONGEST_PAUSE_AFTER_SERVING_SECONDS = 0.2
 SHORTEST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 5.0  # between restarts of a worker that keeps dying
-STABLE_SECONDS = 10.0  # a worker that lived this long is restarted at once
+LONGEST_PAUSE_SECONDS = 5.0  # after one that never served
+STABLE_SECONDS = 2.0  # after one that served this long there is no pause
 STOP_SECONDS = 5.0  # for a worker to finish what it has begun
 
 
@@ -54,10 +62,19 @@ class _Worker:
     process: asyncio.subprocess.Process | None = None
     connection: link.Link[link.ToControl] | None = None
     serving: bool = False
+    serving_since: float | None = None  # kept after its end
     unanswered: int = 0
     restarts: int = 0
     counters: dict[str, int] = field(default_factory=dict)  # of the process that runs
     past_counters: dict[str, int] = field(default_factory=dict)  # of those that ended
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """How the process of a worker ended, in words, and for how long it had served."""
+
+    end: str
+    served_seconds: float
 
 
 class Workers:
@@ -84,13 +101,23 @@ class Workers:
         self._asked = asked
         self._changed = changed
         self._stopping = False
+        self._said = RepeatedLog(logger, time.monotonic)
 
     def publish(self, update: updates.ToWorker) -> None:
         """Tell every worker."""
-        framed = link.frame(update)
+        framed = self._framed(update)
         for worker in self._workers:
             if worker.connection is not None:
                 worker.connection.send(framed)
+
+    def _framed(self, update: updates.ToWorker) -> bytes:
+        """The message as it travels; nothing if it cannot: the others stay right without it."""
+        try:
+            return link.frame(update)
+        except Exception as error:
+            what = f"an update cannot be sent to the workers, please report it: {error!r:.200}"
+            self._said.warning(what, "it is skipped", trace=True)
+            return b""
 
     def not_serving(self) -> list[int]:
         """The numbers of the workers that do not answer yet."""
@@ -123,52 +150,72 @@ class Workers:
         self._stopping = True
         for worker in self._workers:
             if worker.process is not None:
-                worker.process.terminate()
+                _end(worker)
 
     async def _keep(self, worker: _Worker) -> None:
-        loop = asyncio.get_running_loop()
         pause = 0.0
+        said = RepeatedLog(logger, asyncio.get_running_loop().time)
         while not self._stopping:
-            started = loop.time()
-            status = await self._run_once(worker)
+            life = await self._live(worker)
             if self._stopping:
                 return
             worker.restarts += 1
-            pause = 0.0 if loop.time() - started > STABLE_SECONDS else _longer(pause)
-            logger.warning(
-                "worker %d ended with %s; starting another in %.1f s",
-                worker.number,
-                describe_status(status),
-                pause,
-            )
+            pause = _pause_after(life, pause)
+            if life.served_seconds >= STABLE_SECONDS:
+                said.forget()
+            said.warning(f"worker {worker.number} {life.end}", f"starting another in {pause:.2f} s")
             await asyncio.sleep(pause)
+
+    async def _live(self, worker: _Worker) -> "_Life":
+        """One process from its start to its end. Nothing that happens to it ends this process."""
+        loop = asyncio.get_running_loop()
+        worker.serving_since = None
+        try:
+            end = f"ended with {describe_status(await self._run_once(worker))}"
+        except OSError as error:  # no file descriptor, no process, no memory
+            end = f"cannot be started: {error.strerror or error}"
+        except Exception as error:
+            logger.exception("worker %d: unexpected error: please report it", worker.number)
+            end = f"is given up: {type(error).__name__}"
+        since = worker.serving_since
+        return _Life(end, 0.0 if since is None else loop.time() - since)
 
     async def _run_once(self, worker: _Worker) -> int:
         """Run one process until it ends; its exit status, or minus the signal's number."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            descriptors = [theirs, *worker.sockets.udp, *worker.sockets.tcp]
-            process = await asyncio.create_subprocess_exec(
-                *command_line(worker.sockets, theirs),
-                pass_fds=[each.fileno() for each in descriptors],
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-        worker.process, worker.unanswered = process, 0
-        if self._stopping:
-            process.terminate()
-        _, protocol = await asyncio.get_running_loop().create_connection(
-            lambda: self._link_for(worker), sock=ours
-        )
-        worker.connection = protocol
+        process, link_end = await self._start(worker)
         try:
+            _, protocol = await asyncio.get_running_loop().create_connection(
+                lambda: self._link_for(worker), sock=link_end
+            )
+            worker.process, worker.connection, worker.unanswered = process, protocol, 0
+            if self._stopping:
+                _end(worker)
             self._brief(protocol)
             return await self._watch(worker, process)
         finally:
+            if worker.connection is not None:
+                worker.connection.close()
             worker.process, worker.connection, worker.serving = None, None, False
             self._changed()
             _add(worker.past_counters, worker.counters)
             worker.counters = {}
-            protocol.close()
+            if process.returncode is None:  # something unexpected here: nobody watches it any more
+                process.kill()
+
+    async def _start(self, worker: _Worker) -> tuple[asyncio.subprocess.Process, socket.socket]:
+        """A new process, and our end of the link to it. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            descriptors = [theirs, *worker.sockets.udp, *worker.sockets.tcp]
+            try:
+                process = await start_process(
+                    command_line(worker.sockets, theirs),
+                    pass_fds=[each.fileno() for each in descriptors],
+                )
+            except BaseException:
+                ours.close()
+                raise
+        return process, ours
 
     def _link_for(self, worker: _Worker) -> link.Link[link.ToControl]:
         return link.Link(
@@ -179,7 +226,7 @@ class Workers:
         """Tell a fresh worker all that is known."""
         protocol.send(link.frame(link.Start(self._policy)))
         for update in self._known():
-            protocol.send(link.frame(update))
+            protocol.send(self._framed(update))
         protocol.send(link.frame(link.CaughtUp()))
 
     async def _watch(self, worker: _Worker, process: asyncio.subprocess.Process) -> int:
@@ -196,7 +243,9 @@ class Workers:
                 stopping_since = stopping_since or loop.time()
                 if loop.time() - stopping_since > STOP_SECONDS:
                     process.kill()
-            elif worker.unanswered >= HUNG_AFTER_PINGS and worker.serving:
+            elif worker.unanswered >= (
+                HUNG_AFTER_PINGS if worker.serving else HUNG_AT_START_AFTER_PINGS
+            ):
                 logger.error("worker %d hangs; it is replaced", worker.number)
                 process.kill()
             else:
@@ -215,6 +264,7 @@ class Workers:
                 worker.counters = counters
             case link.Serving():
                 worker.serving = True
+                worker.serving_since = asyncio.get_running_loop().time()
                 self._changed()
 
 
@@ -223,9 +273,24 @@ def _add(total: dict[str, int], more: dict[str, int]) -> None:
         total[name] = total.get(name, 0) + count
 
 
-def _longer(pause: float) -> float:
-    """The pause before the next restart."""
-    return min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, 2 * pause))
+def _pause_after(life: _Life, last: float) -> float:
+    """Seconds until another is started; `last` is the pause before this one."""
+    if life.served_seconds >= STABLE_SECONDS:
+        return 0.0
+    longest = LONGEST_PAUSE_SECONDS
+    if life.served_seconds > 0:
+        longest = LONGEST_PAUSE_AFTER_SERVING_SECONDS
+    return min(longest, max(SHORTEST_PAUSE_SECONDS, 2 * last))
+
+
+def _end(worker: _Worker) -> None:
+    """Ask the process to finish; one that does not serve yet has nothing to finish."""
+    assert worker.process is not None
+    with contextlib.suppress(ProcessLookupError):
+        if worker.serving:
+            worker.process.terminate()
+        else:
+            worker.process.kill()
 
 
 def describe_status(status: int) -> str:

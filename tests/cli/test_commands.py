@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import consuldns
 from consuldns import errors
-from consuldns.cli import COMMANDS, exit_status, main
+from consuldns.cli import COMMANDS, main
 from consuldns.config.schema import declared
 
 
@@ -96,7 +96,7 @@ def test_an_unknown_command_is_a_usage_error() -> None:
     ],
 )
 def test_exit_status(error: errors.ConsuldnsError, status: int) -> None:
-    assert exit_status(error) == status
+    assert errors.exit_status(error) == status
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,85 @@ def test_config_check_refuses_in_one_line(tmp_path: Path) -> None:
     problem = "there is no setting dns.domian (did you mean dns.domain?)"
     assert (result.exit_code, result.stdout) == (4, "")
     assert result.stderr == f"Error: {file}:2: {problem}\n"
+
+
+def test_config_check_takes_the_file_as_an_argument(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("workers = -1\n")
+    result = CliRunner().invoke(main, ["config", "check", str(file)])
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr.startswith(f"Error: {file}:1: workers must be")
+    both = CliRunner().invoke(main, ["config", "check", str(file), "--config", str(file)])
+    assert both.exit_code == 2
+    missing = CliRunner().invoke(main, ["config", "check", str(tmp_path / "none.toml")])
+    assert missing.exit_code == 4
+    assert f"{tmp_path}/none.toml: cannot be read: No such file" in missing.stderr
+
+
+def test_config_check_of_what_is_nested_without_end(tmp_path: Path) -> None:
+    file = tmp_path / "deep.toml"
+    file.write_text(f"a = {'[' * 5000}{']' * 5000}\n")
+    result = CliRunner().invoke(main, ["config", "check", str(file)])
+    assert result.exit_code == 4
+    assert result.stderr.startswith(f"Error: {file}: is not valid TOML: ")
+
+
+KUBECONFIG = """
+current-context: blue
+contexts:
+- {name: blue, context: {cluster: blue, user: me}}
+- {name: lost, context: {cluster: none, user: me}}
+- {name: half, context: {cluster: blue, user: half}}
+clusters:
+- {name: blue, cluster: {server: "https://192.0.2.1:6443"}}
+users:
+- {name: me, user: {token: secret}}
+- {name: half, user: {client-certificate-data: eA==}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "sync", "problem"),
+    [
+        (KUBECONFIG, "", ""),
+        (KUBECONFIG, 'context = "blue"', ""),
+        (KUBECONFIG, 'context = "lost"', "context 'lost' has no cluster with a server"),
+        (KUBECONFIG, 'context = "red"', "there is no context 'red'"),
+        (KUBECONFIG, 'context = "half"', "context 'half': user 'half' has a client certificate"),
+        ("a: [", "", "not a kubeconfig"),
+        ("clusters: 7", "", "not a kubeconfig"),
+        ("[" * 5000, "", ""),
+        (None, "", "there is no such kubeconfig file"),
+    ],
+)
+@pytest.mark.parametrize("enabled", ["", "enabled = true"])
+def test_config_check_reads_the_kubeconfig(
+    tmp_path: Path, kubeconfig: str | None, sync: str, problem: str, enabled: str
+) -> None:
+    path = tmp_path / "kubeconfig"
+    if kubeconfig is not None:
+        path.write_text(kubeconfig)
+    file = tmp_path / "my.toml"
+    file.write_text(f'[sync]\nkubeconfig = "{path}"\n{sync}\n{enabled}\n')
+    result = CliRunner().invoke(main, ["config", "check", str(file)])
+    if kubeconfig == KUBECONFIG and not problem:
+        origin = f"context 'blue' of {path}"
+        assert result.output == (
+            f"Kubernetes API: https://192.0.2.1:6443, from {origin}\nthe configuration is valid\n"
+        )
+    else:
+        assert result.exit_code == 4
+        assert result.stderr.startswith(f"Error: {path}: ")
+        assert problem in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_config_check_leaves_kubectls_own_configuration_alone(tmp_path: Path) -> None:
+    environment = {"KUBECONFIG": str(tmp_path / "none")}
+    result = CliRunner().invoke(main, ["config", "check"], env=environment)
+    assert (result.exit_code, result.output) == (0, "the configuration is valid\n")
+    enabled = environment | {"CONSULDNS_SYNC_ENABLED": "true"}
+    assert CliRunner().invoke(main, ["config", "check"], env=enabled).exit_code == 4
 
 
 def test_the_file_in_etc_is_read_if_it_exists(tmp_path: Path) -> None:

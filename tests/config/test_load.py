@@ -201,7 +201,7 @@ def test_the_defaults_can_be_written_to_a_file_and_read_back(tmp_path: Path) -> 
         ),
         pytest.param(
             "workers = \n",
-            ": is no TOML: Invalid value (at line 1, column 11)",
+            ": is not valid TOML: Invalid value (at line 1, column 11)",
             id="no-toml",
         ),
     ],

@@ -247,8 +247,8 @@ class RealCluster:
     def _grant(self) -> None:
         """Give workers the rights that the documentation lists, and no others."""
         document = (REPOSITORY / "docs" / "kubernetes.md").read_text()
-        (block,) = re.findall(r"^```yaml\n(.*?)^```$", document, re.M | re.S)
-        role = msgspec.yaml.decode(block)
+        blocks = re.findall(r"^```yaml\n(.*?)^```$", document, re.M | re.S)
+        (role,) = (r for r in map(msgspec.yaml.decode, blocks) if r.get("kind") == "ClusterRole")
         name = role["metadata"]["name"]
         group = "rbac.authorization.k8s.io"
         binding = {

@@ -1,10 +1,15 @@
 """Messages between control and worker arrive whole and in order, however the stream is cut."""
 
+import asyncio
+import socket
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.dns.policy import Policy
 from consuldns.process import link
+from consuldns.process.workers import Workers
 from consuldns.views import keys, model, updates
 
 NODE = model.Node("n1", "id", "10.0.0.1", "dc1", {"lan_ipv4": "10.0.0.1"}, {"k": "v"})
@@ -60,3 +65,56 @@ def test_what_a_worker_says_arrives() -> None:
     end = link.Link(link.control_decoder(), received.append, lambda: None)
     end.data_received(b"".join(link.frame(message) for message in messages))
     assert received == messages
+
+
+def test_a_message_that_cannot_be_used_is_skipped_and_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Not a crash of every worker, one after another, by one record of somebody."""
+    deep = b"\x91" * 5000 + b"\xc0"
+    poison = [b"", b"\xc1", b"\xff" * 40, b"\x93\xa8Replaced\xc0\xc0", deep]
+    received: list[link.ToWorker] = []
+
+    def receive(message: link.ToWorker) -> None:
+        if isinstance(message, link.CaughtUp):
+            raise ValueError("a bug")
+        received.append(message)
+
+    end = link.Link(link.worker_decoder(), receive, lambda: None)
+    stream = b"".join(link.LENGTH.pack(len(each)) + each for each in poison) + link.frame(
+        link.CaughtUp()
+    )
+    for _ in range(3):
+        end.data_received(stream * 2 + link.frame(link.Ping()))
+    assert received == [link.Ping()] * 3
+    assert all("it is skipped" in record.message for record in caplog.records)
+    assert all(len(record.message) < 400 for record in caplog.records)
+
+
+def test_an_update_that_cannot_travel_is_skipped(caplog: pytest.LogCaptureFixture) -> None:
+    workers = Workers(
+        [],
+        Policy(),
+        known=lambda: (),
+        need=lambda key: None,
+        asked=lambda keys: None,
+        changed=lambda: None,
+    )
+    huge = updates.Replaced(keys.ServiceList("dc1"), model.Services(2**70, (), ()))
+    for _ in range(100):
+        workers.publish(huge)
+    assert len(caplog.records) == 1
+
+
+async def test_a_link_whose_other_end_has_gone_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    ours, theirs = socket.socketpair()
+    closed = asyncio.Event()
+    _, protocol = await asyncio.get_running_loop().create_connection(
+        lambda: link.Link(link.control_decoder(), lambda message: None, closed.set), sock=ours
+    )
+    theirs.close()
+    for _ in range(100):
+        protocol.send(link.frame(link.Ping()))
+    await closed.wait()
+    protocol.send(link.frame(link.Ping()))
+    assert caplog.records == []

@@ -32,16 +32,26 @@ class ConsuldnsProcess:
 
     def start(self) -> None:
         """Start the process; does not wait for anything."""
+        self._start(subprocess.PIPE)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def start_without_reader(self) -> None:
+        """Start the process with a stderr that nobody reads."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        self._start(writing)
+        os.close(writing)
+
+    def _start(self, stderr: int) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "consuldns", *self.arguments],
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             stdout=subprocess.DEVNULL,
             env=self._environment,
             cwd=REPOSITORY,
             text=True,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
     def _read(self) -> None:
         assert self._process is not None
@@ -91,8 +101,8 @@ class ConsuldnsProcess:
                 raise
         if self._reader is not None:
             self._reader.join(5)
-        assert self._process.stderr is not None
-        self._process.stderr.close()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
         return self._process.returncode
 
     def __enter__(self) -> Self:
@@ -156,6 +166,13 @@ class Serve(ConsuldnsProcess):
     def admin(self, path: str) -> httpx.Response:
         """GET from the admin endpoint."""
         return httpx.get(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5)
+
+    def is_ready(self) -> bool:
+        """Whether `/ready` says so."""
+        try:
+            return self.admin("/ready").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def metric(self, name: str) -> float:
         """A metric, summed over its labels; AssertionError if there is none of that name."""

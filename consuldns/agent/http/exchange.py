@@ -1,6 +1,7 @@
 """One request and its reply: parameters, bodies, blocking, headers, as Consul does them."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -18,6 +19,12 @@ from consuldns.agent.watching import DEFAULT_WAIT, MAX_WAIT, Watching
 B = TypeVar("B")
 
 Headers = dict[str, str]
+
+MAX_BODY = 524_288  # octets of a request; a KV value and a transaction have the same limit
+MAX_DEPTH = 64  # of nested JSON; what is written by people has a dozen
+_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+_STEP = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
+_MAX_DIGITS = 20  # of a number of 64 bits
 
 _WITH_CONSISTENCY = ("/v1/catalog/", "/v1/health/")  # whose replies say how consistent they are
 
@@ -143,15 +150,43 @@ def named(request: Request, what: str) -> str:
 
 
 async def decode(request: Request, type_: type[B], failed: str = "Request decode failed") -> B:
-    """The body of a request as JSON of this type. Raises Refused (400)."""
+    """The body of a request as JSON of this type. Raises Refused (400, 413)."""
+    body = await limited_body(request, MAX_BODY)
+    return read_json(body, msgspec.json.Decoder(type_), failed)
+
+
+def read_json(body: bytes, decoder: msgspec.json.Decoder[B], failed: str) -> B:
+    """A body as JSON. Raises Refused (400).
+
+    What could not be written again (a number or a text that JSON has not got) is refused, too: once
+    in the state, it would break every reply that it is in.
+    """
     try:
-        return msgspec.json.decode(await request.body(), type=type_)
-    except msgspec.DecodeError as error:
+        if _depth(body) > MAX_DEPTH:
+            raise Refused(f"{failed}: nested deeper than {MAX_DEPTH} levels", 400)
+        value = decoder.decode(body)
+        msgspec.json.encode(value)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise Refused(f"{failed}: {error}", 400) from None
+    return value
 
 
-async def limited_body(request: Request, limit: int, setting: str) -> bytes:
-    """The body of a request, raises Refused (413) if it is longer than `limit` octets."""
+def _depth(body: bytes) -> int:
+    """How deeply JSON is nested, as far as it matters here."""
+    depth = deepest = 0
+    for token in _NESTING.finditer(body):
+        depth += _STEP.get(token[0], 0)
+        deepest = max(deepest, depth)
+        if deepest > MAX_DEPTH:
+            break
+    return deepest
+
+
+async def limited_body(request: Request, limit: int, setting: str = "") -> bytes:
+    """The body of a request, raises Refused (413) if it is longer than `limit` octets.
+
+    `setting` is the setting of Consul that limits it, which its message names.
+    """
     body = bytearray()
     length = int(request.headers.get("content-length", "0"))
     if length <= limit:
@@ -159,10 +194,11 @@ async def limited_body(request: Request, limit: int, setting: str) -> bytes:
             body += chunk
             if len(body) > limit:
                 break
-    if max(length, len(body)) > limit:
-        octets = max(length, len(body))
-        where = f"See https://www.consul.io/docs/agent/options.html#{setting}."
-        text = f"Request body({octets} bytes) too large, max size: {limit} bytes. {where}"
+    octets = max(length, len(body))
+    if octets > limit:
+        text = f"Request body({octets} bytes) too large, max size: {limit} bytes."
+        if setting:
+            text += f" See https://www.consul.io/docs/agent/options.html#{setting}."
         raise Refused(text, 413)
     return bytes(body)
 
@@ -171,7 +207,7 @@ def unsigned(text: str) -> int:
     """A number of 64 bits without sign. Raises Refused in the words of Consul."""
     problem = "invalid syntax"
     if text.isascii() and text.isdigit():
-        if int(text) < 1 << 64:
+        if len(text.lstrip("0")) <= _MAX_DIGITS and int(text) < 1 << 64:
             return int(text)
         problem = "value out of range"
     raise Refused(f'strconv.ParseUint: parsing "{text}": {problem}')

@@ -17,6 +17,8 @@ import msgspec
 from consuldns.agent.http.fields import Fields, Kind, ListOf, MapOf
 from consuldns.agent.http.shapes import JSON
 
+MAX_NESTING = 50
+
 Select = Callable[[Iterable[JSON]], list[JSON]]
 """Gives the entries that an expression holds of."""
 Test = Callable[[Any], bool]
@@ -100,7 +102,7 @@ class _Parser:
     """Reads an expression from left to right, with a method for each level of the grammar."""
 
     def __init__(self, text: str, fields: Fields) -> None:
-        self._text, self._fields, self._at = text, fields, 0
+        self._text, self._fields, self._at, self._depth = text, fields, 0, 0
 
     def parse(self) -> Test:
         self._take(_BLANKS)
@@ -121,6 +123,14 @@ class _Parser:
         return lambda entry: all(test(entry) for test in tests)
 
     def _term(self) -> Test:
+        self._depth += 1
+        if self._depth > MAX_NESTING:
+            raise BadFilter(f"1:{self._at + 1} ({self._at}): nested deeper than {MAX_NESTING}")
+        test = self._nested_term()
+        self._depth -= 1
+        return test
+
+    def _nested_term(self) -> Test:
         if self._take(_NOT):
             negated = self._term()
             return lambda entry: not negated(entry)
@@ -232,7 +242,7 @@ def _regex(text: str) -> re.Pattern[str]:
             # Python warns of what other dialects read differently, such as [[:alpha:]].
             warnings.simplefilter("error", FutureWarning)
             return re.compile(text)
-    except (re.error, FutureWarning) as error:
+    except (re.error, FutureWarning, OverflowError, RecursionError) as error:
         raise BadFilter(f'Failed to compile regular expression "{text}": {error}') from None
 
 

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from consuldns.agent import txn
 from consuldns.agent.http import shapes
-from consuldns.agent.http.exchange import Exchange, limited_body, reply, unsigned
+from consuldns.agent.http.exchange import Exchange, limited_body, read_json, reply, unsigned
 from consuldns.agent.kv import MAX_VALUE
 from consuldns.agent.records import Entry, Refused
 
@@ -122,10 +122,7 @@ class KVEndpoints:
         """PUT: operations; 409 with all the errors if one of them cannot be done."""
         self._exchange.check_datacenter(request)
         body = await limited_body(request, txn.MAX_BODY, "txn_max_req_len")
-        try:
-            operations = Operations.decode(body)
-        except msgspec.DecodeError as error:
-            raise Refused(f"Failed to parse body: {error}", 400) from None
+        operations = read_json(body, Operations, "Failed to parse body")
         count = len(operations)
         if count > txn.MAX_OPERATIONS:
             bounds = f"({count} > {txn.MAX_OPERATIONS})"

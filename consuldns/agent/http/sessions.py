@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from consuldns.agent.http import shapes
-from consuldns.agent.http.exchange import Exchange, decode, named, reply
+from consuldns.agent.http.exchange import MAX_BODY, Exchange, limited_body, named, read_json, reply
 from consuldns.agent.records import Refused, Session
 from consuldns.agent.sessions import SESSIONS, SessionRequest
+
+_wanted = msgspec.json.Decoder(SessionRequest)
 
 
 class SessionEndpoints:
@@ -33,8 +36,8 @@ class SessionEndpoints:
     async def create(self, request: Request) -> Response:
         """PUT: a new session; its id."""
         self._exchange.check_datacenter(request)
-        empty = not await request.body()
-        wanted = SessionRequest() if empty else await decode(request, SessionRequest)
+        body = await limited_body(request, MAX_BODY)
+        wanted = read_json(body, _wanted, "Request decode failed") if body else SessionRequest()
         with self._exchange.state.change():
             session = self._sessions.create(wanted, self._exchange.state.node)
         return reply(request, {"ID": session.id})
