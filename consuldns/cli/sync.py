@@ -4,6 +4,7 @@ Each task imports what it needs: help and completion must not wait for HTTP clie
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,15 @@ def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str |
 
 @command.command()
 @_everything
+@adopt_option
 @click.option(
     "--output",
     type=click.Choice(["text", "json"]),
     default="text",
     help="How to print it.  [default: text]",
 )
-def diff(file: Path | None, output: str, **given: str | None) -> None:
-    """Say what 'sync once' would do. Writes nothing.
+def diff(file: Path | None, adopt: bool, output: str, **given: str | None) -> None:
+    """Say what 'sync once' would do, with --adopt too. Writes nothing.
 
     Exit status 0: nothing to do; 20: there is; 21: there is, and removals would be held back.
 
@@ -136,7 +138,7 @@ def diff(file: Path | None, output: str, **given: str | None) -> None:
     from consuldns.process import logs, sync_tasks
 
     logs.configure()
-    difference = asyncio.run(sync_tasks.diff(_settings(file, given)))
+    difference = asyncio.run(sync_tasks.diff(_settings(file, given), adopt=adopt))
     if output == "json":
         click.echo(report.json(difference.plan, difference.kept_back))
     else:
@@ -150,32 +152,47 @@ def diff(file: Path | None, output: str, **given: str | None) -> None:
 @command.command()
 @_consul_only
 def purge(file: Path | None, **given: str | None) -> None:
-    """Remove all that one cluster has in Consul.
+    """Remove all that one cluster has in Consul under this name.
 
-    Refused while a worker runs, which would write it again. Needs no Kubernetes API.
+    Refused while a worker runs, which would write it again. Needs no Kubernetes API. What the same
+    cluster has under another name stays.
 
     Example: consuldns sync purge --cluster blue
     """
     from consuldns.process import logs, sync_tasks
 
     logs.configure()
-    outcome = asyncio.run(sync_tasks.purge(_settings(file, given)))
-    removed = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.done.items()))
-    click.echo(f"removed: {removed or 'the node only'}")
-    if outcome.failed:
-        for reason in outcome.failed.values():
-            click.echo(f"refused: {reason}", err=True)
+    purged = asyncio.run(sync_tasks.purge(_settings(file, given)))
+    click.echo(f"removed {purged.instances} instances and {purged.keys} keys of {purged.cluster!r}")
+    if purged.left:
+        click.echo(
+            f"the node k8s-{purged.cluster} stays: instances of others are on it ({purged.left})",
+            err=True,
+        )
+    for reason in purged.failed:
+        click.echo(f"refused: {reason}", err=True)
+    if purged.failed:
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
 @command.command()
 @_consul_only
-def status(file: Path | None, **given: str | None) -> None:
-    """Print what Consul has of one cluster, as JSON.
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print a JSON object.  [default: a table on a terminal, else JSON]",
+)
+def status(file: Path | None, as_json: bool, **given: str | None) -> None:
+    """Print what Consul has of one cluster, and which worker writes it.
 
     Example: consuldns sync status --cluster blue
     """
+    from consuldns.kubernetes import report
     from consuldns.process import sync_tasks
 
     found = asyncio.run(sync_tasks.status(_settings(file, given)))
-    click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    if as_json or not sys.stdout.isatty():
+        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
+    else:
+        click.echo(report.table(found.rows()))

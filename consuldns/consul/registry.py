@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from consuldns import descriptor
 from consuldns.consul import types
 from consuldns.consul.client import Client
 from consuldns.errors import BadResponse, Denied, NotFound, TransactionRefused
@@ -137,6 +138,16 @@ class Registry:
         if found.node is None:
             return None
         return Node(found.node.node, found.node.address, found.node.meta or {})
+
+    async def kubernetes_nodes(self) -> list[Node]:
+        """The nodes that say that their instances come from Kubernetes, by us or by consul-k8s."""
+        source = f"{descriptor.SOURCE}:{descriptor.KUBERNETES}"
+        query = {**CONSISTENT, "node-meta": source}
+        reply = await self._client.get("v1", "catalog", "nodes", query=query)
+        return [
+            Node(each.node, each.address, each.meta or {})
+            for each in _decode(reply.body, list[_Node])
+        ]
 
     async def _node_services(self, name: str, query: dict[str, str]) -> _NodeServices:
         reply = await self._client.get(

@@ -18,7 +18,11 @@ from consuldns.kubernetes import addresses
 from consuldns.kubernetes.addresses import shown
 from consuldns.kubernetes.types import CONSUL_K8S, CONSULDNS
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+# A service's name as Consul takes it, as far as DNS and a URL can hold it: Consul 1.8.7 finds no
+# service by DNS whose name has a space or one of '";@()\ in it.
+_LABEL = r"[A-Za-z0-9_!$&*+,:<=>^`{|}~\[\]-]+"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")  # RFC 1123, one label
 _TRUE, _FALSE = ("1", "t", "true", "yes"), ("0", "f", "false", "no")
 _SERVICE, _META = "service-", "meta-"
 
@@ -65,6 +69,11 @@ def read(annotations: Mapping[str, str] | None) -> Wishes:
                 said[suffix] = value
             given = "" if suffix.startswith(_META) else f", not {shown(text)}"
             problems.append(f"{shown(key)} {error}{given}: {consequence}")
+    if said.get("name") and not _HOST_NAME.fullmatch(said["name"]):
+        problems.append(
+            f"service-name {said['name']!r} is not a host name (one label of letters, digits and "
+            "hyphens): it is used, but not every program and resolver will look it up"
+        )
     return Wishes(**said, meta=meta, problems=tuple(problems))
 
 
@@ -108,9 +117,11 @@ def _boolean(text: str) -> bool:
     return text.lower() in _TRUE
 
 
-def _label(text: str) -> str:
-    if not _LABEL.fullmatch(text):
-        raise ValueError("must be one DNS label in lower case")
+def _service_name(text: str) -> str:
+    if not (_NAME.fullmatch(text) and len(text) <= names.MAX_LABEL):
+        raise ValueError(
+            f"must be at most {names.MAX_LABEL} characters that can stand in DNS and in a URL"
+        )
     return text
 
 
@@ -165,7 +176,7 @@ def _tags(text: str) -> tuple[str, ...]:
 
 _READERS: dict[str, Callable[[str], object]] = {
     "sync": _boolean,
-    "name": _label,
+    "name": _service_name,
     "port": _port,
     "tags": _tags,
     "weight": _weight,

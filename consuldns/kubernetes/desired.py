@@ -83,13 +83,15 @@ def _is_in_scope(service: Service, settings: SyncSettings) -> bool:
 
 
 def claim(service: Service, settings: SyncSettings) -> Claim:
-    """The service's claim to a flat name."""
+    """The service's claim to a flat name. One that it was given is taken as it is, unprefixed."""
     wishes = annotations.read(service.metadata.annotations)
     return Claim(
         service.key,
-        settings.prefix + (wishes.name or service.metadata.name),
+        wishes.name or settings.prefix + service.metadata.name,
         wishes.collision or settings.flat_names,
         (service.metadata.creation_timestamp, service.metadata.uid),
+        given=bool(wishes.name),
+        is_shared=bool(wishes.name) and wishes.collision in ("", "merge"),
     )
 
 
@@ -265,10 +267,13 @@ def reverse_entry(candidate: Candidate, identity: Identity) -> Key:
     return Key(reverse_key(address), candidate.target.encode(), identity.flags)
 
 
-def name_entry(flat: str, service: ServiceKey, identity: Identity) -> Key:
-    """The key that makes a flat name ours, against other clusters at the same moment."""
-    value = f"{identity.cluster}/{service[0]}/{service[1]}"
-    return Key(NAMES + flat, value.encode(), identity.flags)
+def name_entry(flat: str, owner: ServiceKey, identity: Identity) -> Key:
+    """The key that makes a flat name ours, against other clusters at the same moment.
+
+    Where several services share the name, its owner has no namespace.
+    """
+    value = f"{identity.cluster}/{owner[0]}/{owner[1]}"
+    return Key(NAMES + flat.lower(), value.encode(), identity.flags)
 
 
 def cluster_record(

@@ -51,6 +51,7 @@ async def is_changed(
             node_differs = there.node != holding.node and name not in ours
             return node_differs or _differ(_by_id(there), _by_id(holding), ours)
         await read_keys(registry, identity, name, there)
+        ours |= there.undecided.keys()  # whose they are, only a look at everything tells
         return _differ(there.keys, _below(name, holding), ours) or bool(
             there.foreign_keys.symmetric_difference(
                 path for path in holding.foreign_keys if path.startswith(name)

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from consuldns import descriptor
-from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity
+from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity, claimant
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.types import ServiceKey
 from consuldns.registration import (
@@ -85,10 +85,12 @@ def key_fingerprint(key: Key) -> int:
 
 @dataclass
 class Held:
-    """Everything of ours in Consul. `names` is which service holds which flat name.
+    """Everything of ours in Consul. `names` is who holds which flat name (in lower case).
 
     `foreign_keys` are reverse keys and flat names of others; `foreign_instances` counts instances
-    that somebody else put on our node. Neither is ever touched.
+    that somebody else put on our node. Neither is ever touched. `undecided` are reverse keys of an
+    earlier version that wrote for this cluster under one of several names, nobody knows which: they
+    are foreign, but whoever wants exactly the same takes them over.
     """
 
     node: Node | None = None
@@ -97,6 +99,7 @@ class Held:
     names: dict[str, ServiceKey] = field(default_factory=dict)
     endpoints: dict[ServiceKey, set[str]] = field(default_factory=dict)  # keys that describe them
     foreign_keys: set[str] = field(default_factory=set)
+    undecided: dict[str, StoredKey] = field(default_factory=dict)
     foreign_instances: int = 0
     namespaces: tuple[str, ...] = ()  # that the cluster's record has
 
@@ -107,9 +110,9 @@ class Held:
 
     @property
     def incumbents(self) -> dict[str, ServiceKey]:
-        """Which service has which flat name: by its claim, or if that is lost, by its instances."""
+        """Who has which flat name: by its claim, or if that is lost, by its instances."""
         in_use = {
-            instance.service: owner
+            instance.service.lower(): owner
             for owner, there in self.instances.items()
             for instance in there.values()
         }
@@ -127,20 +130,45 @@ class Held:
         )
 
     def take_key(self, stored: StoredKey, identity: Identity) -> None:
-        """Note a key that was read: ours by its path, or by its Flags."""
-        path = stored.key.path
+        """Note a key that was read: ours by its path, or by its Flags and what it says."""
+        key = stored.key
         if stored.session:
             return  # the lock
-        if not path.startswith(identity.root) and stored.key.flags not in identity.all_flags:
-            self.foreign_keys.add(path)
-            return
-        self.keys[path] = HeldKey(key_fingerprint(stored.key), stored.index)
-        self._take_name(stored.key)
-        self._take_endpoints(path)
-        if path == identity.record_key:
+        is_named = key.flags in identity.all_flags
+        is_unnamed = key.flags in identity.unnamed_flags
+        if key.path.startswith(NAMES):
+            is_ours = (is_named or is_unnamed) and claimant(key.value) == identity.cluster
+        else:
+            is_ours = is_named or key.path.startswith(identity.root)
+        if key.path == identity.record_key:
             with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                record = msgspec.json.decode(stored.key.value, type=descriptor.ClusterRecord)
+                record = msgspec.json.decode(key.value, type=descriptor.ClusterRecord)
                 self.namespaces = record.namespaces
+        if is_ours:
+            self._take(stored)
+        else:
+            self.foreign_keys.add(key.path)
+            if is_unnamed and not key.path.startswith(NAMES):
+                self.undecided[key.path] = stored
+
+    def decide(self, identity: Identity, *, is_alone: bool) -> None:
+        """Say which of the undecided keys are ours: all, if the cluster has no other name.
+
+        Else those that point to a flat name that we have claimed.
+        """
+        suffix = identity.flat("").lower()
+        for path, stored in list(self.undecided.items()):
+            target = stored.key.value.decode(errors="replace").lower()
+            flat = target.removesuffix(suffix) if target.endswith(suffix) else ""
+            if is_alone or flat in self.names:
+                self._take(stored)
+                self.foreign_keys.discard(path)
+                del self.undecided[path]
+
+    def _take(self, stored: StoredKey) -> None:
+        self.keys[stored.key.path] = HeldKey(key_fingerprint(stored.key), stored.index)
+        self._take_name(stored.key)
+        self._take_endpoints(stored.key.path)
 
     def _take_name(self, key: Key) -> None:
         if key.path.startswith(NAMES):
@@ -182,6 +210,8 @@ class Held:
                 if not remaining:
                     self.instances.pop(owner, None)
             case SetKey(key=key):
+                self.foreign_keys.discard(key.path)
+                self.undecided.pop(key.path, None)
                 self.keys[key.path] = HeldKey(key_fingerprint(key), index)
                 self._take_name(key)
                 self._take_endpoints(key.path)
@@ -211,6 +241,9 @@ async def read(registry: Registry, identity: Identity) -> Held:
     await read_instances(registry, identity, held)
     for prefix in (identity.root, NAMES, REVERSE):
         await read_keys(registry, identity, prefix, held)
+    if held.undecided:
+        nodes = await registry.kubernetes_nodes()
+        held.decide(identity, is_alone=not any(map(identity.is_same_cluster, nodes)))
     return held
 
 

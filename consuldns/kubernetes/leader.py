@@ -19,11 +19,17 @@ from typing import Never
 
 import msgspec
 
+from consuldns.descriptor import ClusterRecord
 from consuldns.errors import ConsuldnsError, ConsulError, TransactionRefused
-from consuldns.kubernetes.ownership import CLUSTER_UID, FORMER_UIDS, Identity
+from consuldns.kubernetes.ownership import (
+    CLUSTER_UID,
+    Identity,
+    former_uids,
+    is_of_consul_k8s,
+)
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.troubles import Troubles
-from consuldns.registration import Lock, Node, SetNode, StoredKey
+from consuldns.registration import Lock, SetNode, StoredKey
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +58,10 @@ class WorkerName(msgspec.Struct, frozen=True):
     namespace: str
     pid: int
     started: int
+
+    def __str__(self) -> str:
+        """As people are told it."""
+        return f"process {self.pid} on {self.host}"
 
     def is_dead(self) -> bool:
         """Whether it ran where we run, and does not any more."""
@@ -85,31 +95,55 @@ async def claim_node(registry: Registry, identity: Identity, *, adopt: bool) -> 
 
     Raises ForeignCluster if it belongs to another cluster, unless that is to be adopted.
     """
-    node = await registry.node(identity.node)
-    if node is None:
+    claimed = await recognised(registry, identity, adopt=adopt)
+    if await registry.node(identity.node) is None:
         with contextlib.suppress(TransactionRefused):  # another worker of ours was faster
-            await registry.apply([SetNode(identity.node_registration(), is_new=True)], None)
-        node = await registry.node(identity.node)
-    return recognised(node, identity, adopt=adopt)
+            await registry.apply([SetNode(claimed.node_registration(), is_new=True)], None)
+        claimed = await recognised(registry, identity, adopt=adopt)
+    if adopt and claimed.former:
+        log.warning("taking over what clusters %s have at %s", claimed.former, claimed.node)
+    return claimed
 
 
-def recognised(node: Node | None, identity: Identity, *, adopt: bool = False) -> Identity:
-    """Our identity, with the UIDs of former clusters that the node knows. Raises ForeignCluster."""
+async def recognised(registry: Registry, identity: Identity, *, adopt: bool) -> Identity:
+    """Our identity, with the UIDs of former clusters of its name. Raises ForeignCluster.
+
+    The node has them; if somebody removed it, the cluster's record has the latest.
+    """
+    node = await registry.node(identity.node)
+    former: tuple[str, ...] = ()
     if node is None:
-        return identity
-    uid = node.meta.get(CLUSTER_UID, "")
-    former = tuple(each for each in node.meta.get(FORMER_UIDS, "").split(",") if each)
-    if uid == identity.uid:
+        uid = await recorded_uid(registry, identity)
+        where = f"what is below {identity.root} in Consul"
+    elif is_of_consul_k8s(node):
+        raise ForeignCluster(
+            f"node {node.name!r} in Consul is that of consul-k8s, which would remove what is "
+            "written there. Give this cluster another name with --cluster"
+        )
+    else:
+        uid, former = node.meta.get(CLUSTER_UID, ""), former_uids(node)
+        where = f"node {node.name!r} in Consul"
+    if uid == identity.uid or (node is None and not uid):
         return dataclasses.replace(identity, former=former)
     if not adopt:
-        owner = f"belongs to another cluster (its UID is {uid})" if uid else "is not of our making"
+        owner = f"belongs to another cluster (its UID is {uid})" if uid else "is not of consuldns"
         raise ForeignCluster(
-            f"node {identity.node!r} in Consul {owner}; ours is {identity.uid}. Give this cluster "
-            f"another name with --cluster, or take over what is there with --adopt, or remove it "
-            f"with 'consuldns sync purge --cluster {identity.cluster}'"
+            f"{where} {owner}; the UID of this cluster is {identity.uid}. If this cluster has "
+            f"replaced that one, 'consuldns sync diff --adopt' shows what taking over would "
+            f"change, and --adopt does it. If both exist, give this one another name with "
+            f"--cluster. If that one is gone for good, 'consuldns sync purge --cluster "
+            f"{identity.cluster}' removes what it left"
         )
-    log.warning("adopting node %s of cluster %s", identity.node, uid or "without UID")
     return dataclasses.replace(identity, former=tuple(filter(None, (uid, *former))))
+
+
+async def recorded_uid(registry: Registry, identity: Identity) -> str:
+    """The UID in the record of the cluster of this name, empty if there is none."""
+    record, _ = await registry.key(identity.record_key)
+    if record is not None:
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return msgspec.json.decode(record.key.value, type=ClusterRecord).cluster_uid
+    return ""
 
 
 class Leadership:
@@ -251,9 +285,13 @@ def _is_dead(name: str) -> bool:
         return False
 
 
-def _holder(key: StoredKey) -> str:
+def worker_of(key: StoredKey) -> WorkerName | None:
+    """The worker that holds the lock, None if the key does not say so."""
     try:
-        worker = msgspec.json.decode(key.key.value, type=WorkerName)
-    except msgspec.MsgspecError:
-        return "?"
-    return f"process {worker.pid} on {worker.host}"
+        return msgspec.json.decode(key.key.value, type=WorkerName)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _holder(key: StoredKey) -> str:
+    return str(worker_of(key) or "unknown")

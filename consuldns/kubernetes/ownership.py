@@ -4,6 +4,10 @@ Proof of ownership is never a name or a tag that somebody else might use, too: i
 the cluster's own node, which carries the cluster's UID; a reverse key (whose value is exactly the
 name that it points to, and nothing else) by 64 bits of Flags; a claimed name likewise; a descriptor
 by its path below our own lock.
+
+The owner is a cluster (its UID) under a name: one cluster may be synced under two names, and a
+cluster that was restored from a snapshot has the UID of its model. Whoever writes under one name
+leaves alone what was written under another, although the UID is the same (ADR 13).
 """
 
 from dataclasses import dataclass
@@ -24,9 +28,26 @@ API_MARK = "consuldns-kubernetes-api"
 _MARK = 0x4B38  # "K8"; below 2^15, so that the number stays positive for whoever reads 64 bits
 
 
-def flags(uid: str) -> int:
-    """The KV Flags of what the cluster with this UID owns: a mark and 48 bits of a hash."""
-    return _MARK << 48 | int.from_bytes(blake2b(uid.encode(), digest_size=6).digest(), "big")
+def flags(uid: str, cluster: str) -> int:
+    """The KV Flags of what is written for the cluster with this UID, under this name.
+
+    A mark of 16 bits and a hash of 48.
+    """
+    return _marked(f"{uid}/{cluster}")
+
+
+def unnamed_flags(uid: str) -> int:
+    """The Flags of earlier versions, which did not tell the names of one cluster apart."""
+    return _marked(uid)
+
+
+def _marked(owner: str) -> int:
+    return _MARK << 48 | int.from_bytes(blake2b(owner.encode(), digest_size=6).digest(), "big")
+
+
+def claimant(value: bytes) -> str:
+    """The cluster that a claim to a flat name says it is of: `<cluster>/<namespace>/<service>`."""
+    return value.partition(b"/")[0].decode(errors="replace")
 
 
 @dataclass(frozen=True)
@@ -55,12 +76,27 @@ class Identity:
     @property
     def flags(self) -> int:
         """The Flags of our keys."""
-        return flags(self.uid)
+        return flags(self.uid, self.cluster)
 
     @property
     def all_flags(self) -> frozenset[int]:
         """The Flags of keys that are ours to change."""
-        return frozenset(map(flags, (self.uid, *self.former)))
+        return frozenset(flags(uid, self.cluster) for uid in self.uids)
+
+    @property
+    def unnamed_flags(self) -> frozenset[int]:
+        """The Flags of keys that an earlier version wrote for this cluster, under whatever name."""
+        return frozenset(map(unnamed_flags, self.uids))
+
+    @property
+    def uids(self) -> tuple[str, ...]:
+        """The UID, and those of clusters whose entries were taken over."""
+        return (self.uid, *self.former)
+
+    def is_same_cluster(self, node: registration.Node) -> bool:
+        """Whether a node is that of this cluster under another name."""
+        known = {node.meta.get(CLUSTER_UID, ""), *former_uids(node)}
+        return node.name != self.node and not known.isdisjoint(self.uids)
 
     @property
     def root(self) -> str:
@@ -111,6 +147,17 @@ class Identity:
         if self.api:
             meta[API_MARK] = self.api
         return registration.Node(self.node, NODE_ADDRESS, meta)
+
+
+def former_uids(node: registration.Node) -> tuple[str, ...]:
+    """The UIDs of clusters whose entries were taken over, as a cluster's node has them."""
+    return tuple(each for each in node.meta.get(FORMER_UIDS, "").split(",") if each)
+
+
+def is_of_consul_k8s(node: registration.Node) -> bool:
+    """Whether consul-k8s made the node: it comes from Kubernetes, and not by us."""
+    is_of_kubernetes = node.meta.get(descriptor.SOURCE) == descriptor.KUBERNETES
+    return is_of_kubernetes and descriptor.NODE_CLUSTER not in node.meta
 
 
 def reverse_key(address: IPAddress) -> str:

@@ -6,14 +6,15 @@ new or changed, with names claimed first; then reverse keys; then what is to go.
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from consuldns.config.sync import SyncSettings
 from consuldns.kubernetes import desired, flat_names, held, ineffective, reverse
 from consuldns.kubernetes.cluster import Cluster
 from consuldns.kubernetes.desired import Entries
-from consuldns.kubernetes.held import Held, HeldInstance
+from consuldns.kubernetes.flat_names import Others
+from consuldns.kubernetes.held import Held, HeldInstance, HeldKey
 from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity, reverse_key
 from consuldns.kubernetes.reverse import Candidate
 from consuldns.kubernetes.types import ServiceKey
@@ -29,6 +30,8 @@ from consuldns.registration import (
     SetKey,
     SetNode,
 )
+
+NOBODY = Others()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Step:
 class Plan:
     """What is to be written, in order. `conflicts` are keys of others that are in the way.
 
+    `claimed` are the keys of flat names that it sees to: services may share one.
     `problems` has what is wrong with each service that was looked at, nothing too; under None, with
     the settings. `absent` says why services have no instances though they exist.
     """
@@ -55,6 +59,7 @@ class Plan:
     reverse: list[Step] = field(default_factory=list)
     removals: list[Step] = field(default_factory=list)
     conflicts: set[str] = field(default_factory=set)
+    claimed: set[str] = field(default_factory=set)
     problems: dict[ServiceKey | None, tuple[str, ...]] = field(default_factory=dict)
     absent: dict[ServiceKey, str] = field(default_factory=dict)
 
@@ -80,6 +85,7 @@ class Planner:
     def __init__(self, cluster: Cluster, settings: SyncSettings, identity: Identity) -> None:
         self._cluster, self._settings, self._identity = cluster, settings, identity
         self._names: dict[ServiceKey, str] = {}
+        self._owners: dict[str, ServiceKey] = {}
         self._claims: dict[str, dict[ServiceKey, Candidate]] = {}
         self._claimed_by: dict[ServiceKey, tuple[Candidate, ...]] = {}
 
@@ -94,28 +100,29 @@ class Planner:
         *,
         services: Collection[ServiceKey],
         addresses: Collection[str] = (),
-        taken: Collection[str] = (),
+        others: Others = NOBODY,
         assign: bool = True,
         version: str = "",
     ) -> Plan:
         """A plan for these services and addresses.
 
-        `assign`: services came, went or want another name. `taken` are names of others in Consul.
+        `assign`: services came, went or want another name. `others` have names in Consul, too.
         `version` of the API server for the cluster's record, empty: leave the record alone.
         """
         plan = Plan()
         touched: dict[str, ServiceKey | None] = dict.fromkeys(addresses)
         dirty = set(services)
         if assign:
-            dirty |= self._assign(holding, taken)
+            dirty |= self._assign(holding, others)
         for key in sorted(dirty):
             touched |= dict.fromkeys(self._plan_service(plan, key, holding), key)
-        self._plan_names(plan, dirty, holding)
+        if assign:
+            self._plan_names(plan, holding)
         self._plan_addresses(plan, touched, holding)
         self._plan_cluster(plan, holding, version)
         return plan
 
-    def plan_all(self, holding: Held, *, taken: Collection[str], version: str) -> Plan:
+    def plan_all(self, holding: Held, *, others: Others = NOBODY, version: str) -> Plan:
         """A plan for everything: whatever is ours and should not be is to go."""
         known = set(self._cluster.services) | holding.instances.keys()
         known |= self._cluster.problems_of_unwanted.keys()
@@ -124,23 +131,39 @@ class Planner:
             if path.startswith(root):
                 namespace, _, name = path.removeprefix(root).partition("/")
                 known.add((namespace, name))
-        known |= set(holding.names.values()) | holding.endpoints.keys()
+        known |= holding.endpoints.keys()
         reverse_keys = (path for path in holding.keys if path.startswith(REVERSE))
         addresses = {path.rpartition("/")[2] for path in reverse_keys} | self._claims.keys()
-        plan = self.plan(holding, services=known, addresses=addresses, taken=taken, version=version)
+        plan = self.plan(
+            holding, services=known, addresses=addresses, others=others, version=version
+        )
         plan.problems[None] = ineffective.settings(
             self._settings, self._cluster.services.values(), self._cluster.namespaces
         )
         return plan
 
-    def _assign(self, holding: Held, taken: Collection[str]) -> set[ServiceKey]:
-        """Assign flat names; the services whose name is new."""
-        before = self._names
+    def _assign(self, holding: Held, others: Others) -> set[ServiceKey]:
+        """Assign flat names; the services whose name is new, or has another owner."""
+        before, owners = self._names, self._owners
+        claims = self._cluster.claims
         self._names = flat_names.assign(
-            self._cluster.claims.values(), holding.incumbents, taken, self._identity.uid
+            claims.values(),
+            holding.incumbents,
+            others,
+            self._identity.uid,
+            self._identity.cluster,
         )
-        changed = (key for key, name in self._names.items() if before.get(key) != name)
-        return {*changed, *(before.keys() - self._names.keys())}
+        self._owners = {
+            name.lower(): claims[key].owner
+            for key, name in self._names.items()
+            if name and self._is_claimed(key)
+        }
+        changed = {
+            key
+            for key, name in self._names.items()
+            if before.get(key) != name or owners.get(name.lower()) != self._owners.get(name.lower())
+        }
+        return changed | (before.keys() - self._names.keys())
 
     def _plan_service(self, plan: Plan, key: ServiceKey, holding: Held) -> set[str]:
         """Add the steps of one service; the addresses that it claims, or did so far."""
@@ -159,17 +182,29 @@ class Planner:
             if entries.absent:
                 plan.absent[key] = entries.absent
         unwanted = self._cluster.problems_of_unwanted.get(key, ())
-        plan.problems[key] = entries.problems if entries is not None else unwanted
+        plan.problems[key] = (
+            (*entries.problems, *self._name_problems(key)) if entries is not None else unwanted
+        )
         self._plan_descriptor(plan, key, entries, holding)
         self._plan_instances(plan, key, entries, holding)
         return self._claim(key, entries.candidates if entries is not None else ())
+
+    def _name_problems(self, key: ServiceKey) -> Iterator[str]:
+        """What there is to say about a name that was asked for and not given."""
+        claim, name = self._cluster.claims[key], self._names[key]
+        if claim.given and name.lower() != flat_names.shortened(claim.wanted).lower():
+            instead = f"it is {name!r} until that is gone" if name else "it has none"
+            yield f"service-name: another service has the name {claim.wanted!r}; {instead}"
 
     def _plan_descriptor(
         self, plan: Plan, key: ServiceKey, entries: Entries | None, holding: Held
     ) -> None:
         flat = self._names.get(key)
         if flat and self._is_claimed(key):
-            self._set_key(plan, desired.name_entry(flat, key, self._identity), key, holding)
+            entry = desired.name_entry(flat, self._owners[flat.lower()], self._identity)
+            if entry.path not in plan.claimed:
+                plan.claimed.add(entry.path)
+                self._set_key(plan, entry, key, holding)
         # Before the descriptor, so that whoever finds a service finds its endpoints.
         described = entries.endpoints if entries is not None else ()
         for each in described:
@@ -199,15 +234,12 @@ class Planner:
             if id_ not in wanted
         ]
 
-    def _plan_names(self, plan: Plan, services: Iterable[ServiceKey], holding: Held) -> None:
-        """Give back the names that these services do not use any more."""
-        dirty = set(services)
-        in_use = {
-            name for key, name in self._names.items() if key in dirty and self._is_claimed(key)
-        }
-        for name, key in holding.names.items():
-            if key in dirty and name not in in_use:
-                self._remove_key(plan, NAMES + name, key, holding)
+    def _plan_names(self, plan: Plan, holding: Held) -> None:
+        """Give back the names that nobody uses any more."""
+        for name, owner in holding.names.items():
+            if name not in self._owners:
+                namespace, _ = owner
+                self._remove_key(plan, NAMES + name, owner if namespace else None, holding)
 
     def _claim(self, key: ServiceKey, candidates: tuple[Candidate, ...]) -> set[str]:
         before = self._claimed_by.pop(key, ())
@@ -262,10 +294,14 @@ class Planner:
         steps: list[Step] | None = None,
     ) -> None:
         """Add a step to write a key, unless it is there, or is somebody else's."""
-        if key.path in holding.foreign_keys:
+        undecided = holding.undecided.get(key.path)
+        if undecided is not None and undecided.key.value == key.value:
+            there: HeldKey | None = HeldKey(0, undecided.index)
+        elif key.path in holding.foreign_keys:
             plan.conflicts.add(key.path)
             return
-        there = holding.keys.get(key.path)
+        else:
+            there = holding.keys.get(key.path)
         if there is None or there.fingerprint != held.key_fingerprint(key):
             index = there.index if there is not None else 0
             (plan.additions if steps is None else steps).append(Step(SetKey(key, index), service))
@@ -282,3 +318,14 @@ def _set(node: str, instance: Instance, there: HeldInstance | None) -> Iterator[
         yield SetInstance(node, instance)
     if there is None or there.check != held.check_fingerprint(instance):
         yield SetCheck(node, instance)
+
+
+def removal_of_all(holding: Held, node: str) -> Plan:
+    """A plan to remove everything of ours, but for the node."""
+    instances = [
+        Step(RemoveInstance(node, id_, each.service, each.index), key)
+        for key, there in holding.instances.items()
+        for id_, each in there.items()
+    ]
+    keys = [Step(RemoveKey(path, each.index)) for path, each in holding.keys.items()]
+    return Plan(removals=instances + keys)

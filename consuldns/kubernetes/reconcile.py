@@ -12,21 +12,23 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Never
 
 from consuldns.config.sync import SyncSettings
 from consuldns.errors import ConsulError
 from consuldns.kubernetes import foreign, held, knowledge, report, safety
+from consuldns.kubernetes import others as others_
 from consuldns.kubernetes.apply import Applier, Outcome
 from consuldns.kubernetes.cluster import Cluster
+from consuldns.kubernetes.flat_names import Others
 from consuldns.kubernetes.foreign import Writes
 from consuldns.kubernetes.held import Held
 from consuldns.kubernetes.knowledge import Knowledge, Limits
 from consuldns.kubernetes.leader import Leadership
 from consuldns.kubernetes.ownership import NAMES, REVERSE
-from consuldns.kubernetes.plan import Plan, Planner, Step
+from consuldns.kubernetes.plan import NOBODY, Plan, Planner, Step
 from consuldns.kubernetes.problem_log import ProblemLog
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.safety import MassDeletion
@@ -165,19 +167,17 @@ class Reconciler:
         """A plan for everything."""
         self.cluster.take_dirty()
         self.cluster.recorded_namespaces = holding.namespaces
-        taken = await self._taken(holding)
-        return planner.plan_all(holding, taken=taken, version=self.version)
+        others = await self._others(holding)
+        return planner.plan_all(holding, others=others, version=self.version)
 
     async def _plan_dirty(self, planner: Planner, holding: Held) -> Plan:
         services, addresses, names = self.cluster.take_dirty()
-        taken: Collection[str] = ()
-        if names:
-            taken = await self._taken(holding)
+        others = await self._others(holding) if names else NOBODY
         return planner.plan(
             holding,
             services=services,
             addresses=addresses,
-            taken=taken,
+            others=others,
             assign=names,
             version=self.version,
         )
@@ -191,17 +191,10 @@ class Reconciler:
             log.info("read from Consul: instances=%d keys=%d", holding.count, len(holding.keys))
         return holding
 
-    async def _taken(self, holding: Held) -> set[str]:
-        """The names of others: in the catalog, or claimed by other clusters.
-
-        So are those of services of ours that may not be known now: they are not free.
-        """
+    async def _others(self, holding: Held) -> Others:
+        identity = self.leadership.identity
         unknown = knowledge.unknown_owners(holding, self.known())
-        incumbents = holding.incumbents.items()
-        ours = {name.lower() for name, owner in incumbents if owner not in unknown}
-        claimed = {p.removeprefix(NAMES) for p in holding.foreign_keys if p.startswith(NAMES)}
-        claimed |= {name.lower() for name, owner in incumbents if owner in unknown}
-        return (set(await self.registry.service_names()) - ours) | claimed
+        return await others_.read(self.registry, holding, self.cluster, identity, unknown=unknown)
 
     async def _do(self, plan: Plan, holding: Held) -> None:
         """Guard a plan, do it, and note what came of it."""

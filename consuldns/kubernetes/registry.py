@@ -24,6 +24,9 @@ class Registry(Protocol):
     async def node(self, name: str) -> Node | None:
         """A node of the catalog."""
 
+    async def kubernetes_nodes(self) -> list[Node]:
+        """The nodes that say that their instances come from Kubernetes, by us or by consul-k8s."""
+
     def instances(self, node: str) -> AsyncIterator[StoredInstance]:
         """All instances on a node. One whose check passes, or that has none, is passing."""
 

@@ -1,6 +1,6 @@
 """Plans in words: for the log, for people who ask for a difference, and as JSON."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -92,6 +92,13 @@ def json(plan: Plan, held: Sequence[Step]) -> bytes:
         "problems": {place(key): found for key, found in _ordered(plan.problems) if found},
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+def table(rows: Iterable[tuple[str, object]]) -> str:
+    """Two columns for people; an empty value is a dash."""
+    lines = [(name, str(value) or "-") for name, value in rows]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
 
 
 Problems = Mapping[ServiceKey | None, Sequence[str]]

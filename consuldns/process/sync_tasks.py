@@ -11,9 +11,15 @@ from consuldns.consul.registry import Registry
 from consuldns.errors import ConsuldnsError, ConsulError
 from consuldns.kubernetes import held, ownership
 from consuldns.kubernetes.apply import Applier, Outcome, Rate
-from consuldns.kubernetes.leader import Leadership, claim_node, recognised
+from consuldns.kubernetes.leader import (
+    Leadership,
+    WorkerName,
+    recognised,
+    recorded_uid,
+    worker_of,
+)
 from consuldns.kubernetes.ownership import NAMES, REVERSE, Identity
-from consuldns.kubernetes.plan import Plan, Planner, Step
+from consuldns.kubernetes.plan import Plan, Planner, Step, removal_of_all
 from consuldns.process.sync import MAX_BODY, Worker, first_of, opened
 from consuldns.registration import Lock, RemoveInstance, RemoveKey, RemoveNode
 
@@ -26,11 +32,14 @@ class Difference:
     kept_back: list[Step]
 
 
-async def diff(settings: Settings) -> Difference:
-    """What is different in Consul from what it should be. Writes nothing."""
+async def diff(settings: Settings, *, adopt: bool) -> Difference:
+    """What is different in Consul from what it should be. Writes nothing.
+
+    With `adopt`: if what a former cluster of the name has there were taken over.
+    """
     async with opened(settings) as worker:
-        node = await worker.registry.node(worker.identity.node)
-        worker.leadership.identity = recognised(node, worker.identity)
+        leadership = worker.leadership
+        leadership.identity = await recognised(worker.registry, worker.identity, adopt=adopt)
         await worker.listed()
         holding = await held.read(worker.registry, worker.leadership.identity)
         return await _difference(worker, holding)
@@ -76,8 +85,19 @@ async def _leading(leadership: Leadership) -> AsyncIterator[Lock]:
         await leadership.resign()
 
 
-async def purge(settings: Settings) -> Outcome:
-    """Remove all that one cluster has in Consul. Needs no Kubernetes API.
+@dataclass(frozen=True)
+class Purged:
+    """What was removed; `left` counts instances of others that are on the node, which stays."""
+
+    cluster: str
+    instances: int
+    keys: int
+    left: int
+    failed: tuple[str, ...]
+
+
+async def purge(settings: Settings) -> Purged:
+    """Remove all that one cluster has in Consul under its name. Needs no Kubernetes API.
 
     Raises ConsulError if a worker leads (it would write everything again), or if there is nothing.
     """
@@ -87,50 +107,68 @@ async def purge(settings: Settings) -> Outcome:
         identity = await _recorded_identity(settings, registry)
         async with _leading(Leadership(registry, identity, lambda: None)) as lock:
             holding = await held.read(registry, identity)
-            plan = _removal_of_all(holding, identity)
+            plan = removal_of_all(holding, identity.node)
             rate = Rate(settings.sync.transactions_per_second)
             outcome = await Applier(registry, rate).apply(plan, holding, lock)
-            if not outcome.failed:
+            if not outcome.failed and not holding.foreign_instances:
                 await registry.apply([RemoveNode(identity.node)], lock)
-            return outcome
+            return Purged(
+                identity.cluster,
+                outcome.done[RemoveInstance.__name__],
+                outcome.done[RemoveKey.__name__],
+                holding.foreign_instances,
+                tuple(outcome.failed.values()),
+            )
     finally:
         await consul.aclose()
 
 
-def _removal_of_all(holding: held.Held, identity: Identity) -> Plan:
-    instances = [
-        Step(RemoveInstance(identity.node, id_, each.service, each.index), key)
-        for key, there in holding.instances.items()
-        for id_, each in there.items()
-    ]
-    keys = [Step(RemoveKey(path, each.index)) for path, each in holding.keys.items()]
-    return Plan(removals=instances + keys)
-
-
 async def _recorded_identity(settings: Settings, registry: Registry) -> Identity:
-    """Who the cluster is, by what its node in the catalog says."""
+    """Who the cluster is, by what its node in the catalog says; without one, by its record."""
     cluster = settings.sync.cluster
     unknown = Identity(cluster, "", await registry.datacenter(), settings.dns.domain, "")
     node = await registry.node(unknown.node)
     uid = node.meta.get(ownership.CLUSTER_UID, "") if node is not None else ""
+    uid = uid or await recorded_uid(registry, unknown)
     if not uid:
         raise ConsulError(f"there is nothing of a cluster {cluster!r} in Consul")
     known = Identity(cluster, uid, unknown.datacenter, unknown.domain, "")
-    return await claim_node(registry, known, adopt=False)
+    return await recognised(registry, known, adopt=False)
 
 
 @dataclass(frozen=True)
 class Status:
-    """What Consul has of one cluster. `leader` is empty if no worker runs."""
+    """What Consul has of one cluster. `leader` is the worker that writes, if one runs.
+
+    `former` are the UIDs of clusters whose entries were taken over; `reverse` and `names` count
+    reverse keys and claims to flat names.
+    """
 
     cluster: str
     uid: str
-    leader: str
+    former: tuple[str, ...]
+    datacenter: str
+    leader: WorkerName | None
     services: int
     instances: int
     descriptors: int
     reverse: int
     names: int
+
+    def rows(self) -> list[tuple[str, object]]:
+        """For people: what each figure is called, and the figure."""
+        return [
+            ("cluster", self.cluster),
+            ("UID", self.uid),
+            ("former UIDs", ", ".join(self.former)),
+            ("datacenter", self.datacenter),
+            ("leader", self.leader or "no worker runs"),
+            ("services", self.services),
+            ("instances", self.instances),
+            ("descriptors", self.descriptors),
+            ("reverse keys", self.reverse),
+            ("claimed names", self.names),
+        ]
 
 
 async def status(settings: Settings) -> Status:
@@ -145,7 +183,9 @@ async def status(settings: Settings) -> Status:
         return Status(
             identity.cluster,
             identity.uid,
-            holder.key.value.decode(errors="replace") if holder is not None else "",
+            identity.former,
+            identity.datacenter,
+            worker_of(holder) if holder is not None else None,
             len(holding.instances),
             holding.count,
             sum(path.startswith(descriptors) for path in holding.keys),

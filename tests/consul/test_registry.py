@@ -63,6 +63,12 @@ async def test_nodes(registry: AnyRegistry) -> None:
     assert await registry.node(NODE.name) is None
 
 
+async def test_nodes_that_come_from_kubernetes(registry: AnyRegistry) -> None:
+    synced = Node("k8s-sync", "127.0.0.1", {"external-source": "kubernetes"})
+    await registry.apply([SetNode(NODE), SetNode(synced)], None)
+    assert await registry.kubernetes_nodes() == [synced]
+
+
 async def test_an_instance_comes_back_as_it_was_written(registry: AnyRegistry) -> None:
     await registry.apply([SetNode(NODE)], None)
     indexes = await registry.apply(

@@ -57,6 +57,11 @@ class MemoryRegistry:
     async def node(self, name: str) -> Node | None:
         return self.nodes.get(name)
 
+    async def kubernetes_nodes(self) -> list[Node]:
+        return [
+            each for each in self.nodes.values() if each.meta.get("external-source") == "kubernetes"
+        ]
+
     async def instances(self, node: str) -> AsyncIterator[StoredInstance]:
         for (on, _), stored in list(self.instances_by_id.items()):
             if on == node:

@@ -489,7 +489,7 @@ def test_without_a_flat_name_there_are_no_instances_but_all_else() -> None:
 @pytest.mark.parametrize(
     ("annotation", "value"),
     [
-        ("service-name", "Not_A_Label"),
+        ("service-name", "not a name"),
         ("service-weight", "0"),
         ("service-mode", "sideways"),
         ("service-sync", "perhaps"),

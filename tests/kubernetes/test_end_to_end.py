@@ -434,9 +434,11 @@ def test_diff_once_status_purge(consul: ConsulAgent, kubernetes: Cluster) -> Non
     done = sync("status", "--consul-addr", consul.url)
     assert done.returncode == 0
     status = json.loads(done.stdout)
-    assert (status["services"], status["reverse"], status["leader"]) == (12, 13, "")
+    assert (status["services"], status["reverse"], status["leader"]) == (12, 13, None)
+    instances, stored = status["instances"], len(keys(consul))
     done = sync("purge", "--consul-addr", consul.url)
     assert done.returncode == 0
+    assert done.stdout == f"removed {instances} instances and {stored} keys of 'kubernetes'\n"
     assert services(consul) == set()
     assert keys(consul) == {}
     done = sync("purge", "--consul-addr", consul.url)

@@ -106,8 +106,8 @@ def pod_ip(key: ServiceKey, pod: int) -> str:
 class Witness:
     """Looks at the catalog all the time; `missing` is what it should have seen and did not."""
 
-    def __init__(self, consul: ConsulAgent) -> None:
-        self._url = consul.url
+    def __init__(self, consul: ConsulAgent, node: str = NODE) -> None:
+        self._url, self._node = consul.url, node
         self._expected: set[Place] = set()
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -138,8 +138,8 @@ class Witness:
         """What is there; None if Consul cannot say. A server that comes up knows too little."""
         consistent = {"consistent": ""}
         try:
-            services = client.get(f"/v1/catalog/node-services/{NODE}", params=consistent)
-            checks = client.get(f"/v1/health/node/{NODE}", params=consistent)
+            services = client.get(f"/v1/catalog/node-services/{self._node}", params=consistent)
+            checks = client.get(f"/v1/health/node/{self._node}", params=consistent)
         except httpx.HTTPError:
             return None
         if services.status_code != 200 or checks.status_code != 200:
@@ -221,11 +221,14 @@ class History:
     # --- what breaks ---
 
     def start_worker(self) -> None:
-        worker = ConsuldnsProcess(
-            ["sync", "run", "--consul-addr", self.consul.url, *self.kubernetes.arguments]
-        )
+        self.workers.append(self.started(self.kubernetes))
+
+    def started(self, kubernetes: Cluster, *arguments: str) -> ConsuldnsProcess:
+        """A worker of a cluster."""
+        command = ["sync", "run", "--consul-addr", self.consul.url, *kubernetes.arguments]
+        worker = ConsuldnsProcess([*command, *arguments])
         worker.start()
-        self.workers.append(worker)
+        return worker
 
     def kill_a_worker(self) -> None:
         worker = self.workers.pop(self.chance.randrange(len(self.workers)))
@@ -333,10 +336,10 @@ class History:
         self._choices = self.chance.getstate()
         self.chance.setstate(after)
 
-    def flat_names(self) -> dict[ServiceKey, str]:
+    def flat_names(self, cluster: str = "kubernetes") -> dict[ServiceKey, str]:
         """The flat names, as the descriptors have them: first come, first served."""
         found = {}
-        prefix = "consuldns/k8s/kubernetes/svc/"
+        prefix = f"consuldns/k8s/{cluster}/svc/"
         for path, value in keys(self.consul, prefix).items():
             namespace, _, name = path.removeprefix(prefix).partition("/")
             found[namespace, name] = str(httpx.Response(200, text=value).json()["flat"])
@@ -345,11 +348,12 @@ class History:
     def is_right(self) -> bool:
         """Whether Consul has exactly what the model says."""
         try:
-            return self._differences() == []
+            return self.differences() == []
         except (httpx.HTTPError, KeyError, ValueError, TypeError):
             return False  # Consul is not up yet, or nothing has been written
 
-    def _differences(self) -> list[object]:
+    def differences(self) -> list[object]:
+        """What is not as the model says."""
         flat = self.flat_names()
         flat.pop(("default", "kubernetes"), None)  # a real API server has it from the start
         wrong: list[object] = []
@@ -364,7 +368,7 @@ class History:
         names = {path.rpartition("/")[2] for path in claimed} - {"kubernetes"}
         if names != set(flat.values()):
             wrong.append(("claimed names", names ^ set(flat.values())))
-        catalog = self._catalog()
+        catalog = self.catalog()
         if catalog != self.model.catalog(flat):
             wrong.append(("catalog", catalog ^ self.model.catalog(flat)))
         reverse = keys(self.consul, "0.")
@@ -373,9 +377,10 @@ class History:
             wrong.append(("reverse", reverse.items() ^ self.model.reverse(flat).items()))
         return wrong
 
-    def _catalog(self) -> set[tuple[str, str, str]]:
-        services = self.consul.client.get(f"/v1/catalog/node-services/{NODE}").json()["Services"]
-        checks: list[dict[str, Any]] = self.consul.client.get(f"/v1/health/node/{NODE}").json()
+    def catalog(self, node: str = NODE) -> set[tuple[str, str, str]]:
+        """Service, address and status of each instance on a node."""
+        services = self.consul.client.get(f"/v1/catalog/node-services/{node}").json()["Services"]
+        checks: list[dict[str, Any]] = self.consul.client.get(f"/v1/health/node/{node}").json()
         status = {check["ServiceID"]: check["Status"] for check in checks}
         return {
             (s["Service"], s["Address"], status[s["ID"]])
@@ -386,7 +391,7 @@ class History:
     def explain(self) -> str:
         """What is wrong, and what the workers said."""
         logs = "\n".join("\n".join(worker.lines[-15:]) for worker in self.workers)
-        return f"differences: {self._differences()}\ndone: {self.done}\n{logs}"
+        return f"differences: {self.differences()}\ndone: {self.done}\n{logs}"
 
 
 class _Nothing:

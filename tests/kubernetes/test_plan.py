@@ -14,6 +14,7 @@ from consuldns.config.sync import SyncSettings
 from consuldns.kubernetes import held
 from consuldns.kubernetes.apply import Applier, Outcome, Rate, chunks
 from consuldns.kubernetes.cluster import Cluster
+from consuldns.kubernetes.flat_names import Others
 from consuldns.kubernetes.held import Held
 from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.plan import Plan, Planner, Step
@@ -95,8 +96,7 @@ class World:
 
     def plan_all(self) -> Plan:
         self.cluster.take_dirty()
-        taken = self._taken()
-        return self.planner.plan_all(self.holding, taken=taken, version="v1")
+        return self.planner.plan_all(self.holding, others=self._others(), version="v1")
 
     def plan_dirty(self) -> Plan:
         services, addresses, names = self.cluster.take_dirty()
@@ -104,14 +104,14 @@ class World:
             self.holding,
             services=services,
             addresses=addresses,
-            taken=self._taken(),
+            others=self._others(),
             assign=names,
             version="v1",
         )
 
-    def _taken(self) -> set[str]:
+    def _others(self) -> Others:
         claimed = {p.rpartition("/")[2] for p in self.holding.foreign_keys if "names/" in p}
-        return self.registry.foreign_services | claimed
+        return Others(self.registry.foreign_services | claimed)
 
     async def apply(self, plan: Plan) -> Outcome:
         return await self.applier.apply(plan, self.holding, self.lock)

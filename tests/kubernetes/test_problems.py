@@ -473,7 +473,7 @@ class Known:
 
     def plan_all(self) -> Plan:
         self.cluster.take_dirty()
-        return self.planner.plan_all(Held(), taken=(), version="v1")
+        return self.planner.plan_all(Held(), version="v1")
 
     def plan_dirty(self) -> Plan:
         services, addresses, names = self.cluster.take_dirty()
