@@ -68,7 +68,11 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     allow_namespaces: Annotated[
         tuple[str, ...],
-        Declaration(list_of(TEXT), "Namespaces to sync. Default: all of them, kube-system too."),
+        Declaration(
+            list_of(TEXT),
+            "Namespaces to sync, each listed by itself, so that a Role in each is enough. Default: "
+            "all of them, kube-system too.",
+        ),
     ] = ("*",)
     deny_namespaces: Annotated[
         tuple[str, ...],
@@ -254,8 +258,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         timedelta,
         Declaration(
             DURATION,
-            "How long a removal of more than ten services, and more than half of them, is held; "
-            "it is done when two complete lists, this far apart, say the same.",
+            "How long a removal of more than ten services, and more than half of them, is held "
+            "that a list lacks; it is done when two complete lists, this far apart, say the same. "
+            "What an event told to be deleted is not held.",
         ),
     ] = timedelta(seconds=60)
     transactions_per_second: Annotated[

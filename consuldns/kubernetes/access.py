@@ -9,7 +9,7 @@ import base64
 import ssl
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -101,7 +101,10 @@ class TokenFile:
 
 @dataclass(frozen=True)
 class Access:
-    """Where the API is, and how to talk to it. `origin` says where all this came from."""
+    """Where the API is, and how to talk to it. `origin` says where all this came from.
+
+    `content` is what was read there, and `read` reads it anew: files are replaced while we run.
+    """
 
     url: str
     origin: str
@@ -111,6 +114,16 @@ class Access:
     server_name: str = ""  # that the certificate must have, if it is not the host of the URL
     proxy: str = ""
     account: str = ""  # as far as we know without asking
+    content: bytes = field(default=b"", repr=False)
+    read: "Callable[[], Access | None] | None" = field(default=None, repr=False)
+
+    def renewed(self) -> "Access":
+        """What the origin says now; this same object if it says what it said. Reads files.
+
+        Raises ConfigError.
+        """
+        new = self.read() if self.read is not None else None
+        return self if new is None or new.content == self.content else new
 
     async def account_name(self) -> str:
         """Who we are, for people: the subject of our token if it tells, else what is known."""
@@ -118,8 +131,15 @@ class Access:
         return _token_subject(authorization) or self.account or "unknown"
 
     def tls(self) -> ssl.SSLContext:
-        """How TLS is to be done with the credentials that there are now."""
-        context = ssl.create_default_context(cadata=self.authorities or None)
+        """How TLS is to be done with the credentials that there are now. Raises ConfigError."""
+        if self.url.startswith("http://") and not self.proxy:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # it is not; this one trusts nobody
+        try:
+            context = ssl.create_default_context(cadata=self.authorities or None)
+        except (ssl.SSLError, ValueError) as error:
+            raise ConfigError(
+                f"the certificate authority cannot be used: {error}", where=self.origin
+            ) from error
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -168,6 +188,8 @@ def in_cluster(environment: Mapping[str, str], account: Path = SERVICE_ACCOUNT) 
         "the account of this pod",
         TokenFile(account / "token"),
         authorities=authorities,
+        content=authorities.encode(),
+        read=lambda: in_cluster(environment, account),
     )
 
 

@@ -8,14 +8,16 @@ stuck connection would take every watch with it.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+import ssl
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NoReturn, TypeVar
+from typing import Generic, TypeVar
 
 import httpx
 
 from consuldns import untrusted
-from consuldns.errors import KubernetesError
+from consuldns.errors import ConfigError, KubernetesError
 from consuldns.kubernetes import errors
 from consuldns.kubernetes.access import Access
 from consuldns.kubernetes.types import (
@@ -35,7 +37,7 @@ T = TypeVar("T")
 PAGE = 500  # objects
 CONNECT = 10.0  # seconds
 READ = 60.0  # seconds until a list's next octets; an API server gives up after 60
-MAX_RETRY_AFTER = 300.0  # seconds that a server may make us wait
+LONGEST_WAIT = 300.0  # seconds that a server may make us wait
 GRACE = 30.0  # seconds that a watch may be silent beyond the end that it was to have
 
 # A peer that vanished without a word is noticed by the kernel within 30 s.
@@ -77,13 +79,19 @@ class Seen(Generic[Item]):
 
 
 class Client:
-    """A client of one API server. Use as an asynchronous context manager."""
+    """A client of one API server. Use as an asynchronous context manager.
+
+    `access` is replaced by what its origin says when it is not taken any more.
+    """
 
     def __init__(self, access: Access) -> None:
         self.access = access
         self.unread = UnreadObjects()
         self._client: httpx.AsyncClient | None = None
-        self._certificate: tuple[str, str] | None = None
+        self._made_for: object = None
+        self._in_use: Counter[httpx.AsyncClient] = Counter()  # requests
+        self._renewing = asyncio.Lock()
+        self._connecting = asyncio.Lock()
 
     async def __aenter__(self) -> "Client":
         return self
@@ -92,17 +100,27 @@ class Client:
         if self._client is not None:
             await self._client.aclose()
 
+    def read_again(self) -> None:
+        """Read everything from its origin again, for the next request. Raises ConfigError."""
+        self.access.credentials.forget()
+        self.access = self.access.renewed()
+
     async def version(self) -> str:
-        """The version of the API server, such as `v1.36.2`."""
-        reply = _decode(await self._get("/version", {}), dict[str, object])
+        """The version of the API server, such as `v1.36.2`; `?` if we may not know it."""
+        try:
+            reply = _decode(await self._get("/version", {}), dict[str, object])
+        except (errors.Forbidden, errors.UnknownResource):
+            return "?"
         return str(reply.get("gitVersion", "?"))
 
     async def namespace(self, name: str) -> Namespace:
         """One namespace."""
         return _decode(await self._get(f"/api/v1/namespaces/{name}", {}), Namespace)
 
-    async def list(self, kind: Kind[Item], label_selector: str = "") -> Listed[Item]:
-        """All objects of a kind, in pages of 500.
+    async def list(
+        self, kind: Kind[Item], label_selector: str = "", namespace: str = ""
+    ) -> Listed[Item]:
+        """All objects of a kind, in a namespace or in all of them, in pages of 500.
 
         The version to watch from is that of the last page. Raises Gone if the history was lost
         between two pages: the list is to be begun again.
@@ -113,14 +131,14 @@ class Client:
         if label_selector:
             parameters["labelSelector"] = label_selector
         while True:
-            page = _page(await self._get(kind.path, parameters))
+            page = _page(await self._get(kind.path(namespace), parameters))
             for item in page.items:
                 try:
                     objects.append(untrusted.read_as(item, kind.type))
                 except Unreadable as error:
                     unread.add(self._skip(kind, item, error))
             if not page.metadata.continue_:
-                self.unread.were_read(kind.name, unread)
+                self.unread.were_read(kind.name, unread, namespace)
                 return Listed(objects, page.metadata.resource_version, frozenset(unread))
             parameters["continue"] = page.metadata.continue_
 
@@ -137,6 +155,7 @@ class Client:
         seconds: int,
         silence: float,
         label_selector: str = "",
+        namespace: str = "",
     ) -> AsyncGenerator[Seen[Item], None]:
         """What happens to objects of a kind after a resource version.
 
@@ -152,7 +171,7 @@ class Client:
         }
         if label_selector:
             parameters["labelSelector"] = label_selector
-        async with self._request(kind.path, parameters, silence) as response:
+        async with self._request(kind.path(namespace), parameters, silence) as response:
             yield Seen("OPENED", "")
             async for line in lines(response.aiter_bytes()):
                 seen = self._event(line, kind)
@@ -185,62 +204,137 @@ class Client:
     async def _request(
         self, path: str, parameters: dict[str, str], silence: float
     ) -> AsyncIterator[httpx.Response]:
-        """A GET, its errors mapped; a 401 is tried once more with new credentials."""
+        """A GET, its errors mapped; a 401 is tried once more with what the origin says then."""
+        for attempt in (1, 2):
+            access = self.access
+            headers = await access.credentials.headers()
+            try:
+                async with (
+                    self._connected(access) as client,
+                    _sent(client, access, path, parameters, headers, silence) as response,
+                ):
+                    code = response.status_code
+                    if code == 200:
+                        yield response
+                        return
+                    problem = _problem(access, path, response, await response.aread())
+            except httpx.HTTPError as error:
+                await self._renew(access, headers if _is_tls(error) else None)
+                said = str(error) or type(error).__name__
+                raise errors.Unreachable(
+                    f"the Kubernetes API at {access.url} cannot be reached: {said}. Does it run, "
+                    f"and is this its address? It comes from {access.origin}"
+                ) from error
+            if code != 401 or attempt == 2:
+                raise problem
+            unread = await self._renew(access, headers)
+            if unread is not None:
+                raise errors.Unauthorized(f"{problem}; it cannot be read again: {unread}")
+
+    async def _renew(self, used: Access, refused: Mapping[str, str] | None) -> ConfigError | None:
+        """Read from the origin again what was used in vain; what is wrong with it, if anything.
+
+        `refused`: the header fields that were not taken, None if they were not what is wrong. Of
+        several requests that failed together, one renews.
+        """
+        async with self._renewing:
+            if self.access is not used:
+                return None
+            try:
+                self.access = await asyncio.to_thread(used.renewed)
+                if self.access is not used or refused is None:
+                    return None
+                if refused == await used.credentials.headers():
+                    used.credentials.forget()
+            except ConfigError as error:
+                return error
+            return None
+
+    @contextlib.asynccontextmanager
+    async def _connected(self, access: Access) -> AsyncIterator[httpx.AsyncClient]:
+        """The HTTP client; a new one if it must be connected otherwise than so far.
+
+        The one before is closed when its last request has ended: what it watches goes on.
+        """
+        async with self._connecting:
+            wanted = (
+                access.url,
+                access.authorities,
+                access.verify,
+                access.proxy,
+                access.credentials.certificate(),
+            )
+            client = self._client
+            if client is None or wanted != self._made_for:
+                # Reading the system's authorities takes 20 ms: not on the loop's time.
+                new = _http_client(access, await asyncio.to_thread(access.tls))
+                self._client, self._made_for = new, wanted
+                if client is not None and not self._in_use[client]:
+                    await client.aclose()
+                client = new
+            self._in_use[client] += 1
         try:
-            for attempt in (1, 2):
-                headers = await self.access.credentials.headers()
-                client = await self._connected()
-                request = client.build_request(
-                    "GET",
-                    path,
-                    params=parameters,
-                    headers=headers,
-                    timeout=httpx.Timeout(CONNECT, read=silence),
-                    extensions=self._extensions(),
-                )
-                response = await client.send(request, stream=True)
-                try:
-                    if response.status_code == 401 and attempt == 1:
-                        self.access.credentials.forget()
-                        continue
-                    if response.status_code != 200:
-                        _raise(response.status_code, response.headers, await response.aread())
-                    yield response
-                    return
-                finally:
-                    await response.aclose()
-        except httpx.HTTPError as error:
-            problem = str(error) or type(error).__name__
-            raise errors.Unreachable(f"Kubernetes API at {self.access.url}: {problem}") from error
+            yield client
+        finally:
+            self._in_use[client] -= 1
+            if not self._in_use[client]:
+                del self._in_use[client]
+                if client is not self._client:
+                    await client.aclose()
 
-    def _extensions(self) -> dict[str, object]:
-        return {"sni_hostname": self.access.server_name} if self.access.server_name else {}
 
-    async def _connected(self) -> httpx.AsyncClient:
-        """The HTTP client; a new one when a program has given us a new certificate."""
-        certificate = self.access.credentials.certificate()
-        if self._client is not None and certificate == self._certificate:
-            return self._client
-        if self._client is not None:
-            await self._client.aclose()
-        self._certificate = certificate
-        # Reading the system's authorities takes 20 ms: not on the loop's time.
-        tls = await asyncio.to_thread(self.access.tls)
-        self._client = httpx.AsyncClient(
-            base_url=self.access.url,
-            transport=httpx.AsyncHTTPTransport(
-                verify=tls,
-                proxy=httpx.Proxy(self.access.proxy) if self.access.proxy else None,
-                socket_options=_KEEPALIVE,
-            ),
-            follow_redirects=False,
-            headers={
-                "User-Agent": "consuldns-sync",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",  # a compressed watch holds events back
-            },
+@contextlib.asynccontextmanager
+async def _sent(
+    client: httpx.AsyncClient,
+    access: Access,
+    path: str,
+    parameters: Mapping[str, str],
+    headers: Mapping[str, str],
+    silence: float,
+) -> AsyncIterator[httpx.Response]:
+    try:
+        request = client.build_request(
+            "GET",
+            path,
+            params=parameters,
+            headers=headers,
+            timeout=httpx.Timeout(CONNECT, read=silence),
+            extensions={"sni_hostname": access.server_name} if access.server_name else {},
         )
-        return self._client
+    except UnicodeEncodeError as error:
+        raise ConfigError("the credentials are not ASCII", where=access.origin) from error
+    response = await client.send(request, stream=True)
+    try:
+        yield response
+    finally:
+        await response.aclose()
+
+
+def _http_client(access: Access, tls: ssl.SSLContext) -> httpx.AsyncClient:
+    headers = {
+        "User-Agent": "consuldns-sync",
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",  # a compressed watch holds events back
+    }
+    try:
+        transport = httpx.AsyncHTTPTransport(
+            verify=tls,
+            proxy=httpx.Proxy(access.proxy) if access.proxy else None,
+            limits=httpx.Limits(max_connections=None),  # a watch of each kind in each namespace
+            socket_options=_KEEPALIVE,
+        )
+        return httpx.AsyncClient(base_url=access.url, transport=transport, headers=headers)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ConfigError(f"not a URL that can be used: {error}", where=access.origin) from error
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """Whether it was TLS that failed, such as by a certificate that has expired."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -314,17 +408,30 @@ def _status(content: Part) -> Status:
         return Status(message=bytes(content)[:200].decode(errors="replace"))
 
 
-def _raise(code: int, headers: httpx.Headers, body: bytes) -> NoReturn:
+_REMEDIES = {
+    401: "the credentials of {origin} are not accepted. Renew them there: they are read again",
+    403: "the rights that the worker needs are listed in docs/kubernetes.md",
+    404: "is this the URL of a Kubernetes API, or one that does not serve this? It comes from "
+    "{origin}",
+}
+
+
+def _problem(access: Access, path: str, response: httpx.Response, body: bytes) -> KubernetesError:
+    """The error that a response with another status than 200 is."""
+    code = response.status_code
     status = _status(body)
-    after = headers.get("retry-after", "")
-    is_number = after.isascii() and after.isdecimal()
-    seconds = min(float(after), MAX_RETRY_AFTER) if is_number else 0.0
-    raise _error(code, status.message, status.reason, seconds)
+    after = response.headers.get("retry-after", "")
+    remedy = _REMEDIES.get(code, "").format(origin=access.origin)
+    said = "; ".join(filter(None, (status.message, remedy)))
+    wait = min(float(after), LONGEST_WAIT) if after.isascii() and after.isdecimal() else 0.0
+    return _error(code, said, status.reason, wait, f"{access.url}{path}")
 
 
-def _error(code: int, message: str, reason: str, retry_after: float = 0.0) -> KubernetesError:
+def _error(
+    code: int, message: str, reason: str, retry_after: float = 0.0, where: str = "Kubernetes API"
+) -> KubernetesError:
     """The error that a status means, whether it came as such or as an event."""
-    text = f"Kubernetes API: {code} {reason}: {message}"
+    text = f"{where}: {code} {reason}: {message}"
     if code == 410 or reason in ("Expired", "Gone"):
         return errors.Gone(text)
     if code == 504:

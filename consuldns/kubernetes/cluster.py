@@ -26,6 +26,8 @@ class Cluster:
 
     `dirty` are services to look at again, `dirty_addresses` addresses whose reverse name may have
     to change though no service did, `names_changed` says that flat names are to be assigned anew.
+    `recorded_namespaces` are those that Consul has from before; they count until namespaces could
+    be listed.
     """
 
     def __init__(self, settings: SyncSettings) -> None:
@@ -35,6 +37,7 @@ class Cluster:
         self.claims: dict[ServiceKey, Claim] = {}
         self.nodes: dict[str, Node] = {}
         self.namespaces: set[str] = set()
+        self.recorded_namespaces: tuple[str, ...] = ()
         self.pods: dict[str, set[str]] = {}
         self.dirty: set[ServiceKey] = set()
         self.dirty_addresses: set[str] = set()
@@ -62,11 +65,12 @@ class Cluster:
 
     @property
     def exposed_namespaces(self) -> list[str]:
-        """The namespaces whose services may be synced."""
+        """The namespaces whose services may be synced, as far as they are known."""
         allow, deny = self._settings.allow_namespaces, self._settings.deny_namespaces
+        known = self.namespaces or self.recorded_namespaces
         return [
             name
-            for name in self.namespaces
+            for name in {*known, *(namespace for namespace, _ in self.services)}
             if ("*" in allow or name in allow) and name not in deny and "*" not in deny
         ]
 

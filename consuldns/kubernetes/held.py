@@ -4,7 +4,11 @@ Contents are kept as fingerprints: what was written must be told from what shoul
 50,000 instances take 15 MB, not 100.
 """
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +31,10 @@ from consuldns.registration import (
     StoredInstance,
     StoredKey,
 )
+
+T = TypeVar("T")
+
+TURN = 200  # entries, some 5 ms
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -93,6 +101,7 @@ class Held:
     foreign_keys: set[str] = field(default_factory=set)
     undecided: dict[str, StoredKey] = field(default_factory=dict)
     foreign_instances: int = 0
+    namespaces: tuple[str, ...] = ()  # that the cluster's record has
 
     @property
     def count(self) -> int:
@@ -131,6 +140,10 @@ class Held:
             is_ours = (is_named or is_unnamed) and claimant(key.value) == identity.cluster
         else:
             is_ours = is_named or key.path.startswith(identity.root)
+        if key.path == identity.record_key:
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                record = msgspec.json.decode(key.value, type=descriptor.ClusterRecord)
+                self.namespaces = record.namespaces
         if is_ours:
             self._take(stored)
         else:
@@ -224,13 +237,34 @@ def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:
 
 async def read(registry: Registry, identity: Identity) -> Held:
     """Read everything of ours."""
-    held = Held(node=await registry.node(identity.node))
-    async for instance in registry.instances(identity.node):
-        held.take_instance(instance, identity)
+    held = Held()
+    await read_instances(registry, identity, held)
     for prefix in (identity.root, NAMES, REVERSE):
-        async for key in registry.keys(prefix):
-            held.take_key(key, identity)
+        await read_keys(registry, identity, prefix, held)
     if held.undecided:
         nodes = await registry.kubernetes_nodes()
         held.decide(identity, is_alone=not any(map(identity.is_same_cluster, nodes)))
     return held
+
+
+async def read_instances(registry: Registry, identity: Identity, held: Held) -> None:
+    """Read our node, and what is on it."""
+    held.node = await registry.node(identity.node)
+    async for instance in _in_turns(registry.instances(identity.node)):
+        held.take_instance(instance, identity)
+
+
+async def read_keys(registry: Registry, identity: Identity, prefix: str, held: Held) -> None:
+    """Read the keys below a prefix."""
+    async for key in _in_turns(registry.keys(prefix)):
+        held.take_key(key, identity)
+
+
+async def _in_turns(entries: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Entries, with the loop given to others in between: 50,000 take seconds."""
+    count = 0
+    async for each in entries:
+        yield each
+        count += 1
+        if count % TURN == 0:
+            await asyncio.sleep(0)

@@ -7,7 +7,7 @@ folder of the file that it stands in. `auth-provider` is gone since Kubernetes 1
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -106,6 +106,7 @@ class _Located(Generic[T]):
 def from_kubeconfig(paths: Sequence[Path], context: str = "") -> Access:
     """The access that the files describe, in `context` or else their current one.
 
+    Whoever got an access keeps to that context, even if another one becomes the current one.
     Raises ConfigError.
     """
     files = [(path, read_kubeconfig(path)) for path in paths if path.exists()]
@@ -137,7 +138,8 @@ def from_kubeconfig(paths: Sequence[Path], context: str = "") -> Access:
         chosen.user,
     )
     nobody = _Located(chosen.user, files[0][0].parent, User())
-    return _access(cluster.value, cluster.folder, user or nobody, f"context {name!r} of {where}")
+    access = _access(cluster.value, cluster.folder, user or nobody, f"context {name!r} of {where}")
+    return replace(access, read=lambda: from_kubeconfig(paths, name))
 
 
 def _find(named: Iterable[tuple[str, T]], wanted: str) -> T | None:
@@ -164,19 +166,34 @@ def _access(cluster: Cluster, folder: Path, user: "_Located[User]", origin: str)
     authorities = _content(
         cluster.certificate_authority_data, cluster.certificate_authority, folder
     )
+    certificate = _certificate(user)
+    content = msgspec.json.encode((cluster, user.value, authorities, certificate))
     return Access(
         cluster.server.rstrip("/"),
         origin,
-        _credentials(user, cluster, authorities),
+        _credentials(user, cluster, authorities, certificate),
         authorities=authorities,
         verify=not cluster.insecure_skip_tls_verify,
         server_name=cluster.tls_server_name,
         proxy=cluster.proxy_url,
         account=user.name,
+        content=content,
     )
 
 
-def _credentials(user: "_Located[User]", cluster: Cluster, authorities: str) -> Credentials:
+def _certificate(user: "_Located[User]") -> tuple[str, str] | None:
+    """The user's certificate and its key, in PEM."""
+    given = user.value
+    certificate = _content(given.client_certificate_data, given.client_certificate, user.folder)
+    key = _content(given.client_key_data, given.client_key, user.folder)
+    if bool(certificate) != bool(key):
+        raise ConfigError(f"user {user.name!r} has a client certificate without key, or a key only")
+    return (certificate, key) if certificate else None
+
+
+def _credentials(
+    user: "_Located[User]", cluster: Cluster, authorities: str, pem: tuple[str, str] | None
+) -> Credentials:
     """The user's, in kubectl's order: token, exec plugin, password, certificate."""
     given = user.value
     if given.auth_provider is not None:
@@ -184,11 +201,6 @@ def _credentials(user: "_Located[User]", cluster: Cluster, authorities: str) -> 
             f"user {user.name!r} has an auth-provider, which Kubernetes 1.26 removed",
             hint="use an exec plugin",
         )
-    certificate = _content(given.client_certificate_data, given.client_certificate, user.folder)
-    key = _content(given.client_key_data, given.client_key, user.folder)
-    if bool(certificate) != bool(key):
-        raise ConfigError(f"user {user.name!r} has a client certificate without key, or a key only")
-    pem = (certificate, key) if certificate else None
     if given.token_file:
         return TokenFile(user.folder / given.token_file, pem)
     if given.token:

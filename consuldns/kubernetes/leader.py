@@ -28,6 +28,7 @@ from consuldns.kubernetes.ownership import (
     is_of_consul_k8s,
 )
 from consuldns.kubernetes.registry import Registry
+from consuldns.kubernetes.troubles import Troubles
 from consuldns.registration import Lock, SetNode, StoredKey
 from consuldns.untrusted import Unreadable, read_as
 
@@ -37,6 +38,9 @@ TTL = 15  # seconds; Consul takes 10 at least
 RENEWAL = 5.0
 RETRY = 1.0  # after Consul could not be reached
 PATIENCE = 3.0  # of one blocking query for the lock; also how soon a dead holder is noticed
+
+
+LOCK = "the lock in Consul"  # for people
 
 
 class ForeignCluster(ConsuldnsError):
@@ -158,11 +162,12 @@ class Leadership:
         on_change: Callable[[], None],
         *,
         adopt: bool = False,
+        troubles: Troubles | None = None,
     ) -> None:
         self._registry, self._adopt = registry, adopt
+        self._troubles = troubles or Troubles()
         self._worker = msgspec.json.encode(this_worker())
         self._session = ""
-        self._complaint = ""
         self.identity = identity
         self.lock: Lock | None = None
         self.since = float("inf")
@@ -228,7 +233,7 @@ class Leadership:
                     log.info("another worker leads, standing by: %s", _holder(holder))
                 if index == 0 and self.lock is None:
                     await asyncio.sleep(RETRY)  # Consul named no index that could be waited on
-                self._complaint = ""
+                self._troubles.recovered(LOCK)
                 self.tried.set()
             except ConsulError as error:
                 index = 0
@@ -265,13 +270,12 @@ class Leadership:
             try:
                 if self.lock is not None and not await self._registry.renew_session(self._session):
                     self.lose()
+                self._troubles.recovered(LOCK)
             except ConsulError as error:
                 await self._trouble(error)
 
     async def _trouble(self, error: ConsulError) -> None:
-        if str(error) != self._complaint:
-            self._complaint = str(error)
-            log.warning("no word from Consul about the lock: %s", error)
+        self._troubles.failed(LOCK, error)
         await asyncio.sleep(RETRY)
 
 

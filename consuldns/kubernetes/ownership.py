@@ -23,6 +23,7 @@ REVERSE = "0."  # every reverse key begins with the host label of the layout
 NODE_ADDRESS = "192.0.2.1"  # TEST-NET-1 (RFC 5737): a loopback address would get a PTR of ours
 CLUSTER_UID = "consuldns-cluster-uid"
 FORMER_UIDS = "consuldns-former-cluster-uids"
+API_MARK = "consuldns-kubernetes-api"
 
 _MARK = 0x4B38  # "K8"; below 2^15, so that the number stays positive for whoever reads 64 bits
 
@@ -54,7 +55,8 @@ class Identity:
     """Which cluster, in which datacenter of Consul.
 
     `uid` is that of the namespace kube-system, which lives as long as the cluster; `former` are
-    those of clusters whose entries were taken over (`--adopt`). `domain` is Consul's, `zone` that
+    those of clusters whose entries were taken over (`--adopt`). `api` stands for the API server,
+    where the UID cannot be read (see `cluster_uid`). `domain` is Consul's, `zone` that
     of the nested names; neither ends in a dot.
     """
 
@@ -64,6 +66,7 @@ class Identity:
     domain: str
     zone: str
     former: tuple[str, ...] = ()
+    api: str = ""
 
     @property
     def node(self) -> str:
@@ -141,6 +144,8 @@ class Identity:
         }
         if self.former:
             meta[FORMER_UIDS] = ",".join(self.former)
+        if self.api:
+            meta[API_MARK] = self.api
         return registration.Node(self.node, NODE_ADDRESS, meta)
 
 

@@ -36,10 +36,14 @@ NOBODY = Others()
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation. `service` is the one it is done for, None: for the cluster as a whole."""
+    """One operation. `service` is the one it is done for, None: for the cluster as a whole.
+
+    `waits_for` says, of a step that is held back, why.
+    """
 
     operation: Operation
     service: ServiceKey | None = None
+    waits_for: str = ""
 
 
 @dataclass

@@ -18,12 +18,14 @@ from typing import Never
 
 from consuldns.config.sync import SyncSettings
 from consuldns.errors import ConsulError
-from consuldns.kubernetes import held, report
+from consuldns.kubernetes import foreign, held, knowledge, report, safety
 from consuldns.kubernetes import others as others_
 from consuldns.kubernetes.apply import Applier, Outcome
 from consuldns.kubernetes.cluster import Cluster
 from consuldns.kubernetes.flat_names import Others
+from consuldns.kubernetes.foreign import Writes
 from consuldns.kubernetes.held import Held
+from consuldns.kubernetes.knowledge import Knowledge, Limits
 from consuldns.kubernetes.leader import Leadership
 from consuldns.kubernetes.ownership import NAMES, REVERSE
 from consuldns.kubernetes.plan import NOBODY, Plan, Planner, Step
@@ -31,6 +33,8 @@ from consuldns.kubernetes.problem_log import ProblemLog
 from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
+from consuldns.kubernetes.troubles import Troubles
+from consuldns.kubernetes.types import NAMESPACES
 from consuldns.kubernetes.watch import AnyReflector
 from consuldns.registration import LockLost
 
@@ -38,33 +42,14 @@ log = logging.getLogger(__name__)
 
 DEBOUNCE = 0.05  # seconds: a deployment's events come in bursts
 RESYNC = 300.0  # seconds between looks at everything, if nothing else asks for one
-SHORTEST_REREAD = 1.0  # seconds between two reads of everything because Consul changed, and
-REREAD_COST = 20  # so many times as long as one takes
+SHORTEST_LOOK = 1.0  # seconds between two looks at a part of Consul that changed, and
+LOOK_COST = 20  # so many times as long as one takes
+PATIENCE = 30.0  # seconds of a term until it goes on without kinds that could not be listed
 RETRY = (0.5, 60.0)  # seconds: first and longest wait after failures, doubling
 OUTAGE_RETRY = 1.0  # seconds, while Consul cannot be reached
 CHANGE_WAIT = 30.0  # seconds of one blocking query
+CATALOG = "Consul's catalog and keys"  # for people
 MOST_LINES = 50  # of the log for one plan
-
-
-@dataclass
-class Pace:
-    """How long to wait until Consul is asked again, so that the asking costs it little.
-
-    The shorter of the last two times is what it costs: when Consul looks for a leader, one question
-    takes seconds.
-    """
-
-    last: float = 0.0
-    before: float = 0.0
-
-    def took(self, seconds: float) -> None:
-        """Note how long it took to be answered."""
-        self.last, self.before = seconds, self.last
-
-    @property
-    def pause(self) -> float:
-        """In seconds."""
-        return max(SHORTEST_REREAD, REREAD_COST * min(self.last, self.before))
 
 
 @dataclass
@@ -79,19 +64,18 @@ class Reconciler:
     guard: MassDeletion
     applier: Applier
     version: str  # of the API server
+    troubles: Troubles = field(default_factory=Troubles)
     statistics: Statistics = field(default_factory=Statistics)
 
     def __post_init__(self) -> None:
         self._wake = asyncio.Event()
-        self._idle = asyncio.Event()  # no plan is being made or done
         self._dirty_since: float | None = None
         self._everything_at = 0.0  # monotonic; when everything is due
         self._list_at = 0.0
-        self._read_at = float("-inf")
-        self._read_pace = Pace()
-        self._written = 0  # the latest index that we wrote
+        self._holding: Held | None = None
+        self._writes = Writes()
+        self._known = Knowledge()
         self._failures = 0
-        self._complaint = ""
         self._problems = ProblemLog()
 
     def wake(self) -> None:
@@ -102,13 +86,20 @@ class Reconciler:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether every kind has been listed since this worker leads.
+        """Whether every kind that can be listed has been since this worker leads.
 
         Nothing is planned before. A standby may have missed what the leader before it saw last,
-        and would take that for deleted.
+        and would take that for deleted. Of services, some must have been.
         """
         since = self.leadership.since
-        return all(reflector.listed_at >= since for reflector in self.reflectors)
+        missing = [each for each in self.reflectors if each.listed_at < since]
+        enough = time.monotonic() >= since + PATIENCE or all(each.withheld for each in missing)
+        return not missing or (enough and self.known().any_services)
+
+    def known(self) -> Knowledge:
+        """What is known of the cluster since this worker leads; if it does not, at all."""
+        since = self.leadership.since if self.leadership.lock is not None else 0.0
+        return knowledge.survey(self.reflectors, since)
 
     async def run(self) -> Never:
         """Reconcile for ever."""
@@ -136,17 +127,25 @@ class Reconciler:
                 # One that is on its way comes first: it was asked for too early, but wakes us.
                 if reflector.store.is_listed and reflector.listed_at < self.leadership.since:
                     reflector.request_list()
-            self._wake.clear()
-            await self._wake.wait()
+            patience = self.leadership.since + PATIENCE - time.monotonic()
+            await self._woken(patience if patience > 0 else None)
+
+    async def _woken(self, seconds: float | None) -> None:
+        """Wait until something changes, at most so long."""
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     async def _term(self) -> None:
         """Reconcile while we lead. Raises LockLost and other ConsulErrors."""
         planner = Planner(self.cluster, self.settings, self.leadership.identity)
-        holding: Held | None = None
+        holding = self._holding = None
         await self._freshen()
         while self.leadership.lock is not None:
+            self._survey()
             if holding is None or time.monotonic() >= self._everything_at:
-                holding = await self._read(first=holding is None)
+                holding = self._holding = await self._read(first=holding is None)
                 plan = await self.plan_all(planner, holding)
             elif self.guard.waiting:
                 # What is held is in no plan for some services only, and would be forgotten.
@@ -156,9 +155,18 @@ class Reconciler:
             await self._do(plan, holding)
             await self._rest()
 
+    def _survey(self) -> None:
+        """Look at everything again if a kind came to be known, or was withheld."""
+        known = self.known()
+        if known != self._known:
+            self._known = known
+            self._everything_at = time.monotonic()
+            self.guard.waiting.clear()  # its lists are counted anew
+
     async def plan_all(self, planner: Planner, holding: Held) -> Plan:
         """A plan for everything."""
         self.cluster.take_dirty()
+        self.cluster.recorded_namespaces = holding.namespaces
         others = await self._others(holding)
         return planner.plan_all(holding, others=others, version=self.version)
 
@@ -176,11 +184,8 @@ class Reconciler:
 
     async def _read(self, *, first: bool) -> Held:
         """Read what Consul holds."""
-        started = time.monotonic()
         holding = await held.read(self.registry, self.leadership.identity)
-        self._read_at = time.monotonic()
-        self._read_pace.took(self._read_at - started)
-        self._everything_at = self._read_at + RESYNC
+        self._everything_at = time.monotonic() + RESYNC
         self.statistics.reads += 1
         if first:
             log.info("read from Consul: instances=%d keys=%d", holding.count, len(holding.keys))
@@ -188,7 +193,8 @@ class Reconciler:
 
     async def _others(self, holding: Held) -> Others:
         identity = self.leadership.identity
-        return await others_.read(self.registry, holding, self.cluster, identity)
+        unknown = knowledge.unknown_owners(holding, self.known())
+        return await others_.read(self.registry, holding, self.cluster, identity, unknown=unknown)
 
     async def _do(self, plan: Plan, holding: Held) -> None:
         """Guard a plan, do it, and note what came of it."""
@@ -198,7 +204,12 @@ class Reconciler:
         since, self._dirty_since = self._dirty_since, None
         kept_back = self.check(plan, holding)
         lines = list(report.service_lines(plan, holding)) if plan else []
-        outcome = await self.applier.apply(plan, holding, lock)
+        self._writes.begin(plan)
+        try:
+            outcome = await self.applier.apply(plan, holding, lock)
+        finally:
+            self._writes.end()
+        safety.forget_done(holding, self.reflectors)
         self._note(plan, kept_back, holding, outcome)
         for _, line in [each for each in lines if each[0] not in outcome.failed][:MOST_LINES]:
             log.info("%s", line)
@@ -208,14 +219,17 @@ class Reconciler:
             self.statistics.observe_latency(time.monotonic() - since)
 
     def check(self, plan: Plan, holding: Held) -> list[Step]:
-        """Take out what the guard holds back, and say so."""
-        was_holding = bool(self.guard.waiting)
+        """Take out what is not known well enough and what the guard holds back, and say so."""
+        known, was_holding = self.known(), bool(self.guard.waiting)
+        record_key = self.leadership.identity.record_key
+        waiting = Limits(known, self.cluster, self.settings, record_key).apply(plan, holding)
         kept_back = self.guard.check(
             plan,
             holding,
-            self.cluster.namespaces,
+            self.cluster.namespaces if known.knows(NAMESPACES, "") else None,
             now=time.monotonic(),
             lists=self._lists,
+            proof=lambda keys: safety.proven(keys, self.cluster, self.settings, self.reflectors),
         )
         if kept_back and not was_holding:
             log.error(
@@ -225,7 +239,7 @@ class Reconciler:
                 len(holding.instances),
                 self.guard.hold,
             )
-        return kept_back
+        return [*waiting, *kept_back]
 
     def _note(self, plan: Plan, kept_back: Sequence[Step], holding: Held, outcome: Outcome) -> None:
         statistics = self.statistics
@@ -239,8 +253,7 @@ class Reconciler:
         statistics.foreign_instances = holding.foreign_instances
         statistics.held_removals = len(kept_back)
         statistics.failed_services = len(outcome.failed)
-        self._written = max(self._written, outcome.index)
-        self._complaint = ""
+        self.troubles.recovered(CATALOG)
         self._problems.note(plan.problems)
         statistics.services_with_problems = self._problems.services
         if outcome.failed:
@@ -261,12 +274,7 @@ class Reconciler:
         """Wait until there is something to do; then a moment more, for what comes along."""
         until = min(self._everything_at, self._settle_held())
         if not self.cluster.is_dirty:
-            self._idle.set()
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(until - time.monotonic(), 0)):
-                    await self._wake.wait()
-            self._idle.clear()
+            await self._woken(max(until - time.monotonic(), 0))
         await asyncio.sleep(DEBOUNCE)
 
     def _settle_held(self) -> float:
@@ -280,18 +288,19 @@ class Reconciler:
             # Two of them fall into the time to hold; each wakes us when it is complete.
             self._list_at = now + max(self.guard.hold / 2, DEBOUNCE)
             for reflector in self.reflectors:
-                reflector.request_list()
+                if not reflector.withheld:
+                    reflector.request_list()
         return self._list_at
 
     @property
     def _lists(self) -> int:
-        """How many times every kind has been listed."""
-        return min(reflector.store.lists for reflector in self.reflectors)
+        """How many times every kind has been listed that can be."""
+        known = (each.store.lists for each in self.reflectors if not each.withheld)
+        return min(known, default=0)
 
     async def _outage(self, error: BaseException) -> None:
-        if str(error) != self._complaint:
-            self._complaint = str(error)
-            log.warning("cannot reconcile, trying again: %s", error)
+        assert isinstance(error, ConsulError)
+        self.troubles.failed(CATALOG, error)
         await asyncio.sleep(OUTAGE_RETRY)
 
     def _watched(self) -> list[str]:
@@ -300,26 +309,33 @@ class Reconciler:
         return [f"node:{identity.node}", *(f"keys:{prefix}" for prefix in keys)]
 
     async def _watch_consul(self, resource: str) -> Never:
-        """Have everything looked at when somebody else may have changed what is ours.
+        """Have everything made right when somebody else has changed what is ours.
 
-        Consul wakes us for our own writes, too, and to answer it looks at each of our instances:
-        so ask seldom where that takes long, and not while we write.
+        To answer, Consul looks at each of our instances: so ask seldom where that takes long. The
+        shorter of the last two times counts: while Consul elects a leader, one takes seconds.
         """
-        index, pace = await self.registry.changed(resource, after=0, wait=0), Pace()
+        index, costs = await self.registry.changed(resource, after=0, wait=0), (0.0, 0.0)
         while True:
-            await asyncio.sleep(pace.pause)
-            await self._idle.wait()
+            await asyncio.sleep(max(SHORTEST_LOOK, LOOK_COST * min(costs)))
             started = time.monotonic()
             try:
                 new = await self.registry.changed(resource, after=index, wait=0)
-                pace.took(time.monotonic() - started)
                 if new == index:
                     new = await self.registry.changed(resource, after=index, wait=CHANGE_WAIT)
+                    started = time.monotonic()
+                if new != index and await self._is_foreign(resource):
+                    self.statistics.repairs += 1
+                    self._everything_at = time.monotonic()
+                    self._wake.set()
+                index, costs = new, (costs[1], time.monotonic() - started)
             except ConsulError:
-                new = 0
-            if new != index and (new < index or new > self._written):
-                self.statistics.repairs += 1
-                due = self._read_at + self._read_pace.pause
-                self._everything_at = min(self._everything_at, due)
-                self._wake.set()
-            index = new
+                index = 0  # whatever happened meanwhile: look again
+
+    async def _is_foreign(self, resource: str) -> bool:
+        """Whether a part of Consul differs from what we hold, not by writes of ours."""
+        holding = self._holding
+        if holding is None:
+            return False  # it is about to be read
+        identity = self.leadership.identity
+        differs = await foreign.is_changed(self.registry, identity, resource, holding, self._writes)
+        return differs and holding is self._holding and time.monotonic() < self._everything_at

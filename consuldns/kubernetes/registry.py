@@ -12,6 +12,9 @@ from consuldns.registration import Lock, Node, Operation, StoredInstance, Stored
 class Registry(Protocol):
     """Consul's catalog, KV tree and sessions."""
 
+    def read_token_again(self) -> bool:
+        """Read the token's file again; whether the token is another."""
+
     async def datacenter(self) -> str:
         """The datacenter of the agent that is asked."""
 

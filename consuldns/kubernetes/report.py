@@ -6,13 +6,14 @@ import msgspec
 
 from consuldns.kubernetes.apply import describe
 from consuldns.kubernetes.desired import NO_ADDRESS_YET
-from consuldns.kubernetes.held import Held
+from consuldns.kubernetes.held import Held, HeldInstance, check_fingerprint
 from consuldns.kubernetes.plan import Plan, Step
 from consuldns.kubernetes.types import ServiceKey
 from consuldns.registration import (
     RemoveInstance,
     RemoveKey,
     RemoveNode,
+    SetCheck,
     SetInstance,
 )
 
@@ -41,9 +42,26 @@ def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]
             key,
             (
                 f"{word} service={key[0]}/{key[1]}{name} instances=+{new}-{gone} "
-                f"operations={len(steps)}"
+                f"operations={len(steps)}{_readiness(steps, known)}"
             ),
         )
+
+
+def _readiness(steps: Sequence[Step], known: Mapping[str, HeldInstance]) -> str:
+    """How many instances are ready afterwards, ` 2 of 4 ready`, if that changes of those there."""
+    ready = {id_: each.check == 0 for id_, each in known.items()}
+    before = dict(ready)
+    for step in steps:
+        match step.operation:
+            case SetCheck(instance=instance):
+                ready[instance.id] = check_fingerprint(instance) == 0
+            case SetInstance(instance=instance):
+                ready.setdefault(instance.id, True)
+            case RemoveInstance(id=id_):
+                ready.pop(id_, None)
+    if all(ready.get(id_, was) == was for id_, was in before.items()):
+        return ""
+    return f" {sum(ready.values())} of {len(ready)} ready"
 
 
 def _loses_descriptor(key: ServiceKey, steps: Sequence[Step]) -> bool:
@@ -55,7 +73,7 @@ def _loses_descriptor(key: ServiceKey, steps: Sequence[Step]) -> bool:
 def text(plan: Plan, held: Sequence[Step]) -> str:
     """The plan as people read it: + is new, ~ is rewritten, - goes, ! would go, but is held."""
     lines = [f"{_mark(step)} {describe(step.operation)}" for step in plan.steps]
-    lines += [f"! {describe(step.operation)} (held: too many at once)" for step in held]
+    lines += [f"! {describe(step.operation)} (held: {step.waits_for})" for step in held]
     lines += [f"? {path} belongs to somebody else, left alone" for path in sorted(plan.conflicts)]
     lines += [f"? {'/'.join(key)}: {NO_ADDRESS_YET}" for key in _without_address(plan)]
     lines += [f"? {place(key)}: {problem}" for key, problem in problems(plan.problems)]

@@ -317,11 +317,10 @@ class Kind(msgspec.Struct, Generic[Item], frozen=True):
     group: str  # the API group, empty for the core
     type: type[Item]
 
-    @property
-    def path(self) -> str:
-        """The path of the collection, over all namespaces."""
+    def path(self, namespace: str = "") -> str:
+        """The path of the collection in a namespace, or over all of them."""
         root = f"/apis/{self.group}/v1" if self.group else "/api/v1"
-        return f"{root}/{self.name}"
+        return f"{root}/namespaces/{namespace}/{self.name}" if namespace else f"{root}/{self.name}"
 
     def __str__(self) -> str:
         return self.name

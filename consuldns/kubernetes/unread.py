@@ -36,6 +36,10 @@ class UnreadObjects:
             name = "/".join(part for part in key if part) if key else "one of unreadable name"
             log.warning("of %s, %.80r is skipped, and kept as it was: %s", kind, name, reason)
 
-    def were_read(self, kind: str, bad: set[ObjectKey | None]) -> None:
-        """All objects of a kind were read, but these: what is told of others is forgotten."""
-        self._named[kind] &= bad
+    def were_read(self, kind: str, bad: set[ObjectKey | None], namespace: str) -> None:
+        """All objects of a kind in a namespace (empty: in all) were read, but for the bad ones."""
+        self._named[kind] = {
+            key
+            for key in self._named[kind]
+            if key in bad or (namespace and (key is None or key[0] != namespace))
+        }

@@ -7,16 +7,16 @@ the copy: no error means "there is nothing".
 """
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, Never
+from typing import Any, Generic, Never
 
 from consuldns.errors import ConsuldnsError
 from consuldns.kubernetes import errors
 from consuldns.kubernetes.client import GRACE, Client, Listed, Seen
+from consuldns.kubernetes.troubles import Troubles
 from consuldns.kubernetes.types import (
     EndpointSlice,
     Exposure,
@@ -29,9 +29,10 @@ from consuldns.kubernetes.types import (
     Service,
 )
 
-log = logging.getLogger(__name__)
-
 SYSTEM_NAMESPACE = "kube-system"  # its UID is as good as the cluster's
+
+MOST_DELETED = 100_000  # objects that are known to be deleted, the latest
+DENIALS = 2  # without a success in between, until a kind is taken for withheld
 
 Change = tuple[Item | None, Item | None]
 """An object before and after; None: it did not exist, or exists no more."""
@@ -53,17 +54,23 @@ class Pace:
     healthy: float = 120.0
     watch_seconds: tuple[int, int] = (300, 600)  # by chance, so that not all watches end at once
     grace: float = GRACE
+    withheld: float = 20.0  # until a kind that may not be listed is asked for again
     bookmark_silence: float = 150.0  # a watch that had a bookmark has another one every minute
     short: float = 1.0  # a watch that lived less, without an event, counts as trouble
     short_watches: int = 5  # in a row, and the server may have lost the history without saying so
 
 
 class Store(Generic[Item]):
-    """The copy of all objects of a kind."""
+    """The copy of all objects of a kind.
+
+    `deleted` are objects that a DELETED event told to be gone, until they are there again or
+    somebody takes them out: for those there is proof, not for what is merely missing in a list.
+    """
 
     def __init__(self, kind: Kind[Item]) -> None:
         self.kind = kind
         self.objects: dict[ObjectKey, Item] = {}
+        self.deleted: dict[ObjectKey, Item] = {}
         self.lists = 0  # complete ones so far
 
     @property
@@ -75,6 +82,8 @@ class Store(Generic[Item]):
         """Take a complete list in place of what was known; what differs."""
         new = {_key(each): each for each in listed.objects}
         old, self.objects = self.objects, new
+        for key in self.deleted.keys() & new.keys():
+            del self.deleted[key]
         new |= {k: each for k, each in old.items() if k not in new and listed.may_hold(k)}
         self.lists += 1
         gone: list[Change[Item]] = [(each, None) for key, each in old.items() if key not in new]
@@ -87,11 +96,19 @@ class Store(Generic[Item]):
         key = _key(seen.object)
         before = self.objects.get(key)
         if seen.type == "DELETED":
+            self._note_deleted(key, before or seen.object)
             return (self.objects.pop(key), None) if before is not None else None
+        self.deleted.pop(key, None)
         if before == seen.object:
             return None
         self.objects[key] = seen.object
         return before, seen.object
+
+    def _note_deleted(self, key: ObjectKey, each: Item) -> None:
+        self.deleted.pop(key, None)
+        self.deleted[key] = each
+        if len(self.deleted) > MOST_DELETED:
+            del self.deleted[next(iter(self.deleted))]
 
 
 def _key(each: Item) -> ObjectKey:
@@ -100,13 +117,14 @@ def _key(each: Item) -> ObjectKey:
 
 @dataclass
 class Reflector(Generic[Item]):
-    """Keeps the store of one kind true, and tells of every change, in order.
+    """Keeps the store of one kind true, in one namespace or in all; tells of each change, in order.
 
     `on_change` is called for each event that matters, and after each list, even an unchanged one.
     A list is believed only while the API server answers for the cluster with `cluster_uid` (empty:
     for any): behind a URL there may be another one tomorrow, which has none of our services.
 
-    `restarts` counts why lists and watches were begun again.
+    `restarts` counts why lists and watches were begun again. `withheld` is set while the API server
+    says that we may not list the kind, or that it does not have it: then others go on without.
     """
 
     client: Client
@@ -115,6 +133,8 @@ class Reflector(Generic[Item]):
     label_selector: str = ""
     pace: Pace = field(default_factory=Pace)
     cluster_uid: str = ""
+    namespace: str = ""
+    troubles: Troubles = field(default_factory=Troubles)
     restarts: dict[str, int] = field(default_factory=dict)
     stale_since: float | None = None  # monotonic time of the first failure that still lasts
 
@@ -127,8 +147,25 @@ class Reflector(Generic[Item]):
         self._gone = 0  # in a row
         self._failed_at = float("-inf")
         self._short_watches = 0
-        self._complaint = ""
+        self._denials = 0  # in a row
         self._watching: asyncio.Timeout | None = None
+
+    @property
+    def subject(self) -> str:
+        """What is followed, for people: `services`, or `services in shop`."""
+        return f"{self.kind} in {self.namespace}" if self.namespace else str(self.kind)
+
+    @property
+    def withheld(self) -> bool:
+        """Whether the API server does not give us the kind.
+
+        One that has just started knows no rights yet, so the second denial counts, not the first.
+        """
+        return self._denials >= DENIALS
+
+    def covers(self, kind: Kind[Any], namespace: str) -> bool:
+        """Whether this is what knows of objects of the kind in that namespace."""
+        return self.kind == kind and self.namespace in ("", namespace)
 
     def request_list(self) -> None:
         """List again now, whatever the watch says; one that is on its way will do."""
@@ -150,6 +187,8 @@ class Reflector(Generic[Item]):
             if self._list_requested or not self._version:
                 await self._list()
             return await self._watch()
+        except (errors.Forbidden, errors.UnknownResource) as error:
+            return self._is_withheld(error)
         except errors.Gone as error:
             # The usual end of a watch that fell behind. The list that mends it need not wait, but
             # for those after it, as long as no watch goes well.
@@ -169,26 +208,41 @@ class Reflector(Generic[Item]):
             return self._failure(type(error).__name__.lower(), error)
 
     async def list_once(self) -> None:
-        """List, and leave it at that. Raises KubernetesError."""
-        await self._list()
+        """List, and leave it at that. Raises KubernetesError, but not if the kind is withheld."""
+        try:
+            await self._list()
+        except (errors.Forbidden, errors.UnknownResource) as error:
+            self._denials = DENIALS  # nobody will ask a second time
+            self._note("withheld", error)
 
     async def _list(self) -> None:
         asked_at = time.monotonic()
-        listed = await self.client.list(self.kind, self.label_selector)
+        try:
+            listed = await self.client.list(self.kind, self.label_selector, self.namespace)
+        except (errors.Forbidden, errors.UnknownResource):
+            self._denials += 1
+            raise
         if self.cluster_uid:
             await self._check_cluster()
         changes = self.store.replace(listed)
         self._version, self.listed_at = listed.version, asked_at
         self._list_requested = False
-        self._recovered(f"{len(listed.objects)} objects")
+        self._denials = 0
         self.on_change(changes)
 
     async def _check_cluster(self) -> None:
-        uid = (await self.client.namespace(SYSTEM_NAMESPACE)).metadata.uid
+        """Make sure, as far as we may, that the cluster is the same. Raises WrongCluster."""
+        try:
+            uid = (await self.client.namespace(SYSTEM_NAMESPACE)).metadata.uid
+        except errors.Forbidden:
+            return  # a right that was taken away: it tells nothing about the cluster
         if uid != self.cluster_uid:
             raise errors.WrongCluster(
-                f"{self.client.access.url} answers for another cluster: the UID of "
-                f"{SYSTEM_NAMESPACE} is {uid}, and was {self.cluster_uid}"
+                f"{self.client.access.url} answers for another cluster: the UID of its namespace "
+                f"{SYSTEM_NAMESPACE} is {uid}, and was {self.cluster_uid}. If it replaces the old "
+                f"one, start the worker again with --adopt, which takes over what the old one has "
+                f"in Consul; if both are to be there, give this one a --cluster name of its own; "
+                f"else mend the address, which comes from {self.client.access.origin}"
             )
 
     async def _watch(self) -> float:
@@ -202,6 +256,7 @@ class Reflector(Generic[Item]):
             seconds=seconds,
             silence=seconds + self.pace.grace,
             label_selector=self.label_selector,
+            namespace=self.namespace,
         )
         try:
             async with asyncio.timeout(None) as self._watching, bookmarks:
@@ -241,7 +296,7 @@ class Reflector(Generic[Item]):
             bookmarks.reschedule(now + self.pace.bookmark_silence)
 
     def _seen(self, seen: Seen[Item]) -> None:
-        self._recovered("the watch is back")
+        self._recovered()
         if seen.version:
             self._version = seen.version
         change = self.store.apply(seen)
@@ -251,7 +306,7 @@ class Reflector(Generic[Item]):
     def _restarted(self, reason: str) -> None:
         self.restarts[reason] = self.restarts.get(reason, 0) + 1
 
-    def _failure(self, reason: str, error: Exception) -> float:
+    def _failure(self, reason: str, error: ConsuldnsError) -> float:
         """Note a failure; how long to wait."""
         self._note(reason, error)
         now = time.monotonic()
@@ -262,13 +317,19 @@ class Reflector(Generic[Item]):
         self._failures += 1
         return self._backoff(self._failures)
 
-    def _note(self, reason: str, error: Exception) -> None:
+    def _is_withheld(self, error: ConsuldnsError) -> float:
+        """Note that we may not list or watch the kind; how long to wait before the next list."""
+        self._version = ""
+        wait = self._failure(type(error).__name__.lower(), error)
+        if self._denials == DENIALS:
+            self.on_change([])  # whoever waits for this kind need not
+        return min(wait, self._jitter(self.pace.withheld))
+
+    def _note(self, reason: str, error: ConsuldnsError) -> None:
         self._restarted(reason)
         if self.stale_since is None:
             self.stale_since = time.monotonic()
-        if self._complaint != str(error):
-            self._complaint = str(error)
-            log.warning("cannot follow %s, keeping what is known: %s", self.kind, error)
+        self.troubles.failed(self.subject, error)
 
     def _backoff(self, failures: int) -> float:
         """How long to wait after so many failures in a row; not at all after none."""
@@ -280,11 +341,9 @@ class Reflector(Generic[Item]):
     def _jitter(self, wait: float) -> float:
         return wait * (1 + random.random())
 
-    def _recovered(self, what: str) -> None:
+    def _recovered(self) -> None:
         self.stale_since = None
-        if self._complaint:
-            self._complaint = ""
-            log.info("following %s again: %s", self.kind, what)
+        self.troubles.recovered(self.subject)
 
 
 AnyReflector = (

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,9 @@ from consuldns import web
 from consuldns.config.schema import Settings
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.client import Client as ConsulClient
-from consuldns.consul.registry import Registry
+from consuldns.consul.registry import Registry as ConsulRegistry
 from consuldns.errors import ConfigError, ConsuldnsError, ConsulError, KubernetesError
-from consuldns.kubernetes import access
+from consuldns.kubernetes import access, cluster_uid
 from consuldns.kubernetes.apply import Applier, Rate
 from consuldns.kubernetes.client import Client as KubernetesClient
 from consuldns.kubernetes.cluster import Cluster
@@ -30,8 +31,10 @@ from consuldns.kubernetes.kubeconfig import from_kubeconfig
 from consuldns.kubernetes.leader import Leadership
 from consuldns.kubernetes.ownership import Identity
 from consuldns.kubernetes.reconcile import Reconciler
+from consuldns.kubernetes.registry import Registry
 from consuldns.kubernetes.safety import MassDeletion
 from consuldns.kubernetes.statistics import Statistics
+from consuldns.kubernetes.troubles import REMINDERS, Troubles
 from consuldns.kubernetes.types import (
     ENDPOINT_SLICES,
     INGRESSES,
@@ -39,8 +42,9 @@ from consuldns.kubernetes.types import (
     NODES,
     PODS,
     SERVICES,
+    Kind,
 )
-from consuldns.kubernetes.watch import SYSTEM_NAMESPACE, AnyReflector, Reflector
+from consuldns.kubernetes.watch import AnyReflector, Reflector
 from consuldns.process import admin, signals
 from consuldns.process.sync_metrics import SyncCollector
 
@@ -82,14 +86,27 @@ class Worker:
     reflectors: list[AnyReflector]
     leadership: Leadership
     reconciler: Reconciler
+    troubles: Troubles
 
     def not_ready(self) -> list[str]:
-        """What keeps the worker from being of use, one reason each. A standby is ready."""
-        return [
-            f"kubernetes: {reflector.kind} not listed yet"
+        """What keeps the worker from being of use, one reason each. A standby is ready.
+
+        A kind that is withheld is done without, but not if no services can be followed.
+        """
+        reasons = [
+            f"kubernetes: {reflector.subject} not listed yet"
             for reflector in self.reflectors
-            if not reflector.store.is_listed
+            if not reflector.store.is_listed and not reflector.withheld
         ]
+        services = self._services
+        if services and all(each.stale_since is not None for each in services):
+            first = self.troubles.current[services[0].subject]
+            reasons.append(f"kubernetes: services cannot be followed: {first.error}")
+        return reasons
+
+    @property
+    def _services(self) -> list[AnyReflector]:
+        return [each for each in self.reflectors if each.kind == SERVICES]
 
     @property
     def statistics(self) -> Statistics:
@@ -102,9 +119,15 @@ class Worker:
         return self.leadership.lock is not None
 
     async def listed(self) -> None:
-        """List every kind once, without watching. Raises KubernetesError."""
+        """List every kind once, without watching, but for those that are withheld.
+
+        Raises KubernetesError, also if no services can be listed at all.
+        """
         for reflector in self.reflectors:
             await reflector.list_once()
+        if not self.reconciler.known().any_services:
+            raise self.troubles.current[self._services[0].subject].error
+        self.troubles.say(at_once=True)
 
 
 @contextlib.asynccontextmanager
@@ -127,10 +150,11 @@ async def _worker(
     adopt: bool,
     allow_mass_delete: bool,
 ) -> Worker:
-    registry = Registry(consul)
+    registry: Registry = ConsulRegistry(consul)
     agent, datacenter = await registry.version(), await registry.datacenter()
     version = await kubernetes.version()
-    uid = (await kubernetes.namespace(SYSTEM_NAMESPACE)).metadata.uid
+    node = await registry.node(f"k8s-{settings.sync.cluster}")
+    uid, is_proven = await cluster_uid.find(kubernetes, node)
     log.info(
         "Consul: agent=%s address=%s datacenter=%s", agent, settings.consul.address, datacenter
     )
@@ -145,11 +169,16 @@ async def _worker(
     )
     domain = settings.dns.domain
     zone = settings.sync.zone or f"{datacenter}.{domain}"
-    identity = Identity(settings.sync.cluster, uid, datacenter, domain, zone)
-    return _assemble(settings, registry, kubernetes, identity, version, adopt, allow_mass_delete)
+    mark = cluster_uid.api_mark(kubernetes.access)
+    identity = Identity(settings.sync.cluster, uid, datacenter, domain, zone, api=mark)
+    worker = assemble(settings, registry, kubernetes, identity, version, adopt, allow_mass_delete)
+    if is_proven:
+        for reflector in worker.reflectors:
+            reflector.cluster_uid = uid
+    return worker
 
 
-def _assemble(
+def assemble(
     settings: Settings,
     registry: Registry,
     kubernetes: KubernetesClient,
@@ -158,16 +187,17 @@ def _assemble(
     adopt: bool,
     allow_mass_delete: bool,
 ) -> Worker:
+    """A worker of these parts, which has not listed anything yet."""
     sync = settings.sync
-    cluster = Cluster(sync)
+    cluster, troubles = Cluster(sync), Troubles()
 
     def wake() -> None:
         reconciler.wake()
 
     reflectors = _reflectors(kubernetes, cluster, sync, wake)
     for reflector in reflectors:
-        reflector.cluster_uid = identity.uid
-    leadership = Leadership(registry, identity, wake, adopt=adopt)
+        reflector.troubles = troubles
+    leadership = Leadership(registry, identity, wake, adopt=adopt, troubles=troubles)
     reconciler = Reconciler(
         registry,
         leadership,
@@ -177,9 +207,18 @@ def _assemble(
         MassDeletion(sync.mass_delete_hold.total_seconds(), allow_mass_delete),
         Applier(registry, Rate(sync.transactions_per_second)),
         version,
+        troubles,
     )
     return Worker(
-        settings, kubernetes, registry, identity, cluster, reflectors, leadership, reconciler
+        settings,
+        kubernetes,
+        registry,
+        identity,
+        cluster,
+        reflectors,
+        leadership,
+        reconciler,
+        troubles,
     )
 
 
@@ -196,18 +235,42 @@ def _reflectors(
 
         return told
 
-    selector = settings.label_selector
-    reflectors: list[AnyReflector] = [
-        Reflector(kubernetes, SERVICES, then_wake(cluster.services_changed), selector),
-        Reflector(kubernetes, ENDPOINT_SLICES, then_wake(cluster.slices_changed)),
-        Reflector(kubernetes, NODES, then_wake(cluster.nodes_changed)),
-        Reflector(kubernetes, NAMESPACES, then_wake(cluster.namespaces_changed)),
+    def reflector(
+        kind: Kind[Any], tell: Callable[[Any], None], namespace: str = "", selector: str = ""
+    ) -> Any:
+        return Reflector(kubernetes, kind, then_wake(tell), selector, namespace=namespace)
+
+    reflectors: list[AnyReflector] = []
+    for namespace in listed_namespaces(settings):
+        selector = settings.label_selector
+        reflectors += [
+            reflector(SERVICES, cluster.services_changed, namespace, selector),
+            reflector(ENDPOINT_SLICES, cluster.slices_changed, namespace),
+        ]
+        if settings.reverse_verify_pods:
+            reflectors.append(reflector(PODS, cluster.pods_changed, namespace))
+        if settings.ingress != "off":
+            reflectors.append(reflector(INGRESSES, cluster.ingresses_changed, namespace))
+    reflectors += [
+        reflector(NODES, cluster.nodes_changed),
+        reflector(NAMESPACES, cluster.namespaces_changed),
     ]
-    if settings.reverse_verify_pods:
-        reflectors.append(Reflector(kubernetes, PODS, then_wake(cluster.pods_changed)))
-    if settings.ingress != "off":
-        reflectors.append(Reflector(kubernetes, INGRESSES, then_wake(cluster.ingresses_changed)))
     return reflectors
+
+
+def listed_namespaces(settings: SyncSettings) -> list[str]:
+    """The namespaces that are listed one by one, so that a Role in each is enough.
+
+    A single empty one stands for all at once.
+    """
+    if "*" in settings.allow_namespaces:
+        return [""]
+    denied = settings.deny_namespaces
+    return [
+        each
+        for each in dict.fromkeys(settings.allow_namespaces)
+        if each not in denied and "*" not in denied
+    ]
 
 
 # --- run -----------------------------------------------------------------------------------------
@@ -294,10 +357,10 @@ class Started:
         if self.worker is None:
             log.info("SIGHUP: credentials are read at each attempt to start")
             return
-        self.worker.kubernetes.access.credentials.forget()
         try:
+            self.worker.kubernetes.read_again()
             self.worker.registry.read_token_again()
-        except ConsulError as error:
+        except (ConfigError, ConsulError) as error:
             log.warning("SIGHUP: %s", error)
         else:
             log.info("SIGHUP: the credentials for Consul and Kubernetes have been read again")
@@ -331,15 +394,15 @@ def first_of(group: BaseExceptionGroup[Any]) -> BaseException:
 
 
 async def _work(settings: Settings, adopt: bool, allow_mass_delete: bool, started: Started) -> None:
-    complaint = ""
+    complaint, said_at = "", 0.0
     while True:
         try:
             async with opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker:
                 started.worker = worker
                 await _run_parts(worker)
         except (ConsulError, KubernetesError) as error:
-            if str(error) != complaint:
-                complaint = str(error)
+            if str(error) != complaint or time.monotonic() - said_at >= REMINDERS[0]:
+                complaint, said_at = str(error), time.monotonic()
                 log.warning("cannot start, trying again: %s", error)
         await asyncio.sleep(RETRY)
 

@@ -1,6 +1,7 @@
 """What the sync worker has done and seen, for Prometheus."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -59,17 +60,23 @@ def _of_reflectors(reflectors: Iterable[AnyReflector]) -> Iterator[Metric]:
         "Objects that could not be read, each time that they came.",
         labels=["resource"],
     )
+    withheld = _labelled_gauge("withheld", "Whether a kind may not be listed, or is not served.")
     now = time.monotonic()
+    by_kind: dict[str, list[AnyReflector]] = {}  # one for each namespace, or one for all
     for reflector in reflectors:
-        kind = str(reflector.kind)
-        synced.add_metric([kind], float(reflector.store.is_listed))
-        objects.add_metric([kind], len(reflector.store.objects))
-        since = reflector.stale_since
-        stale.add_metric([kind], now - since if since is not None else 0.0)
-        skipped.add_metric([kind], reflector.client.unread.count[kind])
-        for reason, count in reflector.restarts.items():
+        by_kind.setdefault(str(reflector.kind), []).append(reflector)
+    for kind, each in by_kind.items():
+        synced.add_metric([kind], float(all(r.store.is_listed for r in each)))
+        objects.add_metric([kind], sum(len(r.store.objects) for r in each))
+        stale.add_metric([kind], now - min((r.stale_since or now) for r in each))
+        withheld.add_metric([kind], float(any(r.withheld for r in each)))
+        skipped.add_metric([kind], each[0].client.unread.count[kind])  # one client for all
+        counts: Counter[str] = Counter()
+        for r in each:
+            counts.update(r.restarts)
+        for reason, count in counts.items():
             restarts.add_metric([kind, reason], count)
-    yield from (synced, objects, stale, restarts, skipped)
+    yield from (synced, objects, stale, withheld, restarts, skipped)
 
 
 def _of_statistics(statistics: Statistics) -> Iterator[Metric]:

@@ -9,6 +9,7 @@ import bisect
 import contextlib
 import copy
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,10 @@ GROUPS = {
 }
 
 Object = dict[str, Any]
+Grant = tuple[str, str]
+"""A resource, and the namespace in which it may be read, or `*`: a Role's, or a ClusterRole's."""
+
+_IN_NAMESPACE = re.compile(r"(/api/v1|/apis/[^/]+/v1)/namespaces/([^/]+)/([^/]+)")
 
 
 @dataclass
@@ -43,7 +48,18 @@ class Request:
     @property
     def resource(self) -> str:
         """`services`, `endpointslices`, ...; empty for anything else."""
-        return GROUPS.get(self.path, ("", "", ""))[0]
+        return GROUPS.get(self.collection, ("", "", ""))[0]
+
+    @property
+    def collection(self) -> str:
+        """The path of the collection over all namespaces."""
+        return _IN_NAMESPACE.sub(r"\1/\3", self.path)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that is asked for, empty for all of them."""
+        found = _IN_NAMESPACE.fullmatch(self.path)
+        return found[2] if found else ""
 
     @property
     def is_watch(self) -> bool:
@@ -133,6 +149,7 @@ class ApiServer:
 
     port: int = 0
     token: str = ""  # if set, requests without it get 401
+    grants: set[Grant] | None = None  # None: everything may be read
     requests: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -296,8 +313,10 @@ class ApiServer:
             await request.status(401, "Unauthorized", "Unauthorized")
         elif request.path == "/version":
             await request.reply(json.dumps({"gitVersion": "v1.36.2"}).encode())
-        elif request.path.startswith("/api/v1/namespaces/"):
+        elif request.path.startswith("/api/v1/namespaces/") and not request.namespace:
             await self._get_namespace(request)
+        elif request.resource and not self._may(request.resource, request.namespace):
+            await self._forbid(request, request.resource, request.namespace)
         elif not request.resource:
             await request.status(404, "NotFound", "the server could not find the resource")
         elif request.is_watch:
@@ -307,16 +326,35 @@ class ApiServer:
 
     async def _get_namespace(self, request: Request) -> None:
         name = request.path.rpartition("/")[2]
+        if not self._may("namespaces", name):
+            await self._forbid(request, "namespaces", name)
+            return
         found = self.objects["namespaces"].get(("", name))
         if found is None:
             await request.status(404, "NotFound", f'namespaces "{name}" not found')
         else:
             await request.reply(json.dumps(found).encode())
 
+    def _may(self, resource: str, namespace: str) -> bool:
+        """Whether the rights allow it: in a namespace, those for all namespaces count, too."""
+        return self.grants is None or not self.grants.isdisjoint(
+            {(resource, "*"), (resource, namespace)}
+        )
+
+    async def _forbid(self, request: Request, resource: str, namespace: str) -> None:
+        where = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+        verb = "watch" if request.is_watch else "list"
+        said = f'{resource} is forbidden: User "worker" cannot {verb} resource "{resource}" {where}'
+        await request.status(403, "Forbidden", said)
+
     async def list(self, request: Request) -> None:
         """A page of a list."""
-        _, version, kind = GROUPS[request.path]
-        everything = sorted(self.objects[request.resource].items())
+        _, version, kind = GROUPS[request.collection]
+        everything = sorted(
+            (key, each)
+            for key, each in self.objects[request.resource].items()
+            if request.namespace in ("", key[0])
+        )
         selector = request.parameters.get("labelSelector", "")
         chosen = [each for _, each in everything if is_selected(each, selector)]
         start = int(request.parameters.get("continue", "0"))
@@ -347,7 +385,8 @@ class ApiServer:
                     position = bisect.bisect_right(self._history, last, key=lambda each: each[0])
                     for version, resource, type_, object_ in self._history[position:]:
                         last = version
-                        if resource == request.resource:
+                        of = object_["metadata"].get("namespace", "")
+                        if resource == request.resource and request.namespace in ("", of):
                             # An object that fits no more is gone, for whoever watches by labels.
                             fits = is_selected(object_, selector)
                             await request.event(type_ if fits else "DELETED", object_)

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 import httpx
 import msgspec
 
-from tests.kubernetes.api_server import GROUPS, ApiServer, Object, Request
+from tests.kubernetes.api_server import GROUPS, ApiServer, Grant, Object, Request
 from tests.support.consul_agent import REPOSITORY, free_ports, wait_until
 
 T = TypeVar("T")
@@ -95,6 +95,11 @@ class ScriptedCluster:
     def next(self, behaviour: Callable[[Request], Any], **options: Any) -> None:
         """Answer the next requests in this way."""
         self._call(lambda: self.server.next(behaviour, **options))
+
+    def grant(self, grants: set[Grant] | None) -> None:
+        """Give the worker these rights and no others; None: all of them. Watches end."""
+        self.server.grants = grants
+        asyncio.run_coroutine_threadsafe(self.server.drop_connections(), self._loop).result(20)
 
     def compact(self) -> None:
         """Forget the history."""
@@ -242,8 +247,8 @@ class RealCluster:
     def _grant(self) -> None:
         """Give workers the rights that the documentation lists, and no others."""
         document = (REPOSITORY / "docs" / "kubernetes.md").read_text()
-        (block,) = re.findall(r"^```yaml\n(.*?)^```$", document, re.M | re.S)
-        role = msgspec.yaml.decode(block)
+        blocks = re.findall(r"^```yaml\n(.*?)^```$", document, re.M | re.S)
+        (role,) = (r for r in map(msgspec.yaml.decode, blocks) if r.get("kind") == "ClusterRole")
         name = role["metadata"]["name"]
         group = "rbac.authorization.k8s.io"
         binding = {

@@ -44,6 +44,10 @@ class MemoryRegistry:
         self.says_which = True
         self.on_transaction: Callable[[], None] = lambda: None
 
+    def read_token_again(self) -> bool:
+        """There is none."""
+        return False
+
     async def datacenter(self) -> str:
         return "dc1"
 

@@ -1,11 +1,13 @@
 """Ways to a Kubernetes API: a pod's account, kubeconfig files, exec plugins, a plain URL."""
 
+import asyncio
 import base64
+import contextlib
 import json
 import ssl
 import stat
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,35 +24,35 @@ from consuldns.kubernetes.access import (
     plain_url,
 )
 from consuldns.kubernetes.client import Client
-from consuldns.kubernetes.errors import Unauthorized
+from consuldns.kubernetes.errors import Unauthorized, Unreachable
 from consuldns.kubernetes.exec_credentials import ExecCredentials
 from consuldns.kubernetes.kubeconfig import from_kubeconfig
 from consuldns.kubernetes.types import SERVICES
 from consuldns.process.sync import find_access
-from tests.kubernetes.api_server import ApiServer
+from tests.kubernetes.api_server import ApiServer, Request
 from tests.kubernetes.objects import service
+
+
+def new_pem(folder: Path) -> tuple[str, str]:
+    """A certificate for 127.0.0.1 that signs itself, and its key."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test"]
+    command += ["-days", "1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate.read_text(), key.read_text()
 
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """A certificate and its key."""
-    folder = tmp_path_factory.mktemp("pem")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-subj",
-        "/CN=test",
-        "-days",
-        "1",
-    ]
-    command += ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate.read_text(), key.read_text()
+    return new_pem(tmp_path_factory.mktemp("pem"))
+
+
+@pytest.fixture(scope="module")
+def other_pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Another one."""
+    return new_pem(tmp_path_factory.mktemp("pem"))
 
 
 @pytest.fixture
@@ -394,3 +396,200 @@ def test_no_way_at_all_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(ConfigError, match="no way to the Kubernetes API"):
         find_access(SyncSettings())
+
+
+# --- what is replaced while we run ---------------------------------------------------------------
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+USERS: dict[str, Callable[[str, tuple[str, str], Path], dict[str, Any]]] = {
+    "token": lambda word, _pem, _folder: {"token": word},
+    "password": lambda word, _pem, _folder: {"username": "u", "password": word},
+    "certificate-data": lambda _word, pem, _folder: {
+        "client-certificate-data": encoded(pem[0]),
+        "client-key-data": encoded(pem[1]),
+    },
+    "exec": lambda word, _pem, folder: exec_user(folder, {"status": {"token": word}}),
+    "token-file": lambda word, _pem, folder: {"tokenFile": put(folder / "token", word)},
+    "certificate-file": lambda _word, pem, folder: {
+        "client-certificate": put(folder / "c.pem", pem[0]),
+        "client-key": put(folder / "k.pem", pem[1]),
+    },
+}
+
+
+def put(path: Path, content: str) -> str:
+    path.write_text(content)
+    return str(path)
+
+
+@pytest.mark.parametrize("before", USERS)
+@pytest.mark.parametrize("after", USERS)
+async def test_credentials_are_read_again_at_a_401(
+    before: str,
+    after: str,
+    server: ApiServer,
+    tmp_path: Path,
+    pem: tuple[str, str],
+    other_pem: tuple[str, str],
+) -> None:
+    """Whatever a user had, and whatever it has now."""
+    cluster = {"server": server.url}
+    path = written(tmp_path, cluster=cluster, user=USERS[before]("old", pem, tmp_path))
+    async with Client(from_kubeconfig([path])) as client:
+        await client.list(SERVICES)
+        written(tmp_path, cluster=cluster, user=USERS[after]("new", other_pem, tmp_path))
+
+        async def refuse(request: Request) -> None:
+            await request.status(401, "Unauthorized", "Unauthorized")
+
+        server.next(refuse)
+        await client.list(SERVICES)
+        expected = from_kubeconfig([path]).credentials
+        assert await client.access.credentials.headers() == await expected.headers()
+        assert client.access.credentials.certificate() == expected.certificate()
+        sent = server.requests[-1].headers.get("authorization", "")
+        assert sent == (await expected.headers()).get("Authorization", "")
+
+
+async def test_a_401_that_stays_names_context_and_file(server: ApiServer, tmp_path: Path) -> None:
+    server.token = "right"
+    path = written(tmp_path, cluster={"server": server.url}, user={"token": "wrong"})
+    async with Client(from_kubeconfig([path])) as client:
+        with pytest.raises(Unauthorized) as caught:
+            await client.list(SERVICES)
+        assert f"{server.url}/api/v1/services: 401" in str(caught.value)
+        assert f"the credentials of context 'x' of {path}" in str(caught.value)
+        path.write_text("{")  # somebody is writing it
+        with pytest.raises(Unauthorized, match="cannot be read again"):
+            await client.list(SERVICES)
+        written(tmp_path, cluster={"server": server.url}, user={"token": "right"})
+        await client.list(SERVICES)
+
+
+async def test_a_context_is_kept_although_another_becomes_current(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    path = written(tmp_path, cluster={"server": server.url}, user={"token": "mine"})
+    access = from_kubeconfig([path])
+    document = json.loads(path.read_text())
+    document["users"].append({"name": "v", "user": {"token": "of another"}})
+    document["contexts"].append({"name": "y", "context": {"cluster": "c", "user": "v"}})
+    path.write_text(json.dumps(document | {"current-context": "y"}))
+    assert await access.renewed().credentials.headers() == {"Authorization": "Bearer mine"}
+
+
+async def test_a_watch_goes_on_while_the_certificate_is_replaced(
+    server: ApiServer, tmp_path: Path, pem: tuple[str, str], other_pem: tuple[str, str]
+) -> None:
+    cluster = {"server": server.url}
+    user = USERS["certificate-data"]("", pem, tmp_path)
+    path = written(tmp_path, cluster=cluster, user=user)
+    async with Client(from_kubeconfig([path])) as client:
+        listed_ = await client.list(SERVICES)
+        watch = client.watch(SERVICES, listed_.version, seconds=60, silence=60)
+        assert (await anext(watch)).type == "OPENED"
+        written(tmp_path, cluster=cluster, user=USERS["certificate-data"]("", other_pem, tmp_path))
+
+        async def refuse(request: Request) -> None:
+            await request.status(401, "Unauthorized", "Unauthorized")
+
+        server.next(refuse)
+        await client.list(SERVICES)
+        server.put("services", service("b", "10.0.0.2"))
+        assert (await anext(watch)).type == "ADDED"
+        await watch.aclose()
+
+
+@contextlib.asynccontextmanager
+async def behind_tls(
+    port: int, own: tuple[str, str], trusted: str, folder: Path
+) -> AsyncIterator[str]:
+    """A URL that leads to a port by TLS, for those who have a certificate that is trusted."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=trusted)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(put(folder / "server.pem", own[0] + own[1]))
+    pumps: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.extend((writer, inner_writer))
+        pumps.update(
+            asyncio.create_task(pump(*each))
+            for each in ((reader, inner_writer), (inner_reader, writer))
+        )
+
+    listener = await asyncio.start_server(connected, "127.0.0.1", ssl=context)
+    try:
+        yield f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    finally:
+        listener.close()
+        for each in pumps:
+            each.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.gather(*(w.wait_closed() for w in writers), return_exceptions=True)
+
+
+async def test_a_certificate_that_tls_refuses_is_read_again(
+    server: ApiServer, tmp_path: Path, pem: tuple[str, str], other_pem: tuple[str, str]
+) -> None:
+    """Ours, and the authority by which we trust the server."""
+    async with behind_tls(server.port, other_pem, other_pem[0], tmp_path) as url:
+
+        def configure(authority: str, certificate: tuple[str, str]) -> Path:
+            data = {"certificate-authority-data": encoded(authority), "server": url}
+            user = USERS["certificate-data"]("", certificate, tmp_path)
+            return written(tmp_path, cluster=data, user=user)
+
+        path = configure(pem[0], pem)
+        async with Client(from_kubeconfig([path])) as client:
+            with pytest.raises(Unreachable, match="certificate verify failed"):
+                await client.list(SERVICES)
+            configure(other_pem[0], pem)
+            for _ in range(2):  # one to notice, one with another certificate that is refused
+                with pytest.raises(Unreachable):
+                    await client.list(SERVICES)
+            configure(other_pem[0], other_pem)
+            with pytest.raises(Unreachable):
+                await client.list(SERVICES)
+            assert len((await client.list(SERVICES)).objects) == 1
+
+
+async def test_a_server_that_moved_is_found(server: ApiServer, tmp_path: Path) -> None:
+    path = written(tmp_path, cluster={"server": "http://127.0.0.1:1"})
+    async with Client(from_kubeconfig([path])) as client:
+        written(tmp_path, cluster={"server": server.url})
+        with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1 cannot be reached"):
+            await client.list(SERVICES)
+        assert len((await client.list(SERVICES)).objects) == 1
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user"),
+    [
+        ({"server": "http://[::"}, {}),
+        ({"server": "http://127.0.0.1:1", "proxy-url": "nonsense://x"}, {}),
+        ({"certificate-authority-data": encoded("no PEM")}, {}),
+        ({}, {"token": "schl\u00fcssel\u2028"}),
+        ({}, {"client-certificate-data": encoded("x"), "client-key-data": encoded("y")}),
+    ],
+)
+async def test_what_cannot_be_used_is_a_mistake_in_the_file(
+    cluster: dict[str, str], user: dict[str, str], tmp_path: Path
+) -> None:
+    path = written(tmp_path, cluster=cluster, user=user)
+    with pytest.raises((ConfigError, Unreachable)):
+        await listed(from_kubeconfig([path]))

@@ -384,7 +384,7 @@ def test_forbidden_is_not_empty(consul: ConsulAgent, start_worker: StartWorker) 
         async def forbidden(request: Request) -> None:
             await request.status(403, "Forbidden", "services is forbidden")
 
-        kubernetes.next(forbidden, resource="services")
+        kubernetes.next(forbidden, resource="services", times=4)
         kubernetes.stop()
         kubernetes.start()
         worker.wait_for_line("services is forbidden")
@@ -405,11 +405,12 @@ def test_another_cluster_behind_the_same_url(
         kubernetes.compact()
         kubernetes.start()
         worker.wait_for_line("answers for another cluster")
+        worker.wait_for_line("start the worker again with --adopt")
         assert "web" in services(consul)
         kubernetes.put("services", service("web", "10.254.1.1"))
         uid = "uid-of-kube-system"
         kubernetes.put("namespaces", {"metadata": {"name": "kube-system", "uid": uid}})
-        worker.wait_for_line("following services again")
+        worker.wait_for_line("services again")
         assert "web" in services(consul)
 
 

@@ -2,9 +2,9 @@
 
 A round is a few random events of the cluster, in the middle of which something breaks: a worker is
 killed, the leader is replaced, Consul is restarted (with or without its state), the API server goes
-away, its history is lost. Then everything must be exactly as the model says within 5 seconds. A
-witness looks at the catalog all the time: an instance that was healthy before and is healthy after
-must never be missing in between.
+away, its history is lost, a right is taken away and comes back. Then everything must be exactly as
+the model says within 5 seconds. A witness looks at the catalog all the time: an instance that was
+healthy before and is healthy after must never be missing in between.
 
 CONSULDNS_MODEL_ROUNDS and CONSULDNS_MODEL_SEED make longer and other histories:
 `CONSULDNS_MODEL_ROUNDS=400 pytest tests/kubernetes/test_model.py` kills over 200 workers.
@@ -23,6 +23,7 @@ import pytest
 
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.catalog import keys, leader
+from tests.kubernetes.clusters import ScriptedCluster
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.objects import endpoint, service, slice_
 from tests.support.consul_agent import ConsulAgent, wait_until
@@ -31,6 +32,7 @@ from tests.support.consuldns_process import ConsuldnsProcess
 ROUNDS = int(os.environ.get("CONSULDNS_MODEL_ROUNDS", "12"))
 SEED = int(os.environ.get("CONSULDNS_MODEL_SEED", "1"))
 SETTLE = 5.0  # seconds
+SETTLE_AFTER = {"lose_a_right": 60.0}  # a right that comes is noticed at the next try
 
 NODE = "k8s-kubernetes"
 ServiceKey = tuple[str, str]
@@ -161,6 +163,7 @@ class History:
     model: Model = field(default_factory=Model)
     workers: list[ConsuldnsProcess] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
+    denied: str = ""  # a kind that may not be listed now
 
     # --- the cluster ---
 
@@ -254,11 +257,30 @@ class History:
         self.kubernetes.start()
 
     def _complaints(self) -> int:
-        return sum("cannot follow" in line for each in self.workers for line in each.lines)
+        return self._count("cannot follow")
+
+    def _count(self, text: str) -> int:
+        return sum(text in line for each in self.workers for line in each.lines)
 
     def lose_history(self) -> None:
         """Watches end, and cannot go on where they were: every kind has to be listed again."""
         self.kubernetes.lose_history()
+
+    def lose_a_right(self) -> None:
+        """The account may not list some kind any more, until the end of the round."""
+        if not isinstance(self.kubernetes, ScriptedCluster):
+            return  # a real API server's rights are not the tests' to change
+        kinds = ["services", "endpointslices", "nodes", "namespaces"]
+        self.denied = self.chance.choice(kinds)
+        said = self._count(f"cannot list {self.denied}")
+        self.kubernetes.grant({(kind, "*") for kind in kinds if kind != self.denied})
+        line = f"cannot list {self.denied}"
+        wait_until(lambda: self._count(line) > said, "a worker that noticed it", 30)
+
+    def give_rights_back(self) -> None:
+        if self.denied and isinstance(self.kubernetes, ScriptedCluster):
+            self.kubernetes.grant(None)
+        self.denied = ""
 
     # --- a round ---
 
@@ -278,8 +300,13 @@ class History:
         self.done[breakage] += 1
         for event in events[position:]:
             self.happen_as_planned(event)
+        self.give_rights_back()
         try:
-            wait_until(self.is_right, f"everything right after {breakage}", SETTLE)
+            wait_until(
+                self.is_right,
+                f"everything right after {breakage}",
+                SETTLE_AFTER.get(breakage, SETTLE),
+            )
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.explain()}") from error
         assert self.witness.missing == []
@@ -391,6 +418,7 @@ BREAKAGES = (
     "restart_consul",
     "outage_of_the_api",
     "lose_history",
+    "lose_a_right",
 )
 
 

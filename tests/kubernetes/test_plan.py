@@ -508,6 +508,24 @@ async def test_a_deleted_namespace_is_a_second_witness() -> None:
     assert not MassDeletion(60).check(plan, world.holding, set(), now=0, lists=1)
 
 
+async def test_without_namespaces_there_is_no_second_witness() -> None:
+    world = filled(20)
+    await world.apply(world.plan_all())
+    plan = vanish(world, 15)
+    assert MassDeletion(60).check(plan, world.holding, None, now=0, lists=1)
+
+
+async def test_what_is_proven_is_not_held_and_does_not_prove_the_rest() -> None:
+    world = filled(40)
+    await world.apply(world.plan_all())
+    proven = {("default", f"s{number}") for number in range(15)}
+    plan, guard = vanish(world, 39), MassDeletion(60)
+    kept = guard.check(plan, world.holding, None, now=0, lists=1, proof=lambda keys: keys & proven)
+    assert {step.service for step in plan.removals} == proven
+    assert {step.waits_for for step in kept} == {"too many at once"}
+    assert guard.waiting.keys() == {("default", f"s{number}") for number in range(15, 39)}
+
+
 async def test_what_comes_back_was_never_gone() -> None:
     world = filled(20)
     await world.apply(world.plan_all())

@@ -456,6 +456,87 @@ async def test_403_at_the_start_is_never_listed(server: ApiServer) -> None:
         await here.until_names("a")
 
 
+async def test_a_kind_is_withheld_from_the_second_403_on_until_it_is_given(
+    server: ApiServer,
+) -> None:
+    told = asyncio.Event()
+    server.grants = set()
+    async with watching(server) as here:
+        here.reflector.on_change = lambda changes: None if changes else told.set()
+        await here.until(lambda: here.reflector.restarts.get("forbidden", 0) == 1)
+        assert not here.reflector.withheld
+        await told.wait()  # who waits for the kind need not any more
+        assert here.reflector.withheld
+        server.grants = None
+        await here.until_names("a")
+        assert not here.reflector.withheld
+        server.grants = set()
+        await server.drop_connections()
+        await here.until(lambda: here.reflector.withheld)
+        assert here.names == {"a"}
+
+
+async def test_a_kind_that_the_server_does_not_have_is_withheld(server: ApiServer) -> None:
+    async def missing(request: Request) -> None:
+        await request.status(404, "NotFound", "the server could not find the requested resource")
+
+    server.next(missing, times=3)
+    async with watching(server) as here:
+        await here.until(lambda: here.reflector.withheld)
+        await here.until_names("a")
+        assert not here.reflector.withheld
+
+
+async def test_a_kind_that_may_be_listed_but_not_watched_is_listed_again(
+    server: ApiServer,
+) -> None:
+    async def forbidden(request: Request) -> None:
+        await request.status(403, "Forbidden", "services is forbidden")
+
+    server.next(forbidden, watch=True, times=100)
+    async with watching(server) as here:
+        await here.until(lambda: here.reflector.store.lists == 4)
+        assert not here.reflector.withheld
+        server.put("services", service("b", "10.0.0.2"))
+        await here.until_names("a", "b")
+
+
+async def test_a_namespace_is_listed_and_watched_by_itself(server: ApiServer) -> None:
+    server.grants = {("services", "shop")}
+    server.put("services", service("b", "10.0.0.2", namespace="shop"))
+    async with watching(server) as here:
+        here.reflector.namespace = "shop"
+        await here.until_names("b")
+        server.put("services", service("c", "10.0.0.3", namespace="shop"))
+        server.put("services", service("d", "10.0.0.4"))
+        server.delete("services", "b", "shop")
+        await here.until_names("c")
+        paths = {request.path for request in here.requests(watch=True)}
+        assert paths == {"/api/v1/namespaces/shop/services"}
+
+
+async def test_what_an_event_deleted_is_told_from_what_a_list_lacks(server: ApiServer) -> None:
+    for name in ("b", "c"):
+        server.put("services", service(name, "10.0.0.2"))
+    async with watching(server) as here:
+        await here.until_names("a", "b", "c")
+        server.delete("services", "a")
+        await here.until_names("b", "c")
+
+        async def lacks_b(request: Request) -> None:
+            server.delete("services", "b")
+            server.compact()
+            await server.list(request)
+
+        server.next(lacks_b, watch=False)
+        here.reflector.request_list()
+        await here.until_names("c")
+        assert here.reflector.store.deleted.keys() == {("default", "a")}
+        server.put("services", service("a", "10.0.0.1"))
+        await here.until_names("a", "c")
+        assert not here.reflector.store.deleted
+
+
 async def test_401_and_no_other_token(server: ApiServer) -> None:
     server.token = "new"
     async with watching(server, token="old") as here:
