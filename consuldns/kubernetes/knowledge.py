@@ -137,6 +137,8 @@ class Limits:
         if key is None:
             is_record = isinstance(operation, SetKey) and operation.key.path == self.record_key
             return None if is_record and not self.knowledge.any_services else step
+        if isinstance(operation, SetKey) and described_service(operation.key.path) is not None:
+            return step if self._knows_all(OF_ENDPOINTS, key[0]) else None
         there = holding.instances.get(key, {})
         if isinstance(operation, SetInstance | SetCheck) and operation.instance.id not in there:
             service = self.cluster.services.get(key)
@@ -190,7 +192,10 @@ class Limits:
             return True
         is_of_endpoints = path.startswith(REVERSE) or described_service(path) is not None
         kinds = OF_ENDPOINTS if is_of_endpoints else needed(service, self.settings)
-        return all(knowledge.knows(kind, namespace) for kind in kinds)
+        return self._knows_all(kinds, namespace)
+
+    def _knows_all(self, kinds: Iterable[AnyKind], namespace: str) -> bool:
+        return all(self.knowledge.knows(kind, namespace) for kind in kinds)
 
 
 def unknown_owners(holding: Held, knowledge: Knowledge) -> set[ServiceKey]:

@@ -24,6 +24,7 @@ from consuldns.process.sync import assemble
 from tests.kubernetes.api_server import ApiServer, Grant, Object
 from tests.kubernetes.memory_registry import MemoryRegistry
 from tests.kubernetes.objects import endpoint, ingress, node, rule, service, slice_
+from tests.support.properties import examples
 
 IDENTITY = Identity("blue", "uid-of-kube-system", "dc1", "consul", "dc1.consul")
 NAMESPACES = ("a", "b")
@@ -237,5 +238,33 @@ def test_what_the_rights_allow_is_done_and_nothing_else_goes(
         assert consul.places() == after.places(sync)
         assert consul.keys("0.").keys() == complete.keys("0.").keys()
         assert not await consul.follow(after, None)
+
+    run(check())
+
+
+@given(some_facts(), some_facts(), st.sampled_from(NAMESPACES))
+@examples(30)
+def test_described_endpoints_stay_as_they_are_while_slices_may_not_be_listed(
+    before: Facts, after: Facts, denied: str
+) -> None:
+    """An empty list for want of rights must not replace one that is known (`endpoint_names`)."""
+
+    async def check() -> None:
+        sync = SyncSettings(
+            allow_namespaces=NAMESPACES, endpoint_names=True, transactions_per_second=1000
+        )
+        consul = Consul(sync)
+        await consul.follow(before, None)
+        root = f"{IDENTITY.root}ep/{denied}/"
+        described = consul.keys(root)
+        grants = {
+            (kind, namespace)
+            for kind, namespace in itertools.product(KINDS, NAMESPACES)
+            if (kind, namespace) != ("endpointslices", denied)
+        }
+        await consul.follow(after, grants_of(grants))
+        present = {f"{root}{name}" for namespace, name in after.services if namespace == denied}
+        kept = {path: value for path, value in described.items() if path in present}
+        assert kept.items() <= consul.keys(root).items()
 
     run(check())
