@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns import untrusted
-from consuldns.consul import sources
+from consuldns.consul import kinds
 from consuldns.errors import BadResponse
 from consuldns.process import link
 from consuldns.untrusted import Unreadable
@@ -22,12 +22,12 @@ VALUES = st.recursive(
     max_leaves=20,
 )
 SOURCES = (
-    sources.service_list("dc1"),
-    sources.node_list("dc1"),
-    sources.service_instances("dc1", "web"),
-    sources.reverse_zone_list("dc1"),
-    sources.reverse_zone("dc1", "10.in-addr.arpa"),
-    sources.cluster_list("dc1"),
+    kinds.service_list("dc1"),
+    kinds.node_list("dc1"),
+    kinds.service_instances("dc1", "web"),
+    kinds.reverse_zone_list("dc1"),
+    kinds.reverse_zone("dc1", "10.in-addr.arpa"),
+    kinds.cluster_list("dc1"),
 )
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from consuldns.agent.catalog import MAX_WEIGHT, Catalog, refuse_incomplete
-from consuldns.agent.durations import parse_duration
 from consuldns.agent.records import (
     CRITICAL,
     STATUSES,
@@ -23,6 +22,7 @@ from consuldns.agent.records import (
     Weights,
     consul_name,
 )
+from consuldns.durations import parse_duration
 from consuldns.names import parse_address
 
 NODE_MAINTENANCE = "_node_maintenance"

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from consuldns import web
 from consuldns.agent.http.app import application
 from consuldns.agent.sample import SERVICES, register_sample
 from consuldns.agent.sessions import MIN_TTL
 from consuldns.agent.state import State
 from consuldns.agent.watching import Watching
+from consuldns.web import serving
 
 log = logging.getLogger("consuldns.agent")
 
@@ -56,7 +56,7 @@ async def serve(
     Raises StartupError if it cannot listen there, before anything else happens. On leaving, long
     polls are answered at once and connections closed. Signals are left to the caller.
     """
-    listener = web.bind(address, what="the embedded Consul agent", option="--http-addr")
+    listener = serving.bind(address, what="the embedded Consul agent", option="--http-addr")
     watching = Watching()
     state = State(
         datacenter=datacenter,
@@ -68,7 +68,10 @@ async def serve(
     if sample:
         register_sample(state)
     host, port = listener.getsockname()[:2]
-    async with web.serving(application(state, watching), listener), asyncio.TaskGroup() as tasks:
+    async with (
+        serving.serving(application(state, watching), listener),
+        asyncio.TaskGroup() as tasks,
+    ):
         expiring = tasks.create_task(_expire(state, watching), name="agent: TTLs")
         try:
             yield Agent((host, port), state, sample)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import msgspec
 
 from consuldns.agent.catalog import Catalog
-from consuldns.agent.durations import NANOSECONDS, format_duration, parse_duration
 from consuldns.agent.kv import KeyValues
 from consuldns.agent.records import CRITICAL, Refused, ServiceCheck, Session, consul_name, stamped
 from consuldns.agent.tables import Database, Table, Topic
+from consuldns.durations import NANOSECONDS, format_duration, parse_duration
 
 SESSIONS: Topic = ("sessions",)
 MIN_TTL, MAX_TTL = 10.0, 86_400.0

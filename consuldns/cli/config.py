@@ -48,8 +48,8 @@ def _check_kubernetes(found: Configuration) -> None:
     is_ours = found.origins["sync.kubeconfig"].level is not Level.CONSUL_ENVIRONMENT
     if not sync.enabled and (sync.kube_api or not (sync.kubeconfig and is_ours)):
         return
-    from consuldns.kubernetes.access import Access
-    from consuldns.process.sync import find_access
+    from consuldns.sync.kubernetes.access import Access
+    from consuldns.sync.worker import find_access
 
     try:
         access: Access = find_access(sync)

@@ -7,9 +7,9 @@ from pathlib import Path
 from consuldns.cli.options import configuration
 from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
-from consuldns.consul.client import Client
-from consuldns.consul.once import answer_once
-from consuldns.dns.explain import Explanation, Step, explain
+from consuldns.consul.http.client import Client
+from consuldns.consul.watch.one_shot import answer_once
+from consuldns.dns.explain.steps import Explanation, Step, explain
 from consuldns.dns.question import Question
 from consuldns.names import Labels, fold
 

@@ -84,12 +84,13 @@ def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | 
 
     Example: consuldns sync run --kube-api http://127.0.0.1:8001 --cluster blue
     """
-    from consuldns.process import logs, sync
+    from consuldns import logs
+    from consuldns.sync import worker
 
     hold_signals()
     settings = _settings(file, given)
     logs.configure()
-    asyncio.run(sync.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
+    asyncio.run(worker.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
 
 
 @command.command()
@@ -103,11 +104,11 @@ def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str |
 
     Example: consuldns sync once --kubeconfig ~/.kube/config
     """
-    from consuldns.kubernetes import report
-    from consuldns.process import logs, sync_tasks
+    from consuldns import logs
+    from consuldns.sync import commands, report
 
     logs.configure()
-    task = sync_tasks.once(_settings(file, given), adopt=adopt, allow_mass_delete=allow_mass_delete)
+    task = commands.once(_settings(file, given), adopt=adopt, allow_mass_delete=allow_mass_delete)
     difference, outcome = asyncio.run(task)
     click.echo(report.text(difference.plan, difference.kept_back))
     for service, reason in outcome.failed.items():
@@ -134,11 +135,11 @@ def diff(file: Path | None, adopt: bool, output: str, **given: str | None) -> No
 
     Example: consuldns sync diff --output json | jq .operations
     """
-    from consuldns.kubernetes import report
-    from consuldns.process import logs, sync_tasks
+    from consuldns import logs
+    from consuldns.sync import commands, report
 
     logs.configure()
-    difference = asyncio.run(sync_tasks.diff(_settings(file, given), adopt=adopt))
+    difference = asyncio.run(commands.diff(_settings(file, given), adopt=adopt))
     if output == "json":
         click.echo(report.json(difference.plan, difference.kept_back))
     else:
@@ -159,10 +160,11 @@ def purge(file: Path | None, **given: str | None) -> None:
 
     Example: consuldns sync purge --cluster blue
     """
-    from consuldns.process import logs, sync_tasks
+    from consuldns import logs
+    from consuldns.sync import commands
 
     logs.configure()
-    purged = asyncio.run(sync_tasks.purge(_settings(file, given)))
+    purged = asyncio.run(commands.purge(_settings(file, given)))
     click.echo(f"removed {purged.instances} instances and {purged.keys} keys of {purged.cluster!r}")
     if purged.left:
         click.echo(
@@ -188,10 +190,9 @@ def status(file: Path | None, as_json: bool, **given: str | None) -> None:
 
     Example: consuldns sync status --cluster blue
     """
-    from consuldns.kubernetes import report
-    from consuldns.process import sync_tasks
+    from consuldns.sync import commands, report
 
-    found = asyncio.run(sync_tasks.status(_settings(file, given)))
+    found = asyncio.run(commands.status(_settings(file, given)))
     if as_json or not sys.stdout.isatty():
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2))
     else:

@@ -9,9 +9,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from consuldns import names
-from consuldns.dns import grammar, kubernetes, nodes, services, zones
+from consuldns.dns import grammar, zones
 from consuldns.dns.answer import Contribution, Outcome, Record, ServiceTarget, Target
+from consuldns.dns.consul import nodes, services
 from consuldns.dns.grammar import Lookup
+from consuldns.dns.kubernetes import tree
 from consuldns.dns.policy import Zone
 from consuldns.dns.question import Type
 from consuldns.dns.request import NODATA, NXDOMAIN, Finding, Request
@@ -33,8 +35,8 @@ FINDERS: dict[type[Lookup], Callable[[Any, Request], Finding]] = {
     grammar.SeveralTags: services.find_with_all_tags,
     grammar.NodeName: nodes.find,
     grammar.AddressName: nodes.find_address,
-    grammar.KubernetesName: kubernetes.find,
-    grammar.ClusterName: kubernetes.find_in_zone,
+    grammar.KubernetesName: tree.find,
+    grammar.ClusterName: tree.find_in_zone,
 }
 
 

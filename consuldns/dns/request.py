@@ -3,7 +3,7 @@
 import msgspec
 
 from consuldns import names
-from consuldns.dns import select
+from consuldns.dns import consul_rules
 from consuldns.dns.answer import Contribution, Outcome, Record
 from consuldns.dns.policy import Policy, Zone
 from consuldns.names import Labels
@@ -43,7 +43,7 @@ class Request(msgspec.Struct, frozen=True):
         if name is None:
             return ()
         view = self.reading.instances(datacenter, name)
-        return select.healthy(view, only_passing=self.policy.only_passing)
+        return consul_rules.healthy(view, only_passing=self.policy.only_passing)
 
     def ask(self, target: Labels, zone: Zone, type_: int) -> "Request":
         """The request that follows an alias."""

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from consuldns import descriptor, names
-from consuldns.dns import kubernetes, lookup, records, zones
+from consuldns.dns import lookup, records, zones
 from consuldns.dns.answer import Address, Contribution, address_type
+from consuldns.dns.kubernetes import tree
 from consuldns.dns.policy import Zone
 from consuldns.dns.question import Type
 from consuldns.dns.request import NODATA, NXDOMAIN, Finding, Request, found
@@ -86,7 +87,7 @@ def _of_clusters(packed: bytes, request: Request) -> list[Labels]:
     service = request.reading.clusters(datacenter).by_address.get(packed)
     if service is None:
         return []
-    candidates = kubernetes.names_of(service, datacenter, request)
+    candidates = tree.names_of(service, datacenter, request)
     return [name for name in candidates if _leads_to(packed, name, request)][:1]
 
 

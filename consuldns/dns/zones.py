@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from consuldns import names
-from consuldns.dns import records, select
+from consuldns.dns import consul_rules, records
 from consuldns.dns.answer import Contribution, Outcome, Record, StartOfAuthority
 from consuldns.dns.grammar import Apex, DatacenterBranch, NameServer
 from consuldns.dns.policy import Policy, StartOfAuthorityTimes, Zone
@@ -123,7 +123,7 @@ def _consul_servers(zone: Zone, request: Request) -> list[Contribution]:
     service = reading.listed_service(datacenter, SERVERS)
     if service is None:
         return []
-    instances = select.healthy(
+    instances = consul_rules.healthy(
         reading.instances(datacenter, service), only_passing=policy.only_passing
     )
     servers: dict[Labels, Contribution] = {}
@@ -144,7 +144,7 @@ def _server_name(instance: Instance, datacenter: str, domain: Labels) -> Labels 
 
 
 def _glue(instance: Instance, name: Labels, policy: Policy) -> tuple[Record, ...]:
-    endpoint = select.endpoint(select.node_address(instance.node, Type.ANY))
+    endpoint = consul_rules.endpoint(consul_rules.node_address(instance.node, Type.ANY))
     if not isinstance(endpoint, bytes):
         return ()
     return (records.address(name, policy.node_ttl, endpoint),)

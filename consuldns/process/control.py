@@ -11,18 +11,19 @@ import logging
 import os
 from signal import Signals
 
-from consuldns import web
+from consuldns import logs, signals
 from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
-from consuldns.consul.client import Client
-from consuldns.consul.watcher import Watcher
+from consuldns.consul.http.client import Client
+from consuldns.consul.watch.watcher import Watcher
 from consuldns.errors import Denied
-from consuldns.process import admin, logs, signals, systemd
+from consuldns.process import systemd
 from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.sync_child import SyncChild
 from consuldns.process.workers import Workers, WorkerSockets
 from consuldns.server import listen
 from consuldns.views import updates
+from consuldns.web import admin, serving
 
 logger = logging.getLogger("consuldns.process")
 
@@ -47,7 +48,7 @@ class Control:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         admin_address = settings.admin_addr
-        self._admin_socket = web.bind(
+        self._admin_socket = serving.bind(
             (admin_address.host, admin_address.port),
             what="the admin endpoint",
             option="--admin-addr",
@@ -83,7 +84,7 @@ class Control:
             logger.info("listening on %s (udp, tcp)", address)
         application = admin.application(self, FiguresCollector(self), self._sync_metrics)
         async with (
-            web.serving(application, self._admin_socket, connections=admin.CONNECTIONS),
+            serving.serving(application, self._admin_socket, connections=admin.CONNECTIONS),
             asyncio.TaskGroup() as tasks,
         ):
             watching = tasks.create_task(self._watch_forever(), name="watcher")

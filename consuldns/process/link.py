@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from consuldns.dns.policy import Policy
-from consuldns.process.logs import RepeatedLog
+from consuldns.logs import RepeatedLog
 from consuldns.views import updates
 
 logger = logging.getLogger("consuldns.process")

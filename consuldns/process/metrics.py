@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from consuldns import __version__
-from consuldns.consul.watcher import WatcherStatistics
+from consuldns.consul.watch.watcher import WatcherStatistics
 from consuldns.process.sync_child import SyncFigures
 
 # Counters of a worker (`server.handler.Counters`): metric, labels and what it counts.

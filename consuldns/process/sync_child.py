@@ -21,11 +21,12 @@ from signal import Signals
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 
+from consuldns import logs, signals
 from consuldns.config.schema import Settings
 from consuldns.errors import EXIT_FAILED, ConsuldnsError, exit_status
-from consuldns.process import logs, signals, sync
-from consuldns.process.sync_metrics import SyncCollector
 from consuldns.process.workers import describe_status
+from consuldns.sync import worker
+from consuldns.sync.metrics import SyncCollector
 
 log = logging.getLogger("consuldns.process")
 
@@ -232,7 +233,7 @@ class _Parent:
         with contextlib.suppress(OSError):
             await self._reader.read()
 
-    async def report_forever(self, started: sync.Started) -> None:
+    async def report_forever(self, started: worker.Started) -> None:
         """Tell how the worker is until cancelled."""
         registry = CollectorRegistry()
         registry.register(SyncCollector(started))
@@ -244,8 +245,8 @@ class _Parent:
 
 async def _work(link: socket.socket) -> int:
     """The child's life; its exit status."""
-    stop, started = asyncio.Event(), sync.Started()
-    signals.handle(sync.handlers(stop, started))
+    stop, started = asyncio.Event(), worker.Started()
+    signals.handle(worker.handlers(stop, started))
     reader, writer = await asyncio.open_connection(sock=link, limit=MAX_LINE)
     parent = _Parent(reader, writer)
     parent.tell(Hello())
@@ -257,13 +258,13 @@ async def _work(link: socket.socket) -> int:
         asyncio.create_task(parent.report_forever(started)),
     ]
     try:
-        await sync.until(stop, settings, started, adopt=False, allow_mass_delete=False)
+        await worker.until(stop, settings, started, adopt=False, allow_mass_delete=False)
         return 0
     except ConsuldnsError as error:
         parent.tell(Failed(str(error)))
         return exit_status(error)
     except Exception as error:
-        first = sync.first_of(error) if isinstance(error, ExceptionGroup) else error
+        first = worker.first_of(error) if isinstance(error, ExceptionGroup) else error
         problem = f"unexpected error: {type(first).__name__}: {first}"
         parent.tell(Failed(problem, "".join(traceback.format_exception(first))))
         return EXIT_FAILED

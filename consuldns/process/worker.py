@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from random import Random
 from signal import Signals
 
+from consuldns import logs, signals
 from consuldns.dns.resolver import resolve
-from consuldns.process import link, logs, signals
+from consuldns.process import link
 from consuldns.server.handler import Handler
 from consuldns.server.tcp import TcpServer
 from consuldns.server.udp import UdpServer

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from consuldns.dns.policy import Policy
+from consuldns.logs import RepeatedLog
 from consuldns.process import link
-from consuldns.process.logs import RepeatedLog
-from consuldns.process.signals import start_process
+from consuldns.signals import start_process
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 

@@ -22,7 +22,7 @@ from consuldns.server.limited_log import LimitedLog
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import Views, ViewStore
-from consuldns.wire.answers import Answers
+from consuldns.wire.cache import Answers
 from consuldns.wire.decode import Query, Rcode, Rejection, read_query
 from consuldns.wire.encode import encode_rejection
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consuldns.agent.durations import format_duration, parse_duration
+from consuldns.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(

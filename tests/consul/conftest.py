@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from consuldns.config.schema import ConsulSettings
-from consuldns.consul.client import Client
-from consuldns.consul.watcher import Watcher
+from consuldns.consul.http.client import Client
+from consuldns.consul.watch.watcher import Watcher
 from consuldns.views import keys, model, updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView

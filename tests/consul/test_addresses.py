@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from consuldns import descriptor
-from consuldns.consul.addresses import AddressBook
+from consuldns.consul.watch.address_index import AddressBook
 from consuldns.views import model
 from consuldns.views.model import Health
 

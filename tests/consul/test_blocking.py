@@ -5,8 +5,8 @@ from contextlib import aclosing
 
 import pytest
 
-from consuldns.consul.blocking import Request, follow
-from consuldns.consul.client import Client
+from consuldns.consul.http.blocking import Request, follow
+from consuldns.consul.http.client import Client
 from consuldns.errors import BadResponse, Unreachable
 from tests.consul.scripted_server import ScriptedServer, never, reply
 

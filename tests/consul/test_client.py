@@ -9,7 +9,7 @@ import pytest
 
 from consuldns.config.schema import ConsulSettings
 from consuldns.config.values import Secret
-from consuldns.consul.client import Client, encode_target
+from consuldns.consul.http.client import Client, encode_target
 from consuldns.errors import (
     BadResponse,
     ConfigError,

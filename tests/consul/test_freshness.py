@@ -2,7 +2,7 @@
 
 import pytest
 
-from consuldns.consul.freshness import (
+from consuldns.consul.watch.schedule import (
     ASKED_SECONDS,
     FORGET_SECONDS,
     LATE_SECONDS,
@@ -184,7 +184,7 @@ def test_views_are_forgotten_when_nobody_asks(books: Freshness) -> None:
 def test_too_many_views_are_forgotten_oldest_asked_first(
     books: Freshness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consuldns.consul.freshness.MAX_VIEWS", 1)
+    monkeypatch.setattr("consuldns.consul.watch.schedule.MAX_VIEWS", 1)
     books.asked([DB], 12.0)
     books.asked([WEB], 11.0)
     assert books.forgettable(13.0) == [ZONE, WEB]

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from consuldns.consul import guard
+from consuldns.consul.watch import loss_guard
 from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Service
 
@@ -29,25 +29,25 @@ def numbered(count: int, *more: str) -> frozenset[str]:
     ],
 )
 def test_suspicion(old: frozenset[str], new: frozenset[str], *, suspicious: bool) -> None:
-    assert guard.is_suspicious(old, new) is suspicious
+    assert loss_guard.is_suspicious(old, new) is suspicious
 
 
 def test_union_keeps_what_vanished_and_takes_what_came() -> None:
     old = model.Services(5, ("a", "b"), ("x",))
-    assert guard.union(old, model.Services(9, ("b", "c"), ("y",))) == model.Services(
+    assert loss_guard.union(old, model.Services(9, ("b", "c"), ("y",))) == model.Services(
         9, ("a", "b", "c"), ("x", "y")
     )
     kept = model.Node("A", "", "10.0.0.1", "dc1", {}, {})
     before = model.Node("b", "", "10.0.0.2", "dc1", {}, {})
     after = model.Node("b", "", "10.0.0.3", "dc1", {}, {})
-    merged = guard.union(model.Nodes(1, (kept, before)), model.Nodes(2, (after,)))
+    merged = loss_guard.union(model.Nodes(1, (kept, before)), model.Nodes(2, (after,)))
     assert merged == model.Nodes(2, (kept, after))
-    zones = guard.union(model.ReverseZones(1, ("a",)), model.ReverseZones(2, ("b",)))
+    zones = loss_guard.union(model.ReverseZones(1, ("a",)), model.ReverseZones(2, ("b",)))
     assert zones == model.ReverseZones(2, ("a", "b"))
 
 
 def test_loss_settles_when_nothing_more_vanishes() -> None:
-    settling = guard.Settling(numbered(5), 100.0)
+    settling = loss_guard.Settling(numbered(5), 100.0)
     assert not settling.agrees(numbered(5), 101.0)
     assert not settling.agrees(numbered(6), 102.0), "more has vanished: the time starts again"
     assert not settling.agrees(numbered(6), 103.5)
@@ -64,13 +64,13 @@ def test_loss_settles_when_nothing_more_vanishes() -> None:
     ],
 )
 def test_canary(old: set[str], new: set[str], *, shows: bool) -> None:
-    assert guard.shows_itself(frozenset(old), frozenset(new)) is shows
+    assert loss_guard.shows_itself(frozenset(old), frozenset(new)) is shows
 
 
 def test_only_the_service_consul_is_a_canary() -> None:
     nodes = tuple(model.Node(name, "", "10.0.0.1", "dc1", {}, {}) for name in ("consul", "other"))
     before, after = model.Nodes(1, nodes), model.Nodes(2, nodes[1:])
-    assert not guard.is_suspicious(guard.names(before), guard.names(after))
+    assert not loss_guard.is_suspicious(loss_guard.names(before), loss_guard.names(after))
 
 
 def _cluster(name: str, *services: str) -> Cluster:
@@ -87,20 +87,24 @@ def _described(cluster: Cluster) -> Cluster:
 def test_described_endpoints_are_guarded_too() -> None:
     plain = Clusters(2, (_cluster("east", "a", "b", "c", "d", "e", "f"),))
     old = Clusters(1, tuple(map(_described, plain.clusters)))
-    assert guard.names(old) - guard.names(plain) == {f"east/ns/{n}/endpoints" for n in "abcdef"}
-    assert guard.union(old, plain) == Clusters(2, old.clusters)
+    assert loss_guard.names(old) - loss_guard.names(plain) == {
+        f"east/ns/{n}/endpoints" for n in "abcdef"
+    }
+    assert loss_guard.union(old, plain) == Clusters(2, old.clusters)
     gone = Clusters(3, (_cluster("east", "a"),))
-    assert guard.is_suspicious(guard.names(old), guard.names(gone))
+    assert loss_guard.is_suspicious(loss_guard.names(old), loss_guard.names(gone))
 
 
 def test_clusters_are_guarded_by_service() -> None:
     old = Clusters(1, (_cluster("east", "a", "b"), _cluster("west", "c")))
     new = Clusters(2, (_cluster("east", "b", "d"),))
-    assert guard.names(new) == {"east/", "east/ns/b", "east/ns/d"}
-    union = guard.union(old, new)
-    assert guard.names(union) == guard.names(old) | {"east/ns/d"}
+    assert loss_guard.names(new) == {"east/", "east/ns/b", "east/ns/d"}
+    union = loss_guard.union(old, new)
+    assert loss_guard.names(union) == loss_guard.names(old) | {"east/ns/d"}
     assert union.index == 2
     # The last service of a cluster goes at once; the cluster itself does not.
     left = Clusters(3, (_cluster("west"),))
-    assert not guard.is_suspicious(guard.names(Clusters(2, old.clusters[1:])), guard.names(left))
-    assert guard.is_suspicious(guard.names(left), guard.names(Clusters(4, ())))
+    assert not loss_guard.is_suspicious(
+        loss_guard.names(Clusters(2, old.clusters[1:])), loss_guard.names(left)
+    )
+    assert loss_guard.is_suspicious(loss_guard.names(left), loss_guard.names(Clusters(4, ())))

@@ -16,8 +16,8 @@ import dns.edns
 import dns.message
 import pytest
 
-from consuldns.consul.client import Client
-from consuldns.consul.watcher import Watcher
+from consuldns.consul.http.client import Client
+from consuldns.consul.watch.watcher import Watcher
 from consuldns.dns.policy import Policy
 from consuldns.process import link
 from consuldns.server.handler import Handler, Transport
@@ -376,10 +376,10 @@ async def test_a_bug_ends_nothing(
     """An exception that nobody expects, in any of the watcher's tasks."""
     async with served() as (consul, worker, watcher):
         for module, name in (
-            ("consuldns.consul.translate", "nodes"),
-            ("consuldns.consul.translate", "instances"),
-            ("consuldns.consul.needed.NeededViews", "_publish_addresses"),
-            ("consuldns.consul.freshness.Freshness", "tick"),
+            ("consuldns.consul.decoders", "nodes"),
+            ("consuldns.consul.decoders", "instances"),
+            ("consuldns.consul.watch.on_demand.NeededViews", "_publish_addresses"),
+            ("consuldns.consul.watch.schedule.Freshness", "tick"),
         ):
             with monkeypatch.context() as patch:
                 hit = asyncio.Event()

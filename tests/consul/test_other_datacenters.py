@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from consuldns.consul.watcher import Watcher
+from consuldns.consul.watch.watcher import Watcher
 from consuldns.views import keys, model, updates
 from tests.consul.conftest import Worker, watching
 from tests.consul.scripted_server import Request, ScriptedServer, never, reply

@@ -7,7 +7,7 @@ import pytest
 
 from consuldns.config.schema import ConsulSettings
 from consuldns.config.values import Secret
-from consuldns.consul.watcher import NO_CONTACT, Watcher
+from consuldns.consul.watch.watcher import NO_CONTACT, Watcher
 from consuldns.views import keys, updates
 from tests.consul.conftest import eventually, register, watching
 from tests.support.consul_agent import ConsulAgent, free_ports

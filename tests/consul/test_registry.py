@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from consuldns.config.schema import ConsulSettings
-from consuldns.consul.client import Client
-from consuldns.consul.registry import Registry
-from consuldns.errors import TransactionRefused
-from consuldns.registration import (
+from consuldns.consul.catalog import Registry
+from consuldns.consul.http.client import Client
+from consuldns.consul.operations import (
     Instance,
     Key,
     Lock,
@@ -22,6 +21,7 @@ from consuldns.registration import (
     SetKey,
     SetNode,
 )
+from consuldns.errors import TransactionRefused
 from tests.kubernetes.memory_registry import MemoryRegistry
 from tests.support.consul_agent import ConsulAgent
 

@@ -9,7 +9,7 @@ import pytest
 
 from consuldns.config.schema import ConsulSettings
 from consuldns.config.values import Secret
-from consuldns.consul.watcher import Watcher
+from consuldns.consul.watch.watcher import Watcher
 from consuldns.views import keys
 from consuldns.views.clusters import Clusters
 from tests.consul.conftest import Worker, eventually, register, watching

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, strategies
 from msgspec.structs import replace
 
-from consuldns.consul import sources, translate, types, unread
+from consuldns.consul import decoders, kinds
+from consuldns.consul.http import replies, unread
 from consuldns.errors import BadResponse
 from consuldns.views import model
 from consuldns.views.base import View
@@ -40,7 +41,7 @@ ENTRY = {
 
 
 def test_instance_keeps_everything_that_is_answered() -> None:
-    view, skipped = sources.service_instances("dc1", "web").decode(7, json.dumps([ENTRY]).encode())
+    view, skipped = kinds.service_instances("dc1", "web").decode(7, json.dumps([ENTRY]).encode())
     node = model.Node("Web-1", "5f1c", "10.0.0.1", "dc1", {"wan": "198.51.100.1"}, {})
     instance = model.Instance(
         node=node,
@@ -69,15 +70,15 @@ def test_instance_keeps_everything_that_is_answered() -> None:
 def test_tagged_addresses_that_only_repeat_are_left_out(
     tagged: dict[str, tuple[str, int]], kept: set[str]
 ) -> None:
-    service = types.Service(
+    service = replies.Service(
         name="s",
         id="s",
         address="10.0.0.1",
         port=80,
-        tagged_addresses={tag: types.TaggedAddress(*each) for tag, each in tagged.items()},
+        tagged_addresses={tag: replies.TaggedAddress(*each) for tag, each in tagged.items()},
     )
-    entry = types.HealthEntry(types.Node("n", "10.9.0.1"), service)
-    (instance,) = translate.instances(1, [entry]).instances
+    entry = replies.HealthEntry(replies.Node("n", "10.9.0.1"), service)
+    (instance,) = decoders.instances(1, [entry]).instances
     assert set(instance.tagged_addresses) == kept
 
 
@@ -87,7 +88,7 @@ def test_nulls_are_empty() -> None:
         "Service": {"ID": "s", "Service": "s", "Tags": None, "Meta": None, "Weights": None},
         "Checks": None,
     }
-    view, skipped = sources.service_instances("dc1", "s").decode(1, json.dumps([bare]).encode())
+    view, skipped = kinds.service_instances("dc1", "s").decode(1, json.dumps([bare]).encode())
     assert isinstance(view, model.Instances)
     (instance,) = view.instances
     assert (instance.tags, instance.meta, instance.health) == ((), {}, Health.PASSING)
@@ -108,13 +109,13 @@ def test_nulls_are_empty() -> None:
     ],
 )
 def test_health_is_the_worst_of_the_checks(statuses: list[str], health: Health) -> None:
-    assert translate.health(statuses) is health
+    assert decoders.health(statuses) is health
 
 
 def test_bad_record_is_skipped_and_its_neighbours_kept() -> None:
     bad: list[object] = [{"Node": 5}, "x", {**ENTRY, "Service": {**ENTRY["Service"], "Port": "80"}}]  # type: ignore[dict-item]
     body = json.dumps([ENTRY, *bad, ENTRY]).encode()
-    view, skipped = sources.service_instances("dc1", "web").decode(1, body)
+    view, skipped = kinds.service_instances("dc1", "web").decode(1, body)
     assert isinstance(view, model.Instances)
     assert len(view.instances) == 2
     assert [each.name for each in skipped] == [
@@ -127,31 +128,29 @@ def test_bad_record_is_skipped_and_its_neighbours_kept() -> None:
 
 def test_bad_tags_of_one_service_cost_only_those_tags() -> None:
     nothing: frozenset[str] = frozenset()
-    tags, skipped = types.decode_service_tags(b'{"a": ["x"], "b": 5, "c": null, "d": [1]}')
+    tags, skipped = replies.decode_service_tags(b'{"a": ["x"], "b": 5, "c": null, "d": [1]}')
     assert tags == {"a": frozenset("x"), "b": nothing, "c": nothing, "d": nothing}
     assert [unread.service_record(each).listed for each in skipped] == ["b", "d"]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": 1}', b"[", b"5"])
 def test_body_that_is_no_list_is_an_error(body: bytes) -> None:
-    for source in (sources.node_list("dc1"), sources.service_instances("dc1", "web")):
+    for source in (kinds.node_list("dc1"), kinds.service_instances("dc1", "web")):
         with pytest.raises(BadResponse):
             source.decode(1, body)
 
 
 def test_services_are_sorted_with_all_tags() -> None:
-    view, _ = sources.service_list("dc1").decode(
-        3, b'{"web": ["b", "a"], "Db": ["a"], "consul": []}'
-    )
+    view, _ = kinds.service_list("dc1").decode(3, b'{"web": ["b", "a"], "Db": ["a"], "consul": []}')
     assert view == model.Services(3, ("Db", "consul", "web"), ("a", "b"))
 
 
 def test_reverse_zones_are_the_folders_that_are_named_so() -> None:
     keys = ("0.70.254.10.IN-ADDR.ARPA/", "10.in-addr.arpa/", "1.in-addr.arpa", "app/", "arpa/")
     body = json.dumps(keys).encode()
-    view, _ = sources.reverse_zone_list("dc1").decode(3, body)
+    view, _ = kinds.reverse_zone_list("dc1").decode(3, body)
     assert view == model.ReverseZones(3, ("0.70.254.10.IN-ADDR.ARPA", "10.in-addr.arpa"))
-    assert sources.reverse_zone_list("dc1").decode(1, b"")[0] == model.ReverseZones(1, ())
+    assert kinds.reverse_zone_list("dc1").decode(1, b"")[0] == model.ReverseZones(1, ())
 
 
 def key(address: str, value: str | None, flags: int = 0) -> dict[str, object]:
@@ -169,7 +168,7 @@ def test_reverse_entries_keep_what_can_be_answered() -> None:
         {"Key": "0.70.254.10.IN-ADDR.ARPA/10.254.70.179", "Value": "%%%"},
         {"Key": "0.70.254.10.IN-ADDR.ARPA/10.254.70.180", "Value": "/w=="},
     ]
-    source = sources.reverse_zone("dc1", "0.70.254.10.IN-ADDR.ARPA")
+    source = kinds.reverse_zone("dc1", "0.70.254.10.IN-ADDR.ARPA")
     view, skipped = source.decode(9, json.dumps(records).encode())
     assert view == model.ReverseEntries(
         9,
@@ -181,8 +180,8 @@ def test_reverse_entries_keep_what_can_be_answered() -> None:
     assert [each.listed for each in skipped] == ["10.254.70.179", "10.254.70.180"]
 
 
-def _key(path: str, value: bytes) -> types.KeyValue:
-    return types.KeyValue(key=f"consuldns/k8s/{path}", value=base64.b64encode(value).decode())
+def _key(path: str, value: bytes) -> replies.KeyValue:
+    return replies.KeyValue(key=f"consuldns/k8s/{path}", value=base64.b64encode(value).decode())
 
 
 DESCRIPTOR = json.dumps(
@@ -229,7 +228,7 @@ def test_described_endpoints_of_all_parts_without_those_that_make_no_sense() -> 
         ("west/ep/default/redis", two),
     ]
     records = [_key(path, json.dumps(document).encode()) for path, document in documents]
-    view, skipped = translate.clusters(3, [*records, _key("east/svc/default/redis", DESCRIPTOR)])
+    view, skipped = decoders.clusters(3, [*records, _key("east/svc/default/redis", DESCRIPTOR)])
     assert [each.listed for each in skipped] == ["east/default/redis"] * 2
     (cluster,) = view.clusters
     groups = (
@@ -250,7 +249,7 @@ def test_described_endpoints_of_all_parts_without_those_that_make_no_sense() -> 
 
 def test_clusters() -> None:
     record = {"v": 1, "cluster_uid": "u", "zone": "", "version": "1", "namespaces": ["x", "a.b"]}
-    view, skipped = translate.clusters(
+    view, skipped = decoders.clusters(
         3,
         [
             _key("west/meta", json.dumps(record).encode()),
@@ -281,15 +280,15 @@ def test_clusters() -> None:
 )
 def test_a_bad_key_of_a_cluster_costs_its_neighbours_nothing(path: str, value: bytes) -> None:
     good = _key("east/svc/default/redis", DESCRIPTOR)
-    view, skipped = translate.clusters(3, [_key(path, value), good])
+    view, skipped = decoders.clusters(3, [_key(path, value), good])
     east = Cluster("east", (), (REDIS,), is_complete=False)
     assert view == Clusters(3, (east,))
     assert [each.listed for each in skipped] == [path.replace("svc/", "").removesuffix("meta")]
 
 
 def test_a_value_that_is_no_base64_is_skipped() -> None:
-    bad = types.KeyValue(key="consuldns/k8s/east/meta", value="%")
-    view, skipped = translate.clusters(3, [bad])
+    bad = replies.KeyValue(key="consuldns/k8s/east/meta", value="%")
+    view, skipped = decoders.clusters(3, [bad])
     assert view == Clusters(3, ())
     assert [each.name for each in skipped] == ["key 'consuldns/k8s/east/meta'"]
 
@@ -315,12 +314,12 @@ JSON = strategies.recursive(
 def test_whatever_json_comes_it_is_a_view_or_a_bad_response(value: object) -> None:
     body = json.dumps(value).encode()
     for source in (
-        sources.service_list("dc1"),
-        sources.node_list("dc1"),
-        sources.service_instances("dc1", "web"),
-        sources.reverse_zone_list("dc1"),
-        sources.reverse_zone("dc1", "10.in-addr.arpa"),
-        sources.cluster_list("dc1"),
+        kinds.service_list("dc1"),
+        kinds.node_list("dc1"),
+        kinds.service_instances("dc1", "web"),
+        kinds.reverse_zone_list("dc1"),
+        kinds.reverse_zone("dc1", "10.in-addr.arpa"),
+        kinds.cluster_list("dc1"),
     ):
         try:
             view, _ = source.decode(1, body)
@@ -331,7 +330,7 @@ def test_whatever_json_comes_it_is_a_view_or_a_bad_response(value: object) -> No
 
 @given(strategies.binary(max_size=200))
 def test_whatever_octets_come_they_are_a_view_or_a_bad_response(body: bytes) -> None:
-    for source in (sources.node_list("dc1"), sources.service_list("dc1")):
+    for source in (kinds.node_list("dc1"), kinds.service_list("dc1")):
         with contextlib.suppress(BadResponse):
             source.decode(1, body)
 
@@ -339,8 +338,8 @@ def test_whatever_octets_come_they_are_a_view_or_a_bad_response(body: bytes) -> 
 @given(strategies.text(), strategies.text())
 def test_any_key_and_value_make_an_entry_or_none(name: str, value: str) -> None:
     encoded = base64.b64encode(value.encode(errors="replace")).decode()
-    record = types.KeyValue(f"10.in-addr.arpa/{name}", 0, encoded)
-    view, _ = translate.reverse_entries(1, "10.in-addr.arpa", [record])
+    record = replies.KeyValue(f"10.in-addr.arpa/{name}", 0, encoded)
+    view, _ = decoders.reverse_entries(1, "10.in-addr.arpa", [record])
     for entry in view.entries:
         assert entry.targets
         assert all(target == target.strip() for target in entry.targets)

@@ -3,7 +3,7 @@
 import pytest
 
 from consuldns.config.schema import ConsulSettings
-from consuldns.consul.watcher import Watcher
+from consuldns.consul.watch.watcher import Watcher
 from consuldns.names import parse_address
 from consuldns.views import keys, model, updates
 from consuldns.views.clusters import Clusters
@@ -110,7 +110,7 @@ async def test_node_and_its_checks_reach_the_services_on_it(agent: ConsulAgent) 
 async def test_view_that_nobody_asks_for_is_outdated_by_a_change(
     agent: ConsulAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("consuldns.consul.freshness.ASKED_SECONDS", 0.0)
+    monkeypatch.setattr("consuldns.consul.watch.schedule.ASKED_SECONDS", 0.0)
     register(agent, "web")
     async with watching(settings(agent)) as (watcher, worker):
         await worker.until(lambda: worker.is_in_contact)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from consuldns.dns.answer import Outcome
-from consuldns.dns.explain import Explanation, explain
+from consuldns.dns.explain.steps import Explanation, explain
 from consuldns.views import keys
 from consuldns.views.store import MissingView, ViewStore
 from tests.support.scenarios import Scenario, question, scenarios

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import desired
-from consuldns.kubernetes.desired import Entries
-from consuldns.kubernetes.ownership import Identity
-from consuldns.kubernetes.types import EndpointSlice, Node, Service
+from consuldns.sync.desired import state
+from consuldns.sync.desired.state import Entries
+from consuldns.sync.kubernetes.objects import EndpointSlice, Node, Service
+from consuldns.sync.ownership import Identity
 from tests.kubernetes.api_server import Object
 
 IDENTITY = Identity("blue", "uid-1", "dc1", "consul", "dc1.consul")
@@ -23,7 +23,7 @@ def entries(
 ) -> Entries:
     """The entries of one service; `flat` is its flat name, by default its own."""
     decoded = msgspec.convert(object_, Service)
-    return desired.entries(
+    return state.entries(
         decoded,
         [msgspec.convert(each, EndpointSlice) for each in slices],
         {each["metadata"]["name"]: msgspec.convert(each, Node) for each in nodes},

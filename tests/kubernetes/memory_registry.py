@@ -6,8 +6,7 @@ Real Consul is what the end-to-end tests use; `test_registry` holds both to the 
 from collections.abc import AsyncIterator, Callable, Sequence
 from copy import copy
 
-from consuldns.errors import TransactionRefused
-from consuldns.registration import (
+from consuldns.consul.operations import (
     Instance,
     Key,
     Lock,
@@ -24,6 +23,7 @@ from consuldns.registration import (
     StoredInstance,
     StoredKey,
 )
+from consuldns.errors import TransactionRefused
 
 
 class MemoryRegistry:

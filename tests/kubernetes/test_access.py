@@ -15,7 +15,7 @@ import pytest
 
 from consuldns.config.sync import SyncSettings
 from consuldns.errors import ConfigError
-from consuldns.kubernetes.access import (
+from consuldns.sync.kubernetes.access import (
     Access,
     FixedCredentials,
     NoCredentials,
@@ -23,12 +23,12 @@ from consuldns.kubernetes.access import (
     in_cluster,
     plain_url,
 )
-from consuldns.kubernetes.client import Client
-from consuldns.kubernetes.errors import Unauthorized, Unreachable
-from consuldns.kubernetes.exec_credentials import ExecCredentials
-from consuldns.kubernetes.kubeconfig import from_kubeconfig
-from consuldns.kubernetes.types import SERVICES
-from consuldns.process.sync import find_access
+from consuldns.sync.kubernetes.client import Client
+from consuldns.sync.kubernetes.errors import Unauthorized, Unreachable
+from consuldns.sync.kubernetes.exec_credentials import ExecCredentials
+from consuldns.sync.kubernetes.kubeconfig import from_kubeconfig
+from consuldns.sync.kubernetes.objects import SERVICES
+from consuldns.sync.worker import find_access
 from tests.kubernetes.api_server import ApiServer, Request
 from tests.kubernetes.objects import service
 

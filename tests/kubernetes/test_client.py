@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from consuldns.kubernetes.access import Access, FixedCredentials, plain_url
-from consuldns.kubernetes.client import Client
-from consuldns.kubernetes.errors import Gone, Unauthorized
-from consuldns.kubernetes.kubeconfig import from_kubeconfig
-from consuldns.kubernetes.types import ENDPOINT_SLICES, NODES, SERVICES, Item, Kind
+from consuldns.sync.kubernetes.access import Access, FixedCredentials, plain_url
+from consuldns.sync.kubernetes.client import Client
+from consuldns.sync.kubernetes.errors import Gone, Unauthorized
+from consuldns.sync.kubernetes.kubeconfig import from_kubeconfig
+from consuldns.sync.kubernetes.objects import ENDPOINT_SLICES, NODES, SERVICES, Item, Kind
 from tests.kubernetes.clusters import ScriptedCluster
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.objects import endpoint, node, service, slice_
@@ -32,7 +32,7 @@ async def test_pages_make_one_list(kubernetes: Cluster, monkeypatch: pytest.Monk
     names = [f"s{number}" for number in range(5)]
     for number, name in enumerate(names):
         kubernetes.put("services", service(name, f"10.254.1.{number + 1}"))
-    monkeypatch.setattr("consuldns.kubernetes.client.PAGE", 2)
+    monkeypatch.setattr("consuldns.sync.kubernetes.client.PAGE", 2)
     async with Client(access(kubernetes)) as client:
         listed = await client.list(SERVICES)
         # A real API server has one of its own.

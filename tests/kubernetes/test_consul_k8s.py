@@ -8,9 +8,9 @@ from hashlib import sha256
 import pytest
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import held, others
-from consuldns.registration import Instance as Registered
-from consuldns.registration import Node, SetInstance, SetNode
+from consuldns.consul.operations import Instance as Registered
+from consuldns.consul.operations import Node, SetInstance, SetNode
+from consuldns.sync.existing import contents, others
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.catalog import addresses, keys, services
 from tests.kubernetes.conftest import Cluster, StartWorker
@@ -62,7 +62,7 @@ async def names_beside(
     )
     for object_ in objects:
         world.put(object_)
-    world.holding = await held.read(registry, IDENTITY)
+    world.holding = await contents.read(registry, IDENTITY)
     if held_name:
         world.holding.names[held_name] = ("default", "web")
     found = await others.read(registry, world.holding, world.cluster, IDENTITY)

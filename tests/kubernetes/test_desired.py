@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import desired
-from consuldns.kubernetes.desired import Entries
-from consuldns.kubernetes.ownership import reverse_key
-from consuldns.kubernetes.reverse import choose
-from consuldns.kubernetes.types import Service
 from consuldns.names import IPAddress, parse_address
+from consuldns.sync.desired import state
+from consuldns.sync.desired.reverse_names import choose
+from consuldns.sync.desired.state import Entries
+from consuldns.sync.kubernetes.objects import Service
+from consuldns.sync.ownership import reverse_key
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.mapping import IDENTITY, entries
 from tests.kubernetes.objects import endpoint, node, recorded_objects, service, slice_
@@ -527,12 +527,12 @@ def test_which_services_are_synced(
     settings: dict[str, Any], annotations: dict[str, str], wanted: bool
 ) -> None:
     object_ = msgspec.convert(service("web", "10.0.0.1", annotations=annotations), Service)
-    assert desired.is_wanted(object_, SyncSettings(**settings)) is wanted
+    assert state.is_wanted(object_, SyncSettings(**settings)) is wanted
 
 
 def test_kube_system_is_synced_by_default() -> None:
     object_ = service("kube-dns", "10.0.0.1", namespace="kube-system")
-    assert desired.is_wanted(msgspec.convert(object_, Service), SyncSettings())
+    assert state.is_wanted(msgspec.convert(object_, Service), SyncSettings())
 
 
 # --- the recorded cluster ------------------------------------------------------------------------
@@ -596,7 +596,7 @@ def test_recorded_endpoints() -> None:
 def test_the_reverse_entry_of_the_proof_of_concept() -> None:
     chosen = choose(recorded("monitoring-heapster").candidates, nodes=())
     assert chosen is not None
-    entry = desired.reverse_entry(chosen, IDENTITY)
+    entry = state.reverse_entry(chosen, IDENTITY)
     assert entry.path == "0.70.254.10.IN-ADDR.ARPA/10.254.70.176"
     assert entry.value == b"monitoring-heapster.service.dc1.consul"
     assert entry.flags == IDENTITY.flags != 0

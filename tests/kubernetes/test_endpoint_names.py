@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consuldns.config.sync import SyncSettings
+from consuldns.consul.operations import Key, StoredKey
 from consuldns.descriptor import DescribedEndpoints
-from consuldns.kubernetes import endpoint_names
-from consuldns.kubernetes.plan import Plan
-from consuldns.kubernetes.types import Node
-from consuldns.registration import Key, StoredKey
+from consuldns.sync.desired import endpoint_names
+from consuldns.sync.kubernetes.objects import Node
+from consuldns.sync.planning.plan import Plan
 from consuldns.views import keys as view_keys
 from consuldns.views.clusters import Clusters
 from tests.kubernetes.api_server import Object

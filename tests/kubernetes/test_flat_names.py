@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consuldns.kubernetes.flat_names import Claim, Others, assign, shortened
-from consuldns.kubernetes.types import ServiceKey
+from consuldns.sync.desired.flat_names import Claim, Others, assign, shortened
+from consuldns.sync.kubernetes.objects import ServiceKey
 
 UID = "uid-of-cluster"
 

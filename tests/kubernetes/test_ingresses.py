@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import desired
-from consuldns.kubernetes.cluster import Cluster
-from consuldns.kubernetes.desired import Entries
-from consuldns.kubernetes.types import EndpointSlice, Exposure, Service
+from consuldns.sync.cache import Cluster
+from consuldns.sync.desired import state
+from consuldns.sync.desired.state import Entries
+from consuldns.sync.kubernetes.objects import EndpointSlice, Exposure, Service
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.catalog import addresses
 from tests.kubernetes.conftest import Cluster as TestCluster
@@ -31,7 +31,7 @@ def entries(object_: Object, *ingresses: Object, up: bool = True, **settings: An
     exposures = [msgspec.convert(each, Exposure) for each in ingresses]
     decoded = msgspec.convert(object_, Service)
     sync = SyncSettings(**settings)
-    return desired.entries(decoded, slices, {}, "web", sync, IDENTITY, exposures)
+    return state.entries(decoded, slices, {}, "web", sync, IDENTITY, exposures)
 
 
 def found(result: Entries) -> list[str]:

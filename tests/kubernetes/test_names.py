@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes.ownership import NODE_ADDRESS
-from consuldns.registration import StoredInstance
+from consuldns.consul.operations import StoredInstance
 from consuldns.server.handler import Transport
+from consuldns.sync.ownership import NODE_ADDRESS
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.objects import endpoint, service, slice_
 from tests.kubernetes.test_plan import World, happen, some_object

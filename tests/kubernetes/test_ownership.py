@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import held, others
-from consuldns.kubernetes.ownership import Identity, unnamed_flags
-from consuldns.kubernetes.plan import Plan, removal_of_all
-from consuldns.registration import Key, StoredKey
+from consuldns.consul.operations import Key, StoredKey
+from consuldns.sync.existing import contents, others
+from consuldns.sync.ownership import Identity, unnamed_flags
+from consuldns.sync.planning.plan import Plan, removal_of_all
 from tests.kubernetes.memory_registry import MemoryRegistry
 from tests.kubernetes.objects import service
 from tests.kubernetes.test_plan import World
@@ -43,7 +43,7 @@ class Worlds:
     async def sync(self, name: str) -> int:
         """Have one worker read, plan and write; how many operations it took."""
         worker = self.workers[name]
-        worker.holding = await held.read(self.registry, worker.identity)
+        worker.holding = await contents.read(self.registry, worker.identity)
         worker.cluster.take_dirty()
         found = await others.read(self.registry, worker.holding, worker.cluster, worker.identity)
         plan = worker.planner.plan_all(worker.holding, others=found, version="v1")
@@ -52,7 +52,7 @@ class Worlds:
     async def purge(self, name: str) -> None:
         """Remove all that one worker wrote; it runs no more."""
         worker = self.workers[name]
-        worker.holding = await held.read(self.registry, worker.identity)
+        worker.holding = await contents.read(self.registry, worker.identity)
         await self.do(name, removal_of_all(worker.holding, worker.identity.node))
         self.registry.nodes.pop(worker.identity.node, None)
         worker.cluster.services.clear()

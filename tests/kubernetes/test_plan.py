@@ -11,16 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import held
-from consuldns.kubernetes.apply import Applier, Outcome, Rate, chunks
-from consuldns.kubernetes.cluster import Cluster
-from consuldns.kubernetes.flat_names import Others
-from consuldns.kubernetes.held import Held
-from consuldns.kubernetes.ownership import Identity
-from consuldns.kubernetes.plan import Plan, Planner, Step
-from consuldns.kubernetes.safety import MassDeletion
-from consuldns.kubernetes.types import EndpointSlice, Exposure, Service
-from consuldns.registration import (
+from consuldns.consul.operations import (
     Key,
     Lock,
     LockLost,
@@ -31,6 +22,15 @@ from consuldns.registration import (
     SetKey,
     StoredKey,
 )
+from consuldns.sync.apply import Applier, Outcome, Rate, chunks
+from consuldns.sync.cache import Cluster
+from consuldns.sync.desired.flat_names import Others
+from consuldns.sync.existing import contents
+from consuldns.sync.existing.contents import Held
+from consuldns.sync.kubernetes.objects import EndpointSlice, Exposure, Service
+from consuldns.sync.ownership import Identity
+from consuldns.sync.planning.mass_deletion import MassDeletion
+from consuldns.sync.planning.plan import Plan, Planner, Step
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.memory_registry import MemoryRegistry
 from tests.kubernetes.objects import endpoint, service, slice_
@@ -117,7 +117,7 @@ class World:
         return await self.applier.apply(plan, self.holding, self.lock)
 
     async def read(self) -> None:
-        self.holding = await held.read(self.registry, self.identity)
+        self.holding = await contents.read(self.registry, self.identity)
 
     def visible(self) -> dict[str, set[str]]:
         """The addresses that each service is found at, and what each address points to."""

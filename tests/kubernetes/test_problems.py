@@ -12,14 +12,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import annotations, desired, ineffective, report
-from consuldns.kubernetes.cluster import Cluster as KnownCluster
-from consuldns.kubernetes.desired import Entries
-from consuldns.kubernetes.held import Held
-from consuldns.kubernetes.ownership import Identity
-from consuldns.kubernetes.plan import Plan, Planner
-from consuldns.kubernetes.problem_log import MOST_LINES, ProblemLog
-from consuldns.kubernetes.types import Exposure, Service
+from consuldns.sync import report
+from consuldns.sync.cache import Cluster as KnownCluster
+from consuldns.sync.desired import annotations, state
+from consuldns.sync.desired.state import Entries
+from consuldns.sync.existing.contents import Held
+from consuldns.sync.kubernetes.objects import Exposure, Service
+from consuldns.sync.ownership import Identity
+from consuldns.sync.planning import ineffective
+from consuldns.sync.planning.plan import Plan, Planner
+from consuldns.sync.problem_log import MOST_LINES, ProblemLog
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.conftest import Cluster, StartWorker
 from tests.kubernetes.mapping import IDENTITY, entries
@@ -107,7 +109,7 @@ def test_the_port_of_a_service_that_an_ingress_exposes(
     exposed = msgspec.convert(ingress("web", rule("web.example.com", "web")), Exposure)
     object_ = KINDS["cluster-ip"](annotations={"consul.hashicorp.com/service-port": wanted})
     settings = SyncSettings(ingress="host")
-    found = desired.entries(decoded(object_), [], {}, "web", settings, IDENTITY, [exposed])
+    found = state.entries(decoded(object_), [], {}, "web", settings, IDENTITY, [exposed])
     assert [each.port for each in found.instances] == [port]
     assert found.problems == ((problem,) if problem else ())
 
@@ -205,8 +207,8 @@ def test_a_service_whose_sync_cannot_be_read_is_not_synced(text: str) -> None:
     object_ = decoded(KINDS["cluster-ip"](annotations={"consul.hashicorp.com/service-sync": text}))
     for default in (True, False):
         settings = SyncSettings(default=default)
-        assert not desired.is_wanted(object_, settings)
-        (problem,) = desired.problems_of_unwanted(object_, settings)
+        assert not state.is_wanted(object_, settings)
+        (problem,) = state.problems_of_unwanted(object_, settings)
         assert problem.endswith("the service is not synced")
 
 
@@ -220,7 +222,7 @@ def test_a_reverse_name_that_cannot_be_read_is_none(text: str) -> None:
 
 def test_a_collision_that_cannot_be_read_never_merges() -> None:
     object_ = decoded(KINDS["cluster-ip"](annotations={"consuldns/service-collision": "skp"}))
-    assert desired.claim(object_, SyncSettings(flat_names="merge")).policy == "suffix"
+    assert state.claim(object_, SyncSettings(flat_names="merge")).policy == "suffix"
 
 
 def takes_effect(suffix: str, text: str, plain: Entries, found: Entries) -> bool:
@@ -271,17 +273,17 @@ def check(kind: str, key: str, text: str) -> None:
     suffix = key.partition("/service-")[2]
     plain, found = annotated(kind, {}), annotated(kind, {key: text})
     object_ = decoded(KINDS[kind](annotations={key: text}))
-    problems = {*found.problems, *desired.problems_of_unwanted(object_, SyncSettings())}
+    problems = {*found.problems, *state.problems_of_unwanted(object_, SyncSettings())}
     if problems:
         assert all(suffix in each or key in each for each in problems)
     elif suffix == "sync":
         wanted = text.strip().lower() in ("1", "t", "true", "yes")
-        assert desired.is_wanted(object_, SyncSettings()) is wanted
+        assert state.is_wanted(object_, SyncSettings()) is wanted
         assert wanted or text.strip().lower() in ("0", "f", "false", "no")
     elif suffix == "name":
-        assert desired.claim(object_, SyncSettings()).wanted == text.strip()
+        assert state.claim(object_, SyncSettings()).wanted == text.strip()
     elif suffix == "collision":
-        assert desired.claim(object_, SyncSettings()).policy == text.strip()
+        assert state.claim(object_, SyncSettings()).policy == text.strip()
     else:
         assert takes_effect(suffix, text, plain, found), (key, text)
 
@@ -369,7 +371,7 @@ def test_external_ips_that_are_not_believed_are_named() -> None:
 def test_a_reverse_name_that_would_be_too_long() -> None:
     long = "n" * 63
     zone = ".".join(["z" * 60] * 3)
-    found = desired.entries(
+    found = state.entries(
         decoded(service(long, "10.0.0.1", namespace=long)),
         [],
         {},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consuldns.kubernetes.reverse import Candidate, Rank, choose
+from consuldns.sync.desired.reverse_names import Candidate, Rank, choose
 
 
 def candidate(rank: Rank, service: str, target: str = "") -> Candidate:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes.types import Node
+from consuldns.sync.kubernetes.objects import Node
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.objects import endpoint, node, service, slice_
 from tests.kubernetes.test_names import HTTP, ask, catalog, synced

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from consuldns.config.schema import Settings
 from consuldns.config.sync import SyncSettings
 from consuldns.errors import KubernetesError
-from consuldns.kubernetes import desired, held
-from consuldns.kubernetes.access import plain_url
-from consuldns.kubernetes.client import Client
-from consuldns.kubernetes.ownership import NAMES, Identity, reverse_key
-from consuldns.kubernetes.plan import Plan, Planner
-from consuldns.kubernetes.types import EndpointSlice, Exposure, Node, Service, ServiceKey
 from consuldns.names import parse_address
-from consuldns.process.sync import assemble
+from consuldns.sync.desired import state
+from consuldns.sync.existing import contents
+from consuldns.sync.kubernetes.access import plain_url
+from consuldns.sync.kubernetes.client import Client
+from consuldns.sync.kubernetes.objects import EndpointSlice, Exposure, Node, Service, ServiceKey
+from consuldns.sync.ownership import NAMES, Identity, reverse_key
+from consuldns.sync.planning.plan import Plan, Planner
+from consuldns.sync.worker import assemble
 from tests.kubernetes.api_server import ApiServer, Grant, Object
 from tests.kubernetes.memory_registry import MemoryRegistry
 from tests.kubernetes.objects import endpoint, ingress, node, rule, service, slice_
@@ -106,7 +107,7 @@ class Facts:
             own = [s for s in slices if s.service == each.key]
             by_name = {n.metadata.name: n for n in nodes}
             near = [e for e in exposures if e.metadata.namespace == each.key[0]]
-            entries = desired.entries(each, own, by_name, "flat", sync, IDENTITY, near)
+            entries = state.entries(each, own, by_name, "flat", sync, IDENTITY, near)
             found |= {(*each.key, instance.address) for instance in entries.instances}
         return found
 
@@ -129,7 +130,7 @@ class Consul:
                 await worker.listed()
             except KubernetesError:
                 return Plan()  # no services at all: nothing can be done
-            holding = await held.read(self.registry, IDENTITY)
+            holding = await contents.read(self.registry, IDENTITY)
             planner = Planner(worker.cluster, self.sync, IDENTITY)
             plan = await worker.reconciler.plan_all(planner, holding)
             worker.reconciler.check(plan, holding)

@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from consuldns.errors import ConfigError, ConsuldnsError
-from consuldns.kubernetes import errors, troubles
-from consuldns.kubernetes.troubles import Troubles
+from consuldns.sync.kubernetes import errors, troubles
+from consuldns.sync.kubernetes.troubles import Troubles
 
 KINDS = ("services", "endpointslices", "nodes", "namespaces")
 
@@ -16,7 +16,7 @@ class Said:
     """Troubles, and what they have said so far."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
-        caplog.set_level(logging.INFO, "consuldns.kubernetes.troubles")
+        caplog.set_level(logging.INFO, "consuldns.sync.kubernetes.troubles")
         self.troubles = Troubles(settle=0.01)
         self._caplog = caplog
 

@@ -6,7 +6,7 @@ import pty
 import subprocess
 import sys
 
-from consuldns.kubernetes.ownership import flags, unnamed_flags
+from consuldns.sync.ownership import flags, unnamed_flags
 from tests.kubernetes.catalog import addresses, keys, services
 from tests.kubernetes.clusters import scripted
 from tests.kubernetes.conftest import Cluster, StartWorker

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from consuldns.config.sync import SyncSettings
-from consuldns.kubernetes import desired
-from consuldns.kubernetes.types import Service
+from consuldns.sync.desired import state
+from consuldns.sync.kubernetes.objects import Service
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.catalog import addresses, keys, services
 from tests.kubernetes.conftest import Cluster, StartWorker
@@ -38,8 +38,8 @@ def test_a_type_that_is_left_out(left_out: str, sync_annotation: str) -> None:
             noted = {"consul.hashicorp.com/service-sync": sync_annotation}
             metadata = {**object_["metadata"], "annotations": noted}
             each = msgspec.convert({**object_, "metadata": metadata}, Service)
-        assert desired.is_wanted(each, SyncSettings(types=types)) is (kind not in gone), kind
-        problems = desired.problems_of_unwanted(each, SyncSettings(types=types))
+        assert state.is_wanted(each, SyncSettings(types=types)) is (kind not in gone), kind
+        problems = state.problems_of_unwanted(each, SyncSettings(types=types))
         assert bool(problems) is (kind in gone and bool(sync_annotation))
 
 

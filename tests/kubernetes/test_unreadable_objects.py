@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from consuldns.kubernetes import client, errors
-from consuldns.kubernetes.access import plain_url
-from consuldns.kubernetes.client import Client, Listed, Seen
-from consuldns.kubernetes.types import SERVICES, Service
-from consuldns.kubernetes.watch import Store
+from consuldns.sync.kubernetes import client, errors
+from consuldns.sync.kubernetes.access import plain_url
+from consuldns.sync.kubernetes.client import Client, Listed, Seen
+from consuldns.sync.kubernetes.objects import SERVICES, Service
+from consuldns.sync.kubernetes.reflector import Store
 from consuldns.untrusted import read_as
 from tests.consul.nasty import DEEP, LARGE_NUMBER, VERY_DEEP
 from tests.kubernetes.objects import service

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from consuldns.kubernetes.access import FixedCredentials, plain_url
-from consuldns.kubernetes.client import Client, lines
-from consuldns.kubernetes.types import NODES, SERVICES, Node, Service
-from consuldns.kubernetes.watch import Change, Pace, Reflector
+from consuldns.sync.kubernetes.access import FixedCredentials, plain_url
+from consuldns.sync.kubernetes.client import Client, lines
+from consuldns.sync.kubernetes.objects import NODES, SERVICES, Node, Service
+from consuldns.sync.kubernetes.reflector import Change, Pace, Reflector
 from tests.kubernetes.api_server import ApiServer, Request, gone, line
 from tests.kubernetes.objects import node, recording, service
 

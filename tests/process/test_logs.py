@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from consuldns.process import logs
+from consuldns import logs
 from tests.support.consul_agent import REPOSITORY
 
 FLOOD = """

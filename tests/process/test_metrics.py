@@ -6,7 +6,7 @@ from dataclasses import fields
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from consuldns.consul.watcher import WatcherStatistics
+from consuldns.consul.watch.watcher import WatcherStatistics
 from consuldns.process.metrics import RESPONSES, WORKER_COUNTERS, Figures, FiguresCollector
 from consuldns.server.handler import Counters
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from consuldns import web
+from consuldns.web import serving
 
 HOST = "127.0.0.1"
 FOREVER = asyncio.Event()
@@ -55,10 +55,10 @@ def application() -> Starlette:
 
 
 @contextlib.asynccontextmanager
-async def server(connections: int = web.CONNECTIONS, host: str = HOST) -> AsyncIterator[int]:
+async def server(connections: int = serving.CONNECTIONS, host: str = HOST) -> AsyncIterator[int]:
     """The port of a server that runs."""
-    listener = web.bind((host, 0), what="the test", option="--none")
-    async with web.serving(application(), listener, connections=connections):
+    listener = serving.bind((host, 0), what="the test", option="--none")
+    async with serving.serving(application(), listener, connections=connections):
         yield listener.getsockname()[1]
 
 
@@ -132,7 +132,7 @@ async def test_who_does_not_go_on_is_disconnected(
     say: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("REQUEST_SECONDS", "STALL_SECONDS", "SWEEP_SECONDS"):
-        monkeypatch.setattr(web, name, 0.02)
+        monkeypatch.setattr(serving, name, 0.02)
     async with server() as port:
         with silent(port, 1, say) as (client,):
             # The server closes: without, this waits until the test's time is up.
@@ -147,8 +147,8 @@ async def test_who_does_not_go_on_is_disconnected(
 async def test_one_that_sends_an_octet_now_and_then_is_disconnected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(web, "REQUEST_SECONDS", 0.1)
-    monkeypatch.setattr(web, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(serving, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(serving, "SWEEP_SECONDS", 0.02)
     async with server() as port:
         _, writer = await asyncio.open_connection(HOST, port)
         writer.write(b"GET /")
@@ -160,7 +160,7 @@ async def test_one_that_sends_an_octet_now_and_then_is_disconnected(
 async def test_without_file_descriptors_it_waits_in_silence_and_goes_on(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "RESOURCE_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(serving, "RESOURCE_PAUSE_SECONDS", 0)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with server() as port:
         with silent(port, 50):
@@ -182,7 +182,7 @@ async def test_few_file_descriptors_are_not_all_taken() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (80, hard))
-        assert web._affordable(500) == 20
+        assert serving._affordable(500) == 20
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

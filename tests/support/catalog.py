@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consuldns import descriptor
-from consuldns.consul import translate, types
-from consuldns.consul.addresses import AddressBook
+from consuldns.consul import decoders
+from consuldns.consul.http import replies
+from consuldns.consul.watch.address_index import AddressBook
 from consuldns.views import keys, model
 from consuldns.views.store import ViewStore
 
@@ -40,13 +41,13 @@ class Catalog:
 
     def _add_clusters(self, store: ViewStore) -> None:
         records = [
-            types.KeyValue(key=key, value=b64encode(value.encode()).decode())
+            replies.KeyValue(key=key, value=b64encode(value.encode()).decode())
             for key, value in self.kv.items()
             if key.startswith(descriptor.ROOT)
         ]
         for datacenter in self.datacenters:
             is_local = datacenter == self.datacenters[0]
-            view, _ = translate.clusters(len(self.kv), records if is_local else [])
+            view, _ = decoders.clusters(len(self.kv), records if is_local else [])
             store.replace(keys.ClusterList(datacenter), view)
 
     def _add_datacenter(self, datacenter: str, store: ViewStore) -> None:

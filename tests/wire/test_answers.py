@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from consuldns.dns.answer import Answer, Outcome
 from consuldns.views import keys
-from consuldns.wire.answers import MAX_ORDERS, Answers
+from consuldns.wire.cache import MAX_ORDERS, Answers
 from consuldns.wire.decode import Query, Rcode, read_query
 from tests.wire import made_answers, packets
 from tests.wire.made_answers import SERVICES, WEB_INSTANCES

@@ -21,7 +21,7 @@ from consuldns.dns.answer import (
 )
 from consuldns.dns.question import Type
 from consuldns.names import parse_name
-from consuldns.wire.answers import Answers
+from consuldns.wire.cache import Answers
 from consuldns.wire.decode import Rcode, Rejection, read_query
 from consuldns.wire.encode import edns_room, encode_rejection, error_options
 from tests.wire import made_answers, packets

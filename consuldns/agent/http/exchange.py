@@ -9,12 +9,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from consuldns.agent.durations import parse_duration
 from consuldns.agent.http.fields import Fields
 from consuldns.agent.http.filter import BadFilter, Select, compile_filter
 from consuldns.agent.records import Refused
 from consuldns.agent.state import State
 from consuldns.agent.watching import DEFAULT_WAIT, MAX_WAIT, Watching
+from consuldns.durations import parse_duration
 
 B = TypeVar("B")
 

@@ -1,0 +1,252 @@
+"""From Consul's records to views. Pure and total: a record that makes no sense is left out."""
+
+import base64
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from consuldns import descriptor, untrusted
+from consuldns.consul.http import replies, unread
+from consuldns.consul.http.unread import UnreadRecord
+from consuldns.descriptor import CLUSTER_DOMAIN, ClusterRecord, DescribedEndpoints, Descriptor
+from consuldns.names import MAX_LABEL, parse_address
+from consuldns.untrusted import MAX_UINT64, Unreadable
+from consuldns.views import model
+from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
+from consuldns.views.model import Health
+
+MAX_WEIGHT = 65535  # RFC 2782
+MAX_PORT = 65535
+
+
+def services(index: int, tags: Mapping[str, Iterable[str]]) -> model.Services:
+    """The names of all services, and every tag that any of them has."""
+    return model.Services(
+        index=index,
+        names=tuple(sorted(tags)),
+        tags=tuple(sorted({tag for each in tags.values() for tag in each})),
+    )
+
+
+def nodes(index: int, records: Iterable[replies.Node]) -> model.Nodes:
+    """All nodes, in Consul's order."""
+    return model.Nodes(index=index, nodes=tuple(node(record) for record in records))
+
+
+def node(record: replies.Node) -> model.Node:
+    """A node."""
+    return model.Node(
+        name=record.name,
+        id=record.id,
+        address=record.address,
+        datacenter=record.datacenter,
+        tagged_addresses=record.tagged_addresses or {},
+        meta=record.meta or {},
+    )
+
+
+def instances(index: int, records: Iterable[replies.HealthEntry]) -> model.Instances:
+    """The instances of a service, in Consul's order (node, then id)."""
+    return model.Instances(index=index, instances=tuple(_instance(record) for record in records))
+
+
+def _instance(record: replies.HealthEntry) -> model.Instance:
+    service = record.service
+    weights = service.weights or replies.Weights()
+    return model.Instance(
+        node=node(record.node),
+        id=service.id,
+        service=service.name,
+        address=service.address,
+        port=service.port,
+        tags=service.tags or (),
+        meta=service.meta or {},
+        tagged_addresses=_tagged_addresses(service),
+        weight_passing=_weight(weights.passing),
+        weight_warning=_weight(weights.warning),
+        health=health(check.status for check in record.checks or ()),
+    )
+
+
+def _tagged_addresses(service: replies.Service) -> dict[str, model.ServiceAddress]:
+    """The tagged addresses, none if all say what the address says: agents add such by themselves.
+
+    Not one by one: a tag for IPv6 counts against one for IPv4 even if it repeats the address.
+    """
+    tagged = service.tagged_addresses or {}
+    own = (service.address, service.port)
+    if all((each.address, each.port) == own for each in tagged.values()):
+        return {}
+    return {tag: model.ServiceAddress(each.address, each.port) for tag, each in tagged.items()}
+
+
+def _weight(weight: int) -> int:
+    # Consul itself takes 0 and 70000 for 1 when an instance is registered (measured on 1.8.7).
+    return weight if 1 <= weight <= MAX_WEIGHT else 1
+
+
+def health(statuses: Iterable[str]) -> Health:
+    """The worst of the checks of an instance and of its node; see model.Health."""
+    found = set(statuses)
+    if "critical" in found:
+        return Health.CRITICAL
+    if found - {"passing", "warning"}:
+        return Health.UNKNOWN
+    return Health.WARNING if "warning" in found else Health.PASSING
+
+
+def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
+    """The folders at the root of the KV tree that are named like reverse zones."""
+    folders = (key[:-1] for key in keys if key.endswith("/"))
+    return model.ReverseZones(
+        index=index,
+        folders=tuple(sorted(name for name in folders if model.reverse_folder_name(name))),
+    )
+
+
+def clusters(
+    index: int, records: Iterable[replies.KeyValue]
+) -> tuple[Clusters, list[UnreadRecord]]:
+    """The Kubernetes clusters of the keys below `descriptor.ROOT`, and the keys that are bad.
+
+    Keys that are named like none of ours are not looked at.
+    """
+    namespaces: dict[str, set[str]] = {}
+    domains: dict[str, str] = {}
+    services: dict[str, list[Service]] = {}
+    endpoints: dict[tuple[str, str, str], list[EndpointGroup]] = {}
+    bad: list[UnreadRecord] = []
+    for record in records:
+        cluster, _, rest = record.key.removeprefix(descriptor.ROOT).partition("/")
+        try:
+            match rest.split("/"):
+                case ["meta"]:
+                    found = _decode(record, ClusterRecord)
+                    namespaces[cluster] = set(filter(_is_label, found.namespaces))
+                    domains[cluster] = found.domain
+                case ["svc", namespace, name]:
+                    service = _service(cluster, namespace, name, _decode(record, Descriptor))
+                    services.setdefault(cluster, []).append(service)
+                case ["ep", namespace, name] | ["ep", namespace, name, _]:
+                    groups = _endpoint_groups(_decode(record, DescribedEndpoints))
+                    endpoints.setdefault((cluster, namespace, name), []).extend(groups)
+        except (Unreadable, ValueError) as error:
+            bad.append(unread.key_named(record.key, error, _listed(cluster, rest)))
+    found_clusters = tuple(
+        Cluster(
+            name,
+            tuple(sorted(namespaces.get(name, ()))),
+            tuple(
+                replace(each, endpoints=tuple(found)) if found is not None else each
+                for each in services.get(name, ())
+                for found in (endpoints.get((name, each.namespace, each.name)),)
+            ),
+            is_complete=name in namespaces,
+            domain=domains.get(name, CLUSTER_DOMAIN),
+        )
+        for name in sorted(namespaces.keys() | services.keys())
+    )
+    return Clusters(index, found_clusters), bad
+
+
+def _listed(cluster: str, rest: str) -> str:
+    """What `guard.names` calls the service that a key is about, or its cluster."""
+    match rest.split("/"):
+        case ["svc" | "ep", namespace, name, *_]:
+            return f"{cluster}/{namespace}/{name}"
+    return f"{cluster}/"
+
+
+Document = TypeVar("Document", ClusterRecord, Descriptor, DescribedEndpoints)
+
+
+def _decode(record: replies.KeyValue, kind: type[Document]) -> Document:
+    """The JSON document in a key. Raises Unreadable, or ValueError for its version."""
+    document = untrusted.read_as(_value(record), kind)
+    if document.v != 1:
+        raise ValueError(f"it has version {document.v}")
+    return document
+
+
+def _value(record: replies.KeyValue) -> bytes:
+    try:
+        return base64.b64decode(record.value or "", validate=True)
+    except ValueError as error:
+        raise Unreadable(f"its value is not base64: {error}") from error
+
+
+def _service(cluster: str, namespace: str, name: str, described: Descriptor) -> Service:
+    if not (_is_label(namespace) and _is_label(name)):
+        raise ValueError("its namespace or name is not a DNS label")
+    return Service(
+        cluster=cluster,
+        namespace=namespace,
+        name=name,
+        flat=described.flat,
+        mode=described.mode,
+        is_headless=described.headless,
+        cluster_ips=described.cluster_ips,
+        ports=tuple(
+            Port(port.name, port.protocol, port.port)
+            for port in described.ports
+            if 0 <= port.port <= MAX_PORT
+        ),
+        external_name=described.external_name,
+        reverse=described.reverse,
+    )
+
+
+def _endpoint_groups(described: DescribedEndpoints) -> list[EndpointGroup]:
+    """The endpoints whose labels make sense: the KV tree is open to others.
+
+    Addresses are looked at when one is asked for: of 10,000 that would take 80 ms, at each change.
+    """
+    return [
+        EndpointGroup(
+            tuple(Port(*port) for port in group.ports if 0 <= port[2] <= MAX_PORT),
+            tuple(
+                (address, label)
+                for address, label in group.endpoints
+                if not label or _is_label(label)
+            ),
+        )
+        for group in described.groups
+    ]
+
+
+def _is_label(text: str) -> bool:
+    return "." not in text and 0 < len(text.encode()) <= MAX_LABEL
+
+
+def reverse_entries(
+    index: int, folder: str, records: Iterable[replies.KeyValue]
+) -> tuple[model.ReverseEntries, list[UnreadRecord]]:
+    """The reverse names in a folder: `<folder>/<address>`, one target a line; and the bad keys.
+
+    Keys that name no address are not looked at.
+    """
+    entries: list[model.ReverseEntry] = []
+    bad: list[UnreadRecord] = []
+    for record in records:
+        address = record.key.removeprefix(folder + "/")
+        if parse_address(address) is None:
+            continue
+        try:
+            entry = model.ReverseEntry(address, _targets(record), _flags(record))
+        except (Unreadable, ValueError) as error:
+            bad.append(unread.key_named(record.key, error, address))
+        else:
+            entries += [entry] if entry.targets else []
+    return model.ReverseEntries(index=index, entries=tuple(entries)), bad
+
+
+def _targets(record: replies.KeyValue) -> tuple[str, ...]:
+    lines = (line.strip().removesuffix(".") for line in _value(record).decode().splitlines())
+    return tuple(line for line in lines if line)
+
+
+def _flags(record: replies.KeyValue) -> int:
+    if not 0 <= record.flags <= MAX_UINT64:
+        raise ValueError("its flags are not a number of 64 bits")
+    return record.flags

@@ -1,0 +1,1 @@
+"""Requests to one Consul agent, and its replies as typed records."""

@@ -1,0 +1,88 @@
+"""What the token may do: whether something is gone, or may merely not be seen any more.
+
+Consul hides what a token may not read: a list is shorter, an index unchanged, a folder of the KV
+tree 404, exactly as if it had been deleted. So whatever vanishes is asked about. A 403 has two
+meanings as well: a token that may not, or one that nobody knows (expired, or not in this datacenter
+yet), and only the first says anything about the data.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+
+import msgspec
+
+from consuldns import descriptor
+from consuldns.consul.http import replies
+from consuldns.consul.http.client import Client
+from consuldns.errors import BadResponse, Denied, NotFound
+from consuldns.views import model
+from consuldns.views.clusters import Clusters
+from consuldns.views.model import AnyView
+
+MAX_QUESTIONS = 64  # in a request; Consul refuses more
+
+
+class Verdict(Enum):
+    """Whether the token may read something."""
+
+    GRANTED = "granted"
+    MISSING = "missing"
+    WITHOUT_ACLS = "everybody may read everything"
+    UNKNOWN = "Consul cannot say"
+
+
+async def is_token_known(client: Client, datacenter: str) -> bool:
+    """Whether Consul knows the token that it has denied something. The anonymous one it does.
+
+    Raises ConsulError if Consul cannot say.
+    """
+    try:
+        if client.has_token:
+            await client.get("v1", "acl", "token", "self", query={"dc": datacenter})
+    except Denied:
+        return False
+    return True
+
+
+async def may_read(client: Client, datacenter: str, view: AnyView, names: Iterable[str]) -> Verdict:
+    """Whether the token may read all of these (as `guard.names` has them) of a list.
+
+    Asked as Consul's own user interface asks, from 1.7 on. Raises Unreachable.
+    """
+    questions = [_question(view, name) for name in sorted(names)[:MAX_QUESTIONS]]
+    try:
+        reply = await client.post(
+            *("v1", "internal", "acl", "authorize"),
+            body=msgspec.json.encode(questions),
+            query={"dc": datacenter},
+        )
+        answers = replies.decode(reply.body, list[_Allowed])
+    except Denied:
+        return Verdict.MISSING
+    except NotFound:
+        return Verdict.UNKNOWN
+    except BadResponse as error:
+        is_off = "answered 401" in str(error)
+        return Verdict.WITHOUT_ACLS if is_off else Verdict.UNKNOWN
+    if len(answers) != len(questions):
+        return Verdict.UNKNOWN
+    return Verdict.GRANTED if all(each.allow for each in answers) else Verdict.MISSING
+
+
+class _Allowed(msgspec.Struct, frozen=True, rename="pascal"):
+    allow: bool
+
+
+def _question(view: AnyView, name: str) -> dict[str, str]:
+    match view:
+        case model.Services():
+            resource, segment = "service", name
+        case model.Nodes():
+            resource, segment = "node", name.removesuffix(".node")
+        case Clusters():
+            cluster, _, service = name.partition("/")
+            below = f"svc/{service}" if service else "meta"
+            resource, segment = "key", f"{descriptor.ROOT}{cluster}/{below}"
+        case _:
+            resource, segment = "key", f"{name}/"
+    return {"Resource": resource, "Access": "read", "Segment": segment}

@@ -1,0 +1,115 @@
+"""Blocking queries: ask, wait until Consul's data change, ask again.
+
+The rules are those of Consul's documentation. The index is taken from successful replies only; one
+that is 0 or goes backwards (a restored snapshot, another server) starts the query again at 0.
+Consul holds a query with an index from the future for the whole wait time, so that time is short.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field, replace
+
+from consuldns.consul.http.client import Client, Reply
+from consuldns.errors import BadResponse, NotFound
+
+WAIT_SECONDS = 30.0
+# Consul adds up to a sixteenth of the wait time; the rest is for the network and a busy server.
+DEADLINE_SECONDS = WAIT_SECONDS * 17 / 16 + 8.0
+MIN_SPACING_SECONDS = 0.05  # takes a burst of changes as one
+MAX_SPACING_SECONDS = 2.0
+OCTETS_PER_SECOND = 8e6  # of one list, so that a large one that changes all the time costs little
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A read that can block. `may_be_missing`: 404 is how the KV store says "nothing"."""
+
+    path: tuple[str, ...]
+    query: Mapping[str, str] = field(default_factory=dict)
+    may_be_missing: bool = False
+
+
+class Backoff:
+    """Pauses after failures: full jitter up to 0.1 s, 0.2 s, ... 5 s."""
+
+    def __init__(self, first: float = 0.1, last: float = 5.0) -> None:
+        self._first, self._last = first, last
+        self._next = first
+
+    def reset(self) -> None:
+        """Begin small again, after a success."""
+        self._next = self._first
+
+    async def pause(self) -> None:
+        """Wait."""
+        seconds = random.uniform(self._first / 2, self._next)
+        self._next = min(2 * self._next, self._last)
+        await asyncio.sleep(seconds)
+
+
+async def read(client: Client, request: Request, mode: str) -> Reply:
+    """Read once, without blocking. `mode`: "consistent", "stale", or "" for the leader's word."""
+    return await _get(client, request, {mode: ""} if mode else {}, 10.0)
+
+
+async def follow(
+    client: Client,
+    request: Request,
+    *,
+    spacing: float = MIN_SPACING_SECONDS,
+    wait: float = WAIT_SECONDS,
+    deadline: float = DEADLINE_SECONDS,
+) -> AsyncGenerator[Reply, None]:
+    """A reply at first, and another whenever Consul's answer has changed. Times in seconds.
+
+    Mostly its index has moved then. Not if rights were given or taken: only the body shows that.
+
+    The first, and the first after an index that went backwards, is read `?consistent`: a server
+    that was just restarted answers `?stale` with 200 and nothing. Ends with a ConsulError.
+    """
+    index = body = 0
+    idle_returns = 0
+    while True:
+        query = (
+            {"stale": "", "index": str(index), "wait": f"{wait:g}s"}
+            if index
+            else {"consistent": ""}
+        )
+        started = asyncio.get_running_loop().time()
+        reply = await _get(client, request, query, deadline)
+        waited = asyncio.get_running_loop().time() - started
+        if 0 < reply.index < index:
+            index = 0
+        elif reply.index != index or index == 0:
+            index, body = reply.index, hash(reply.body)
+            idle_returns = 0 if reply.index else idle_returns + 1
+            yield reply
+        else:
+            # Woken without a change, or by a server that does not block, unless time was up.
+            idle_returns = idle_returns + 1 if waited < wait / 2 else 0
+            if body != hash(reply.body):
+                body = hash(reply.body)
+                yield replace(reply, has_moved=False)
+        await asyncio.sleep(_spacing(spacing, len(reply.body), idle_returns))
+
+
+async def _get(
+    client: Client, request: Request, query: Mapping[str, str], deadline: float
+) -> Reply:
+    """A reply. 404 from the KV store says that there is nothing; from any other part, nothing."""
+    path = "/".join(request.path)
+    try:
+        reply = await client.get(*request.path, query={**request.query, **query}, deadline=deadline)
+    except NotFound as missing:
+        if not request.may_be_missing:
+            raise BadResponse(f"404 for /{path}, which every Consul has") from missing
+        return Reply(missing.index, b"", is_missing=True)
+    if not reply.body.strip():
+        raise BadResponse(f"200 with no content for /{path}")
+    return reply
+
+
+def _spacing(least: float, size: int, idle_returns: int) -> float:
+    busy = max(least, size / OCTETS_PER_SECOND) * 2.0 ** min(idle_returns, 10)
+    return min(busy, MAX_SPACING_SECONDS)

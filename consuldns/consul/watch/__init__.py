@@ -1,0 +1,1 @@
+"""Keeps the views of all workers as Consul's data are."""

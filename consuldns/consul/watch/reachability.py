@@ -1,0 +1,74 @@
+"""Whether Consul answers. One prober for all, so that an outage costs about a request a second."""
+
+import asyncio
+import logging
+import random
+
+from consuldns.consul.http import replies
+from consuldns.consul.http.client import Client
+from consuldns.errors import ConsulError, Unreachable
+
+log = logging.getLogger("consuldns.consul")
+
+RETRY_SECONDS = (0.4, 0.8)  # uniform; Consul must be seen well within 2 s of its return
+CHECK_SECONDS = 10.0  # finds a connection that died without a word before a query's deadline does
+PROBE_DEADLINE_SECONDS = 3.0
+
+
+class Contact:
+    """Asks who is leader: needs no token, and no answer is good unless there is one."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._doubt = asyncio.Event()
+        self._reported = False
+        self._last_at: float | None = None
+
+    def doubt(self) -> None:
+        """A request has failed: find out whether that is all."""
+        self._doubt.set()
+
+    def seconds_since_last(self) -> float | None:
+        """How long ago a probe was answered, None if none ever was."""
+        if self._last_at is None:
+            return None
+        return asyncio.get_running_loop().time() - self._last_at
+
+    async def wait_until_reached(self) -> None:
+        """Probe until Consul answers; one line of log when it does not, one when it does again."""
+        while True:
+            try:
+                await self._probe()
+            except ConsulError as error:
+                if not self._reported:
+                    self._reported = True
+                    log.warning("no contact with Consul: %s", error)
+                await asyncio.sleep(random.uniform(*RETRY_SECONDS))
+            else:
+                if self._reported:
+                    log.info("in contact with Consul at %s again", self._client.settings.address)
+                self._reported = False
+                return
+
+    async def wait_until_lost(self) -> Unreachable:
+        """Probe now and then, and when in doubt; gives the error with which contact was lost."""
+        while True:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS * random.uniform(0.8, 1.0)):
+                    await self._doubt.wait()
+            except TimeoutError:
+                pass
+            self._doubt.clear()
+            try:
+                await self._probe()
+            except ConsulError as error:
+                self._reported = True
+                log.warning("lost contact with Consul, answering from memory: %s", error)
+                return Unreachable(str(error))
+            await asyncio.sleep(random.uniform(*RETRY_SECONDS))
+
+    async def _probe(self) -> None:
+        reply = await self._client.get("v1", "status", "leader", deadline=PROBE_DEADLINE_SECONDS)
+        if not replies.decode(reply.body, str):
+            raise Unreachable("Consul has no leader")
+        self._last_at = asyncio.get_running_loop().time()

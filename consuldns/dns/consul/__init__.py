@@ -1,0 +1,1 @@
+"""Names that Consul itself answers: services and nodes."""

@@ -1,0 +1,72 @@
+"""Answers node names and names of addresses. The health of a node does not matter here."""
+
+from consuldns.dns import consul_rules, records
+from consuldns.dns.answer import Contribution, Outcome, Record, address_type
+from consuldns.dns.grammar import AddressName, NodeName
+from consuldns.dns.question import Type
+from consuldns.dns.request import BRANCH, NODATA, NXDOMAIN, Finding, Request, found
+from consuldns.views.model import Node, Nodes
+
+
+def find(lookup: NodeName, request: Request) -> Finding:
+    """The address of a node, and its metadata as TXT."""
+    datacenter = request.datacenter(lookup.datacenter)
+    if datacenter is None:
+        return NXDOMAIN
+    nodes = request.reading.nodes(datacenter)
+    node = nodes.by_name.get(lookup.node) or _by_id(lookup.node, nodes)
+    if node is not None:
+        return _answer(node, request)
+    return BRANCH if lookup.node in nodes.name_suffixes else NXDOMAIN
+
+
+def find_address(lookup: AddressName, request: Request) -> Finding:
+    """The address that the name itself spells."""
+    if request.type not in (Type.ANY, address_type(lookup.packed)):
+        return NODATA
+    record = records.address(request.name, request.policy.node_ttl, lookup.packed)
+    return found([Contribution((record,))])
+
+
+def _by_id(text: bytes, nodes: Nodes) -> Node | None:
+    """The node whose id is, or alone begins with, the text.
+
+    Consul drops the last character of an odd number, whatever it is, then the dashes, and wants an
+    even number of digits (measured on 1.8.7: `bar` finds an id that begins with `ba`).
+    """
+    even = text[: len(text) // 2 * 2]
+    digits = even.replace(b"-", b"")
+    if not digits or len(digits) % 2 or digits.strip(b"0123456789abcdef"):
+        return None
+    return nodes.with_id_prefix(digits.decode())
+
+
+def _answer(node: Node, request: Request) -> Finding:
+    ttl = request.policy.node_ttl
+    meta = records.node_meta(request.name, ttl, node.meta)
+    if request.type == Type.TXT:
+        return found([Contribution((record,)) for record in meta])
+    own = _own_records(node, request)
+    if request.type == Type.ANY:
+        everything = own + meta
+        return found([Contribution(everything)] if everything else [])
+    wants_address = request.type in (Type.A, Type.AAAA)
+    told = wants_address and request.policy.enable_additional_node_meta_txt
+    contribution = Contribution(own, extra=meta if told else ())
+    if own:
+        return found([contribution])
+    # Consul tells the metadata even if it has no address to tell.
+    return Finding(Outcome.NODATA, (contribution,)) if contribution.extra else NODATA
+
+
+def _own_records(node: Node, request: Request) -> tuple[Record, ...]:
+    """The node's address of the family that is asked, or its alias, which answers every type."""
+    ttl = request.policy.node_ttl
+    endpoint = consul_rules.endpoint(consul_rules.node_address(node, Type.ANY))
+    if isinstance(endpoint, tuple):
+        return (records.alias(request.name, ttl, endpoint),)
+    if request.type != Type.ANY:
+        endpoint = consul_rules.endpoint(consul_rules.node_address(node, request.type))
+    if isinstance(endpoint, bytes) and request.type in (Type.ANY, address_type(endpoint)):
+        return (records.address(request.name, ttl, endpoint),)
+    return ()

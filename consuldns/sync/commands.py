@@ -1,0 +1,197 @@
+"""The one-off tasks of the sync worker: say what is different, sync once, purge, tell the state."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from consuldns.config.schema import Settings
+from consuldns.consul.catalog import Registry
+from consuldns.consul.http.client import Client as ConsulClient
+from consuldns.consul.operations import Lock, RemoveInstance, RemoveKey, RemoveNode
+from consuldns.errors import ConsuldnsError, ConsulError
+from consuldns.sync import ownership
+from consuldns.sync.apply import Applier, Outcome, Rate
+from consuldns.sync.existing import contents
+from consuldns.sync.leader_election import (
+    Leadership,
+    WorkerName,
+    recognised,
+    recorded_uid,
+    worker_of,
+)
+from consuldns.sync.ownership import NAMES, REVERSE, Identity
+from consuldns.sync.planning.plan import Plan, Planner, Step, removal_of_all
+from consuldns.sync.worker import MAX_BODY, Worker, first_of, opened
+
+
+@dataclass
+class Difference:
+    """What a plan would do; `kept_back` are removals that the guard holds."""
+
+    plan: Plan
+    kept_back: list[Step]
+
+
+async def diff(settings: Settings, *, adopt: bool) -> Difference:
+    """What is different in Consul from what it should be. Writes nothing.
+
+    With `adopt`: if what a former cluster of the name has there were taken over.
+    """
+    async with opened(settings) as worker:
+        leadership = worker.leadership
+        leadership.identity = await recognised(worker.registry, worker.identity, adopt=adopt)
+        await worker.listed()
+        holding = await contents.read(worker.registry, worker.leadership.identity)
+        return await _difference(worker, holding)
+
+
+async def _difference(worker: Worker, holding: contents.Held) -> Difference:
+    planner = Planner(worker.cluster, worker.settings.sync, worker.leadership.identity)
+    plan = await worker.reconciler.plan_all(planner, holding)
+    return Difference(plan, worker.reconciler.check(plan, holding))
+
+
+async def once(
+    settings: Settings, *, adopt: bool, allow_mass_delete: bool
+) -> tuple[Difference, Outcome]:
+    """Sync once. Raises ConsulError if another worker leads."""
+    async with (
+        opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker,
+        _leading(worker.leadership) as lock,
+    ):
+        await worker.listed()  # after the lock, as another may have led until now
+        holding = await contents.read(worker.registry, worker.leadership.identity)
+        difference = await _difference(worker, holding)
+        outcome = await worker.reconciler.applier.apply(difference.plan, holding, lock)
+        return difference, outcome
+
+
+@contextlib.asynccontextmanager
+async def _leading(leadership: Leadership) -> AsyncIterator[Lock]:
+    """Lead while the context lasts. Raises ConsulError if somebody else does."""
+    try:
+        await leadership.once()
+        if leadership.lock is None:
+            raise ConsulError(
+                f"another worker leads cluster {leadership.identity.cluster!r}: it does the work"
+            )
+        async with asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(leadership.keep())
+            yield leadership.lock
+            keeping.cancel()
+    except* ConsuldnsError as group:
+        raise first_of(group) from None
+    finally:
+        await leadership.resign()
+
+
+@dataclass(frozen=True)
+class Purged:
+    """What was removed; `left` counts instances of others that are on the node, which stays."""
+
+    cluster: str
+    instances: int
+    keys: int
+    left: int
+    failed: tuple[str, ...]
+
+
+async def purge(settings: Settings) -> Purged:
+    """Remove all that one cluster has in Consul under its name. Needs no Kubernetes API.
+
+    Raises ConsulError if a worker leads (it would write everything again), or if there is nothing.
+    """
+    consul = ConsulClient(settings.consul, max_body=MAX_BODY)
+    try:
+        registry = Registry(consul)
+        identity = await _recorded_identity(settings, registry)
+        async with _leading(Leadership(registry, identity, lambda: None)) as lock:
+            holding = await contents.read(registry, identity)
+            plan = removal_of_all(holding, identity.node)
+            rate = Rate(settings.sync.transactions_per_second)
+            outcome = await Applier(registry, rate).apply(plan, holding, lock)
+            if not outcome.failed and not holding.foreign_instances:
+                await registry.apply([RemoveNode(identity.node)], lock)
+            return Purged(
+                identity.cluster,
+                outcome.done[RemoveInstance.__name__],
+                outcome.done[RemoveKey.__name__],
+                holding.foreign_instances,
+                tuple(outcome.failed.values()),
+            )
+    finally:
+        await consul.aclose()
+
+
+async def _recorded_identity(settings: Settings, registry: Registry) -> Identity:
+    """Who the cluster is, by what its node in the catalog says; without one, by its record."""
+    cluster = settings.sync.cluster
+    unknown = Identity(cluster, "", await registry.datacenter(), settings.dns.domain, "")
+    node = await registry.node(unknown.node)
+    uid = node.meta.get(ownership.CLUSTER_UID, "") if node is not None else ""
+    uid = uid or await recorded_uid(registry, unknown)
+    if not uid:
+        raise ConsulError(f"there is nothing of a cluster {cluster!r} in Consul")
+    known = Identity(cluster, uid, unknown.datacenter, unknown.domain, "")
+    return await recognised(registry, known, adopt=False)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What Consul has of one cluster. `leader` is the worker that writes, if one runs.
+
+    `former` are the UIDs of clusters whose entries were taken over; `reverse` and `names` count
+    reverse keys and claims to flat names.
+    """
+
+    cluster: str
+    uid: str
+    former: tuple[str, ...]
+    datacenter: str
+    leader: WorkerName | None
+    services: int
+    instances: int
+    descriptors: int
+    reverse: int
+    names: int
+
+    def rows(self) -> list[tuple[str, object]]:
+        """For people: what each figure is called, and the figure."""
+        return [
+            ("cluster", self.cluster),
+            ("UID", self.uid),
+            ("former UIDs", ", ".join(self.former)),
+            ("datacenter", self.datacenter),
+            ("leader", self.leader or "no worker runs"),
+            ("services", self.services),
+            ("instances", self.instances),
+            ("descriptors", self.descriptors),
+            ("reverse keys", self.reverse),
+            ("claimed names", self.names),
+        ]
+
+
+async def status(settings: Settings) -> Status:
+    """What Consul has of one cluster."""
+    consul = ConsulClient(settings.consul, max_body=MAX_BODY)
+    try:
+        registry = Registry(consul)
+        identity = await _recorded_identity(settings, registry)
+        holder, _ = await registry.key(identity.leader_key)
+        holding = await contents.read(registry, identity)
+        descriptors = f"{identity.root}svc/"
+        return Status(
+            identity.cluster,
+            identity.uid,
+            identity.former,
+            identity.datacenter,
+            worker_of(holder) if holder is not None else None,
+            len(holding.instances),
+            holding.count,
+            sum(path.startswith(descriptors) for path in holding.keys),
+            sum(path.startswith(REVERSE) for path in holding.keys),
+            sum(path.startswith(NAMES) for path in holding.keys),
+        )
+    finally:
+        await consul.aclose()

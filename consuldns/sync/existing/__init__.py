@@ -1,0 +1,1 @@
+"""What Consul has of the cluster now, and of others."""

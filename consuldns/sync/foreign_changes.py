@@ -1,0 +1,87 @@
+"""Whether somebody else changed what is ours in Consul, told from our own writes by its content.
+
+Consul wakes us whenever something changes, and an index does not say who wrote: a removal leaves
+none behind, a service's index rises for every service of the catalog, and one of somebody else
+may hide behind a write of ours. So the part that changed is read and compared with what we hold,
+but for what we wrote meanwhile.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from consuldns.consul.operations import SetCheck, SetInstance, SetKey, SetNode
+from consuldns.sync.existing.contents import Held, read_instances, read_keys
+from consuldns.sync.ownership import Identity
+from consuldns.sync.planning.plan import Plan, Step
+from consuldns.sync.registry import Registry
+
+
+@dataclass
+class Writes:
+    """What we are writing, and have written since somebody began to look."""
+
+    now: set[str] = field(default_factory=set)
+    looking: list[set[str]] = field(default_factory=list)
+
+    def begin(self, plan: Plan) -> None:
+        """A plan is about to be done."""
+        self.now = {_name(step) for step in plan.steps}
+        for seen in self.looking:
+            seen |= self.now
+
+    def end(self) -> None:
+        """It is done, or has failed."""
+        self.now = set()
+
+
+async def is_changed(
+    registry: Registry, identity: Identity, resource: str, holding: Held, writes: Writes
+) -> bool:
+    """Whether a resource of ours differs from what we hold. Raises ConsulError.
+
+    `resource` is `node:<name>` (instances) or `keys:<prefix>`.
+    """
+    kind, _, name = resource.partition(":")
+    ours = set(writes.now)
+    writes.looking.append(ours)
+    try:
+        there = Held()
+        if kind == "node":
+            await read_instances(registry, identity, there)
+            node_differs = there.node != holding.node and name not in ours
+            return node_differs or _differ(_by_id(there), _by_id(holding), ours)
+        await read_keys(registry, identity, name, there)
+        ours |= there.undecided.keys()  # whose they are, only a look at everything tells
+        return _differ(there.keys, _below(name, holding), ours) or bool(
+            there.foreign_keys.symmetric_difference(
+                path for path in holding.foreign_keys if path.startswith(name)
+            )
+            - ours
+        )
+    finally:
+        writes.looking.remove(ours)
+
+
+def _name(step: Step) -> str:
+    """What a step writes: the path of a key, the id of an instance, the name of a node."""
+    match step.operation:
+        case SetKey(key=key):
+            return key.path
+        case SetInstance(instance=instance) | SetCheck(instance=instance):
+            return instance.id
+        case SetNode(node=node):
+            return node.name
+        case operation:
+            return str(getattr(operation, "path", "") or getattr(operation, "id", ""))
+
+
+def _by_id(holding: Held) -> dict[str, object]:
+    return {id_: each for there in holding.instances.values() for id_, each in there.items()}
+
+
+def _below(prefix: str, holding: Held) -> dict[str, object]:
+    return {path: each for path, each in holding.keys.items() if path.startswith(prefix)}
+
+
+def _differ(there: Mapping[str, object], held: Mapping[str, object], ours: set[str]) -> bool:
+    return any(there.get(k) != held.get(k) for k in {*there, *held} if k not in ours)

@@ -1,0 +1,347 @@
+"""The loop: something changed, so make a plan and do it, as long as this worker leads.
+
+    events of the cluster --dirty services--> plan --> guard --> transactions --> Consul
+    changes in Consul, terms, time --everything--^
+
+What Consul holds is read at the start of each term, when somebody else may have changed it, after
+any error, and every five minutes; in between it is known from what was written. So a change costs
+what it is worth, and nothing is written when nothing changed.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Never
+
+from consuldns.config.sync import SyncSettings
+from consuldns.consul.operations import LockLost
+from consuldns.errors import ConsulError
+from consuldns.sync import foreign_changes, report
+from consuldns.sync.apply import Applier, Outcome
+from consuldns.sync.cache import Cluster
+from consuldns.sync.desired.flat_names import Others
+from consuldns.sync.existing import contents
+from consuldns.sync.existing import others as others_
+from consuldns.sync.existing.contents import Held
+from consuldns.sync.foreign_changes import Writes
+from consuldns.sync.kubernetes.objects import NAMESPACES
+from consuldns.sync.kubernetes.reflector import AnyReflector
+from consuldns.sync.kubernetes.troubles import Troubles
+from consuldns.sync.leader_election import Leadership
+from consuldns.sync.ownership import NAMES, REVERSE
+from consuldns.sync.planning import knowledge, mass_deletion
+from consuldns.sync.planning.knowledge import Knowledge, Limits
+from consuldns.sync.planning.mass_deletion import MassDeletion
+from consuldns.sync.planning.plan import NOBODY, Plan, Planner, Step
+from consuldns.sync.problem_log import ProblemLog
+from consuldns.sync.registry import Registry
+from consuldns.sync.statistics import Statistics
+
+log = logging.getLogger(__name__)
+
+DEBOUNCE = 0.05  # seconds: a deployment's events come in bursts
+RESYNC = 300.0  # seconds between looks at everything, if nothing else asks for one
+SHORTEST_LOOK = 1.0  # seconds between two looks at a part of Consul that changed, and
+LOOK_COST = 20  # so many times as long as one takes
+PATIENCE = 30.0  # seconds of a term until it goes on without kinds that could not be listed
+RETRY = (0.5, 60.0)  # seconds: first and longest wait after failures, doubling
+OUTAGE_RETRY = 1.0  # seconds, while Consul cannot be reached
+CHANGE_WAIT = 30.0  # seconds of one blocking query
+CATALOG = "Consul's catalog and keys"  # for people
+MOST_LINES = 50  # of the log for one plan
+
+
+@dataclass
+class Reconciler:
+    """Keeps Consul as the cluster wants it."""
+
+    registry: Registry
+    leadership: Leadership
+    cluster: Cluster
+    reflectors: Sequence[AnyReflector]
+    settings: SyncSettings
+    guard: MassDeletion
+    applier: Applier
+    version: str  # of the API server
+    troubles: Troubles = field(default_factory=Troubles)
+    statistics: Statistics = field(default_factory=Statistics)
+
+    def __post_init__(self) -> None:
+        self._wake = asyncio.Event()
+        self._dirty_since: float | None = None
+        self._everything_at = 0.0  # monotonic; when everything is due
+        self._list_at = 0.0
+        self._holding: Held | None = None
+        self._writes = Writes()
+        self._known = Knowledge()
+        self._failures = 0
+        self._problems = ProblemLog()
+
+    def wake(self) -> None:
+        """Something changed in the cluster, or about the lock."""
+        if self._dirty_since is None:
+            self._dirty_since = time.monotonic()
+        self._wake.set()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether every kind that can be listed has been since this worker leads.
+
+        Nothing is planned before. A standby may have missed what the leader before it saw last,
+        and would take that for deleted. Of services, some must have been.
+        """
+        since = self.leadership.since
+        missing = [each for each in self.reflectors if each.listed_at < since]
+        enough = time.monotonic() >= since + PATIENCE or all(each.withheld for each in missing)
+        return not missing or (enough and self.known().any_services)
+
+    def known(self) -> Knowledge:
+        """What is known of the cluster since this worker leads; if it does not, at all."""
+        since = self.leadership.since if self.leadership.lock is not None else 0.0
+        return knowledge.survey(self.reflectors, since)
+
+    async def run(self) -> Never:
+        """Reconcile for ever."""
+        while True:
+            while self.leadership.lock is None:
+                self._wake.clear()
+                await self._wake.wait()
+            try:
+                async with asyncio.TaskGroup() as watchers:
+                    tasks = [watchers.create_task(self._watch_consul(r)) for r in self._watched()]
+                    try:
+                        await self._term()
+                    finally:
+                        for task in tasks:
+                            task.cancel()
+            except* LockLost:
+                self.leadership.lose()
+            except* ConsulError as group:
+                await self._outage(group.exceptions[0])
+
+    async def _freshen(self) -> None:
+        """Have every kind listed that was not since we lead, and wait for it."""
+        while self.leadership.lock is not None and not self.is_fresh:
+            for reflector in self.reflectors:
+                # One that is on its way comes first: it was asked for too early, but wakes us.
+                if reflector.store.is_listed and reflector.listed_at < self.leadership.since:
+                    reflector.request_list()
+            patience = self.leadership.since + PATIENCE - time.monotonic()
+            await self._woken(patience if patience > 0 else None)
+
+    async def _woken(self, seconds: float | None) -> None:
+        """Wait until something changes, at most so long."""
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    async def _term(self) -> None:
+        """Reconcile while we lead. Raises LockLost and other ConsulErrors."""
+        planner = Planner(self.cluster, self.settings, self.leadership.identity)
+        holding = self._holding = None
+        await self._freshen()
+        while self.leadership.lock is not None:
+            self._survey()
+            if holding is None or time.monotonic() >= self._everything_at:
+                holding = self._holding = await self._read(first=holding is None)
+                plan = await self.plan_all(planner, holding)
+            elif self.guard.waiting:
+                # What is held is in no plan for some services only, and would be forgotten.
+                plan = await self.plan_all(planner, holding)
+            else:
+                plan = await self._plan_dirty(planner, holding)
+            await self._do(plan, holding)
+            await self._rest()
+
+    def _survey(self) -> None:
+        """Look at everything again if a kind came to be known, or was withheld."""
+        known = self.known()
+        if known != self._known:
+            self._known = known
+            self._everything_at = time.monotonic()
+            self.guard.waiting.clear()  # its lists are counted anew
+
+    async def plan_all(self, planner: Planner, holding: Held) -> Plan:
+        """A plan for everything."""
+        self.cluster.take_dirty()
+        self.cluster.recorded_namespaces = holding.namespaces
+        others = await self._others(holding)
+        return planner.plan_all(holding, others=others, version=self.version)
+
+    async def _plan_dirty(self, planner: Planner, holding: Held) -> Plan:
+        services, addresses, names = self.cluster.take_dirty()
+        others = await self._others(holding) if names else NOBODY
+        return planner.plan(
+            holding,
+            services=services,
+            addresses=addresses,
+            others=others,
+            assign=names,
+            version=self.version,
+        )
+
+    async def _read(self, *, first: bool) -> Held:
+        """Read what Consul holds."""
+        holding = await contents.read(self.registry, self.leadership.identity)
+        self._everything_at = time.monotonic() + RESYNC
+        self.statistics.reads += 1
+        if first:
+            log.info("read from Consul: instances=%d keys=%d", holding.count, len(holding.keys))
+        return holding
+
+    async def _others(self, holding: Held) -> Others:
+        identity = self.leadership.identity
+        unknown = knowledge.unknown_owners(holding, self.known())
+        return await others_.read(self.registry, holding, self.cluster, identity, unknown=unknown)
+
+    async def _do(self, plan: Plan, holding: Held) -> None:
+        """Guard a plan, do it, and note what came of it."""
+        lock = self.leadership.lock
+        if lock is None:
+            raise LockLost("the lock was lost while a plan was made")
+        since, self._dirty_since = self._dirty_since, None
+        kept_back = self.check(plan, holding)
+        lines = list(report.service_lines(plan, holding)) if plan else []
+        self._writes.begin(plan)
+        try:
+            outcome = await self.applier.apply(plan, holding, lock)
+        finally:
+            self._writes.end()
+        mass_deletion.forget_done(holding, self.reflectors)
+        self._note(plan, kept_back, holding, outcome)
+        for _, line in [each for each in lines if each[0] not in outcome.failed][:MOST_LINES]:
+            log.info("%s", line)
+        if len(lines) > MOST_LINES:
+            log.info("and %d services more", len(lines) - MOST_LINES)
+        if since is not None and plan:
+            self.statistics.observe_latency(time.monotonic() - since)
+
+    def check(self, plan: Plan, holding: Held) -> list[Step]:
+        """Take out what is not known well enough and what the guard holds back, and say so."""
+        known, was_holding = self.known(), bool(self.guard.waiting)
+        record_key = self.leadership.identity.record_key
+        waiting = Limits(known, self.cluster, self.settings, record_key).apply(plan, holding)
+        kept_back = self.guard.check(
+            plan,
+            holding,
+            self.cluster.namespaces if known.knows(NAMESPACES, "") else None,
+            now=time.monotonic(),
+            lists=self._lists,
+            proof=lambda keys: mass_deletion.proven(
+                keys, self.cluster, self.settings, self.reflectors
+            ),
+        )
+        if kept_back and not was_holding:
+            log.error(
+                "held: %d services would be removed, of %d. They go when two more complete lists, "
+                "%d s apart, say the same, or with --allow-mass-delete",
+                len(self.guard.waiting),
+                len(holding.instances),
+                self.guard.hold,
+            )
+        return [*waiting, *kept_back]
+
+    def _note(self, plan: Plan, kept_back: Sequence[Step], holding: Held, outcome: Outcome) -> None:
+        statistics = self.statistics
+        for kind, count in outcome.done.items():
+            statistics.operations[kind, "done"] += count
+        statistics.operations["service", "failed"] += len(outcome.failed)
+        statistics.transactions += outcome.transactions
+        statistics.last_sync = time.time()
+        statistics.services, statistics.instances = len(holding.instances), holding.count
+        statistics.conflicts = len(plan.conflicts)
+        statistics.foreign_instances = holding.foreign_instances
+        statistics.held_removals = len(kept_back)
+        statistics.failed_services = len(outcome.failed)
+        self.troubles.recovered(CATALOG)
+        self._problems.note(plan.problems)
+        statistics.services_with_problems = self._problems.services
+        if outcome.failed:
+            self._retry(outcome)
+        else:
+            self._failures = 0
+
+    def _retry(self, outcome: Outcome) -> None:
+        """What failed may have failed because we know Consul badly: look at everything again."""
+        first, longest = RETRY
+        wait = min(longest, first * 2 ** min(self._failures, 16))
+        self._failures += 1
+        self._everything_at = min(self._everything_at, time.monotonic() + wait)
+        for key, reason in list(outcome.failed.items())[:MOST_LINES]:
+            log.warning("refused service=%s retry=%.1fs: %s", "/".join(key or ("-",)), wait, reason)
+
+    async def _rest(self) -> None:
+        """Wait until there is something to do; then a moment more, for what comes along."""
+        until = min(self._everything_at, self._settle_held())
+        if not self.cluster.is_dirty:
+            await self._woken(max(until - time.monotonic(), 0))
+        await asyncio.sleep(DEBOUNCE)
+
+    def _settle_held(self) -> float:
+        """While removals are held, list again and again; when to look at them next."""
+        now = time.monotonic()
+        if not self.guard.waiting:
+            return float("inf")
+        if self.guard.is_proven(now=now, lists=self._lists):
+            self._everything_at = now
+        elif now >= self._list_at:
+            # Two of them fall into the time to hold; each wakes us when it is complete.
+            self._list_at = now + max(self.guard.hold / 2, DEBOUNCE)
+            for reflector in self.reflectors:
+                if not reflector.withheld:
+                    reflector.request_list()
+        return self._list_at
+
+    @property
+    def _lists(self) -> int:
+        """How many times every kind has been listed that can be."""
+        known = (each.store.lists for each in self.reflectors if not each.withheld)
+        return min(known, default=0)
+
+    async def _outage(self, error: BaseException) -> None:
+        assert isinstance(error, ConsulError)
+        self.troubles.failed(CATALOG, error)
+        await asyncio.sleep(OUTAGE_RETRY)
+
+    def _watched(self) -> list[str]:
+        identity = self.leadership.identity
+        keys = (identity.root, NAMES, REVERSE)
+        return [f"node:{identity.node}", *(f"keys:{prefix}" for prefix in keys)]
+
+    async def _watch_consul(self, resource: str) -> Never:
+        """Have everything made right when somebody else has changed what is ours.
+
+        To answer, Consul looks at each of our instances: so ask seldom where that takes long. The
+        shorter of the last two times counts: while Consul elects a leader, one takes seconds.
+        """
+        index, costs = await self.registry.changed(resource, after=0, wait=0), (0.0, 0.0)
+        while True:
+            await asyncio.sleep(max(SHORTEST_LOOK, LOOK_COST * min(costs)))
+            started = time.monotonic()
+            try:
+                new = await self.registry.changed(resource, after=index, wait=0)
+                if new == index:
+                    new = await self.registry.changed(resource, after=index, wait=CHANGE_WAIT)
+                    started = time.monotonic()
+                if new != index and await self._is_foreign(resource):
+                    self.statistics.repairs += 1
+                    self._everything_at = time.monotonic()
+                    self._wake.set()
+                index, costs = new, (costs[1], time.monotonic() - started)
+            except ConsulError:
+                index = 0  # whatever happened meanwhile: look again
+
+    async def _is_foreign(self, resource: str) -> bool:
+        """Whether a part of Consul differs from what we hold, not by writes of ours."""
+        holding = self._holding
+        if holding is None:
+            return False  # it is about to be read
+        identity = self.leadership.identity
+        differs = await foreign_changes.is_changed(
+            self.registry, identity, resource, holding, self._writes
+        )
+        return differs and holding is self._holding and time.monotonic() < self._everything_at

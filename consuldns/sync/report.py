@@ -1,0 +1,131 @@
+"""Plans in words: for the log, for people who ask for a difference, and as JSON."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from consuldns.consul.operations import RemoveInstance, RemoveKey, RemoveNode, SetCheck, SetInstance
+from consuldns.sync.apply import describe
+from consuldns.sync.desired.state import NO_ADDRESS_YET
+from consuldns.sync.existing.contents import Held, HeldInstance, check_fingerprint
+from consuldns.sync.kubernetes.objects import ServiceKey
+from consuldns.sync.planning.plan import Plan, Step
+
+
+def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]:
+    """One line for each service that the plan touches; ask before it is done."""
+    by_service: dict[ServiceKey, list[Step]] = {}
+    for step in plan.steps:
+        if step.service is not None:
+            by_service.setdefault(step.service, []).append(step)
+    for key, steps in by_service.items():
+        known = holding.instances.get(key, {})
+        added = [s.operation.instance for s in steps if isinstance(s.operation, SetInstance)]
+        new = sum(instance.id not in known for instance in added)
+        gone = sum(isinstance(step.operation, RemoveInstance) for step in steps)
+        if key in plan.absent:
+            word = plan.absent[key]  # it is there, without any instance
+        elif new and not known:
+            word = "added"
+        elif not new and (gone == len(known) > 0 or _loses_descriptor(key, steps)):
+            word = "removed"
+        else:
+            word = "changed"
+        name = f" flat={added[0].service}" if added else ""
+        yield (
+            key,
+            (
+                f"{word} service={key[0]}/{key[1]}{name} instances=+{new}-{gone} "
+                f"operations={len(steps)}{_readiness(steps, known)}"
+            ),
+        )
+
+
+def _readiness(steps: Sequence[Step], known: Mapping[str, HeldInstance]) -> str:
+    """How many instances are ready afterwards, ` 2 of 4 ready`, if that changes of those there."""
+    ready = {id_: each.check == 0 for id_, each in known.items()}
+    before = dict(ready)
+    for step in steps:
+        match step.operation:
+            case SetCheck(instance=instance):
+                ready[instance.id] = check_fingerprint(instance) == 0
+            case SetInstance(instance=instance):
+                ready.setdefault(instance.id, True)
+            case RemoveInstance(id=id_):
+                ready.pop(id_, None)
+    if all(ready.get(id_, was) == was for id_, was in before.items()):
+        return ""
+    return f" {sum(ready.values())} of {len(ready)} ready"
+
+
+def _loses_descriptor(key: ServiceKey, steps: Sequence[Step]) -> bool:
+    end = "/svc/{}/{}".format(*key)
+    operations = (step.operation for step in steps)
+    return any(isinstance(each, RemoveKey) and each.path.endswith(end) for each in operations)
+
+
+def text(plan: Plan, held: Sequence[Step]) -> str:
+    """The plan as people read it: + is new, ~ is rewritten, - goes, ! would go, but is held."""
+    lines = [f"{_mark(step)} {describe(step.operation)}" for step in plan.steps]
+    lines += [f"! {describe(step.operation)} (held: {step.waits_for})" for step in held]
+    lines += [f"? {path} belongs to somebody else, left alone" for path in sorted(plan.conflicts)]
+    lines += [f"? {'/'.join(key)}: {NO_ADDRESS_YET}" for key in _without_address(plan)]
+    lines += [f"? {place(key)}: {problem}" for key, problem in problems(plan.problems)]
+    total = sum(plan.counts().values())
+    summary = f"{total} operations, {len(held)} held" if total or held else "nothing to do"
+    return "\n".join([*lines, summary])
+
+
+def json(plan: Plan, held: Sequence[Step]) -> bytes:
+    """The plan as JSON: operations in order, what is held, conflicts and problems."""
+    document = {
+        "operations": [_described(step) for step in plan.steps],
+        "held": [_described(step) for step in held],
+        "conflicts": sorted(plan.conflicts),
+        "no_address_yet": ["/".join(key) for key in _without_address(plan)],
+        "problems": {place(key): found for key, found in _ordered(plan.problems) if found},
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+def table(rows: Iterable[tuple[str, object]]) -> str:
+    """Two columns for people; an empty value is a dash."""
+    lines = [(name, str(value) or "-") for name, value in rows]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+
+
+Problems = Mapping[ServiceKey | None, Sequence[str]]
+"""What is wrong with services, by their keys; under None, with the settings."""
+
+
+def problems(found: Problems) -> Iterator[tuple[ServiceKey | None, str]]:
+    """Each problem with where it is, in order: the settings first."""
+    return ((key, problem) for key, each in _ordered(found) for problem in each)
+
+
+def place(key: ServiceKey | None) -> str:
+    """Where a problem is: `<namespace>/<service>`, or the settings."""
+    return "/".join(key) if key is not None else "[sync]"
+
+
+def _ordered(found: Problems) -> list[tuple[ServiceKey | None, Sequence[str]]]:
+    return sorted(found.items(), key=lambda item: item[0] or ())
+
+
+def _without_address(plan: Plan) -> list[ServiceKey]:
+    return sorted(key for key, why in plan.absent.items() if why == NO_ADDRESS_YET)
+
+
+def _described(step: Step) -> dict[str, object]:
+    return {
+        "operation": type(step.operation).__name__,
+        "service": "/".join(step.service) if step.service else None,
+        "text": describe(step.operation),
+    }
+
+
+def _mark(step: Step) -> str:
+    if isinstance(step.operation, RemoveInstance | RemoveKey | RemoveNode):
+        return "-"
+    return "~" if getattr(step.operation, "index", 0) else "+"

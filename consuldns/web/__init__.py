@@ -1,0 +1,1 @@
+"""HTTP servers: the admin endpoint, and what the embedded agent shares with it."""
