@@ -12,7 +12,7 @@
     │   ├── NoPathToDatacenter 500 with that text: the datacenter does not exist
     │   ├── TransactionRefused 409: a transaction that was not applied, with the reasons
     │   └── BadResponse        any other status, or a body that cannot be understood
-    └── KubernetesError        see consuldns.kubernetes
+    └── KubernetesError        see consuldns.sync.kubernetes
 
 Texts are for the person who runs the server: what happened, where, how to mend it.
 """

@@ -14,7 +14,7 @@ from tests.support.consul_agent import REPOSITORY
 
 FLOOD = """
 import logging, os, sys
-from consuldns.process import logs
+from consuldns import logs
 logs.configure()
 for number in range(5000):
     logging.info("line %d", number)
