@@ -12,9 +12,9 @@ HEAD = """\
 
 <!-- Written by `consuldns config reference`: change consuldns/config/ instead. -->
 
-The value of a setting comes from the first of these that has one: flag, environment, file, default.
-`consuldns config show --origin` prints every value and its origin, `consuldns config check` says
-what is not valid. Terms are explained in the [glossary](../glossary.md).
+The value of a setting comes from the first of these that has one: flag, environment, file,
+default. `consuldns config show --origin` prints every value and its origin, `consuldns config
+check` says what is not valid. Terms are explained in the [glossary](../glossary.md).
 
 - **File**: TOML; `--config FILE`, else `/etc/consuldns/consuldns.toml` if it exists. An unknown
   key is an error.
