@@ -19,8 +19,8 @@ check` says what is not valid. Terms are explained in the [glossary](../glossary
 - **File**: TOML; `--config FILE`, else `/etc/consuldns/consuldns.toml` if it exists. An unknown
   key is an error.
 - **Environment**: items of a list are separated by commas, tables are `name=value,name=value`. The
-  variables of Consul's own tools, such as `CONSUL_HTTP_ADDR`, are read, too; a `CONSULDNS_` variable
-  overrides them. With `CONSUL_HTTP_SSL=true` the address is https. An empty variable counts as not
+  variables of Consul's own tools, such as `CONSUL_HTTP_ADDR`, are read, too; `CONSULDNS_` variables
+  override them. With `CONSUL_HTTP_SSL=true` the address is https. An empty variable counts as not
   set.
 - **Durations** have Consul's syntax: `"10s"`, `"5m"`, `"1h30m"`, `"500ms"`; a bare number is in
   seconds.
