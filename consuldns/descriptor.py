@@ -16,6 +16,7 @@ in `k8s-ports`, `k8s-ports-2`, `k8s-ports-3` and so on, each a list `name:protoc
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -51,8 +52,18 @@ OWN = frozenset(
 )
 NODE_CLUSTER = "consuldns-cluster"  # on the node that all instances of a cluster are on
 
-# What `Descriptor.reverse` says: the name that a cluster IP points to.
-FLAT, NESTED, NONE = "flat", "nested", "none"
+EndpointMode = Literal["vip", "endpoints", "both"]
+"""What a service with a cluster IP may be chosen to be in the catalog."""
+
+Mode = Literal[EndpointMode, "node-port", "load-balancer", "external-ips", "ingress", "name"]
+"""What the instances of a service in the catalog are."""
+
+ReverseTarget = Literal["flat", "nested"]
+"""Which of a service's names an address points to."""
+
+FLAT: ReverseTarget = "flat"
+NESTED: ReverseTarget = "nested"
+NONE: Literal["none"] = "none"
 
 CLUSTER_DOMAIN = "cluster.local"  # Kubernetes' default
 
@@ -135,9 +146,9 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What there is to know about a service, as it is kept in the KV tree (JSON).
 
     `flat` is its flat name, empty if it has none. `mode` says what its instances in the catalog
-    are: `vip`, `endpoints`, `both`, `node-port`, `load-balancer`, `external-ips`, `ingress` or
-    `name`. `reverse` says which name its cluster IPs point to if no key says so: `flat`, `nested`,
-    or `none` (they point nowhere, or only where the key does). Older workers did not write it.
+    are, a `Mode`. `reverse` says which name its cluster IPs point to if no key says so, a
+    `ReverseTarget`, or `none` (they point nowhere, or only where the key does); older workers did
+    not write it. Both are read as any text: a later worker may know more words.
     """
 
     v: int = 1

@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from consuldns.config.sync import SyncSettings
 from consuldns.sync.desired import ingresses, state
-from consuldns.sync.desired.flat_names import Claim
+from consuldns.sync.desired.flat_names import NameClaim
 from consuldns.sync.kubernetes.objects import (
     EndpointSlice,
-    Exposure,
+    Ingress,
     Namespace,
     Node,
     Pod,
@@ -34,7 +34,7 @@ class Cluster:
         self._settings = settings
         self.services: dict[ServiceKey, Service] = {}
         self.problems_of_unwanted: dict[ServiceKey, tuple[str, ...]] = {}
-        self.claims: dict[ServiceKey, Claim] = {}
+        self.claims: dict[ServiceKey, NameClaim] = {}
         self.nodes: dict[str, Node] = {}
         self.namespaces: set[str] = set()
         self.recorded_namespaces: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Cluster:
         self.dirty: set[ServiceKey] = set()
         self.dirty_addresses: set[str] = set()
         self.names_changed = True
-        self._exposures: dict[ServiceKey, dict[str, Exposure]] = {}
+        self._exposures: dict[ServiceKey, dict[str, Ingress]] = {}
         self._slices: dict[ServiceKey, dict[str, EndpointSlice]] = {}
         self._node_addresses: set[str] | None = None
 
@@ -50,7 +50,7 @@ class Cluster:
         """The slices of a service."""
         return self._slices.get(service, {}).values()
 
-    def exposures(self, service: ServiceKey) -> Collection[Exposure]:
+    def exposures(self, service: ServiceKey) -> Collection[Ingress]:
         """The Ingresses that lead to a service."""
         return self._exposures.get(service, {}).values()
 
@@ -143,7 +143,7 @@ class Cluster:
                     if not owners:
                         del self.pods[address.ip]
 
-    def ingresses_changed(self, changes: Sequence[Change[Exposure]]) -> None:
+    def ingresses_changed(self, changes: Sequence[Change[Ingress]]) -> None:
         """Ingresses came, changed or went, and with them what services they expose."""
         for before, after in changes:
             if before is not None:

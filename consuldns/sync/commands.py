@@ -11,10 +11,10 @@ from consuldns.consul.http.client import Client as ConsulClient
 from consuldns.consul.operations import Lock, RemoveInstance, RemoveKey, RemoveNode
 from consuldns.errors import ConsuldnsError, ConsulError
 from consuldns.sync import ownership
-from consuldns.sync.apply import Applier, Outcome, Rate
+from consuldns.sync.apply import Applier, ApplyResult, Rate
 from consuldns.sync.existing import contents
 from consuldns.sync.leader_election import (
-    Leadership,
+    LeaderElection,
     WorkerName,
     recognised,
     recorded_uid,
@@ -39,51 +39,51 @@ async def diff(settings: Settings, *, adopt: bool) -> Difference:
     With `adopt`: if what a former cluster of the name has there were taken over.
     """
     async with opened(settings) as worker:
-        leadership = worker.leadership
-        leadership.identity = await recognised(worker.registry, worker.identity, adopt=adopt)
+        election = worker.election
+        election.identity = await recognised(worker.registry, worker.identity, adopt=adopt)
         await worker.listed()
-        holding = await contents.read(worker.registry, worker.leadership.identity)
-        return await _difference(worker, holding)
+        existing = await contents.read(worker.registry, worker.election.identity)
+        return await _difference(worker, existing)
 
 
-async def _difference(worker: Worker, holding: contents.Held) -> Difference:
-    planner = Planner(worker.cluster, worker.settings.sync, worker.leadership.identity)
-    plan = await worker.reconciler.plan_all(planner, holding)
-    return Difference(plan, worker.reconciler.check(plan, holding))
+async def _difference(worker: Worker, existing: contents.Existing) -> Difference:
+    planner = Planner(worker.cluster, worker.settings.sync, worker.election.identity)
+    plan = await worker.reconciler.plan_all(planner, existing)
+    return Difference(plan, worker.reconciler.check(plan, existing))
 
 
 async def once(
     settings: Settings, *, adopt: bool, allow_mass_delete: bool
-) -> tuple[Difference, Outcome]:
+) -> tuple[Difference, ApplyResult]:
     """Sync once. Raises ConsulError if another worker leads."""
     async with (
         opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker,
-        _leading(worker.leadership) as lock,
+        _leading(worker.election) as lock,
     ):
         await worker.listed()  # after the lock, as another may have led until now
-        holding = await contents.read(worker.registry, worker.leadership.identity)
-        difference = await _difference(worker, holding)
-        outcome = await worker.reconciler.applier.apply(difference.plan, holding, lock)
-        return difference, outcome
+        existing = await contents.read(worker.registry, worker.election.identity)
+        difference = await _difference(worker, existing)
+        result = await worker.reconciler.applier.apply(difference.plan, existing, lock)
+        return difference, result
 
 
 @contextlib.asynccontextmanager
-async def _leading(leadership: Leadership) -> AsyncIterator[Lock]:
+async def _leading(election: LeaderElection) -> AsyncIterator[Lock]:
     """Lead while the context lasts. Raises ConsulError if somebody else does."""
     try:
-        await leadership.once()
-        if leadership.lock is None:
+        await election.once()
+        if election.lock is None:
             raise ConsulError(
-                f"another worker leads cluster {leadership.identity.cluster!r}: it does the work"
+                f"another worker leads cluster {election.identity.cluster!r}: it does the work"
             )
         async with asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(leadership.keep())
-            yield leadership.lock
+            keeping = tasks.create_task(election.keep())
+            yield election.lock
             keeping.cancel()
     except* ConsuldnsError as group:
         raise first_of(group) from None
     finally:
-        await leadership.resign()
+        await election.resign()
 
 
 @dataclass(frozen=True)
@@ -106,19 +106,19 @@ async def purge(settings: Settings) -> Purged:
     try:
         registry = Registry(consul)
         identity = await _recorded_identity(settings, registry)
-        async with _leading(Leadership(registry, identity, lambda: None)) as lock:
-            holding = await contents.read(registry, identity)
-            plan = removal_of_all(holding, identity.node)
+        async with _leading(LeaderElection(registry, identity, lambda: None)) as lock:
+            existing = await contents.read(registry, identity)
+            plan = removal_of_all(existing, identity.node)
             rate = Rate(settings.sync.transactions_per_second)
-            outcome = await Applier(registry, rate).apply(plan, holding, lock)
-            if not outcome.failed and not holding.foreign_instances:
+            result = await Applier(registry, rate).apply(plan, existing, lock)
+            if not result.failed and not existing.foreign_instances:
                 await registry.apply([RemoveNode(identity.node)], lock)
             return Purged(
                 identity.cluster,
-                outcome.done[RemoveInstance.__name__],
-                outcome.done[RemoveKey.__name__],
-                holding.foreign_instances,
-                tuple(outcome.failed.values()),
+                result.done[RemoveInstance.__name__],
+                result.done[RemoveKey.__name__],
+                existing.foreign_instances,
+                tuple(result.failed.values()),
             )
     finally:
         await consul.aclose()
@@ -179,7 +179,7 @@ async def status(settings: Settings) -> Status:
         registry = Registry(consul)
         identity = await _recorded_identity(settings, registry)
         holder, _ = await registry.key(identity.leader_key)
-        holding = await contents.read(registry, identity)
+        existing = await contents.read(registry, identity)
         descriptors = f"{identity.root}svc/"
         return Status(
             identity.cluster,
@@ -187,11 +187,11 @@ async def status(settings: Settings) -> Status:
             identity.former,
             identity.datacenter,
             worker_of(holder) if holder is not None else None,
-            len(holding.instances),
-            holding.count,
-            sum(path.startswith(descriptors) for path in holding.keys),
-            sum(path.startswith(REVERSE) for path in holding.keys),
-            sum(path.startswith(NAMES) for path in holding.keys),
+            len(existing.instances),
+            existing.count,
+            sum(path.startswith(descriptors) for path in existing.keys),
+            sum(path.startswith(REVERSE) for path in existing.keys),
+            sum(path.startswith(NAMES) for path in existing.keys),
         )
     finally:
         await consul.aclose()

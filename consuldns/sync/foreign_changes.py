@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from consuldns.consul.operations import SetCheck, SetInstance, SetKey, SetNode
-from consuldns.sync.existing.contents import Held, read_instances, read_keys
+from consuldns.sync.existing.contents import Existing, read_instances, read_keys
 from consuldns.sync.ownership import Identity
 from consuldns.sync.planning.plan import Plan, Step
 from consuldns.sync.registry import Registry
@@ -35,7 +35,7 @@ class Writes:
 
 
 async def is_changed(
-    registry: Registry, identity: Identity, resource: str, holding: Held, writes: Writes
+    registry: Registry, identity: Identity, resource: str, existing: Existing, writes: Writes
 ) -> bool:
     """Whether a resource of ours differs from what we hold. Raises ConsulError.
 
@@ -45,16 +45,16 @@ async def is_changed(
     ours = set(writes.now)
     writes.looking.append(ours)
     try:
-        there = Held()
+        there = Existing()
         if kind == "node":
             await read_instances(registry, identity, there)
-            node_differs = there.node != holding.node and name not in ours
-            return node_differs or _differ(_by_id(there), _by_id(holding), ours)
+            node_differs = there.node != existing.node and name not in ours
+            return node_differs or _differ(_by_id(there), _by_id(existing), ours)
         await read_keys(registry, identity, name, there)
         ours |= there.undecided.keys()  # whose they are, only a look at everything tells
-        return _differ(there.keys, _below(name, holding), ours) or bool(
+        return _differ(there.keys, _below(name, existing), ours) or bool(
             there.foreign_keys.symmetric_difference(
-                path for path in holding.foreign_keys if path.startswith(name)
+                path for path in existing.foreign_keys if path.startswith(name)
             )
             - ours
         )
@@ -75,12 +75,12 @@ def _name(step: Step) -> str:
             return str(getattr(operation, "path", "") or getattr(operation, "id", ""))
 
 
-def _by_id(holding: Held) -> dict[str, object]:
-    return {id_: each for there in holding.instances.values() for id_, each in there.items()}
+def _by_id(existing: Existing) -> dict[str, object]:
+    return {id_: each for there in existing.instances.values() for id_, each in there.items()}
 
 
-def _below(prefix: str, holding: Held) -> dict[str, object]:
-    return {path: each for path, each in holding.keys.items() if path.startswith(prefix)}
+def _below(prefix: str, existing: Existing) -> dict[str, object]:
+    return {path: each for path, each in existing.keys.items() if path.startswith(prefix)}
 
 
 def _differ(there: Mapping[str, object], held: Mapping[str, object], ours: set[str]) -> bool:

@@ -142,7 +142,7 @@ async def recorded_uid(registry: Registry, identity: Identity) -> str:
     return ""
 
 
-class Leadership:
+class LeaderElection:
     """Tries to lead for as long as it runs; `lock` is there while it does.
 
     `identity` is ours with the UIDs of former clusters, as of the latest term; `since` is the

@@ -7,19 +7,19 @@ import msgspec
 from consuldns.consul.operations import RemoveInstance, RemoveKey, RemoveNode, SetCheck, SetInstance
 from consuldns.sync.apply import describe
 from consuldns.sync.desired.state import NO_ADDRESS_YET
-from consuldns.sync.existing.contents import Held, HeldInstance, check_fingerprint
+from consuldns.sync.existing.contents import Existing, ExistingInstance, check_fingerprint
 from consuldns.sync.kubernetes.objects import ServiceKey
 from consuldns.sync.planning.plan import Plan, Step
 
 
-def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]:
+def service_lines(plan: Plan, existing: Existing) -> Iterator[tuple[ServiceKey, str]]:
     """One line for each service that the plan touches; ask before it is done."""
     by_service: dict[ServiceKey, list[Step]] = {}
     for step in plan.steps:
         if step.service is not None:
             by_service.setdefault(step.service, []).append(step)
     for key, steps in by_service.items():
-        known = holding.instances.get(key, {})
+        known = existing.instances.get(key, {})
         added = [s.operation.instance for s in steps if isinstance(s.operation, SetInstance)]
         new = sum(instance.id not in known for instance in added)
         gone = sum(isinstance(step.operation, RemoveInstance) for step in steps)
@@ -41,7 +41,7 @@ def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]
         )
 
 
-def _readiness(steps: Sequence[Step], known: Mapping[str, HeldInstance]) -> str:
+def _readiness(steps: Sequence[Step], known: Mapping[str, ExistingInstance]) -> str:
     """How many instances are ready afterwards, ` 2 of 4 ready`, if that changes of those there."""
     ready = {id_: each.check == 0 for id_, each in known.items()}
     before = dict(ready)

@@ -1,7 +1,7 @@
 """The sync worker as a process, and its one-off tasks: the parts of `kubernetes` on a real Consul.
 
     reflectors (one a kind) --> cluster --> reconciler --> registry (Consul)
-    leadership (session and lock) -----------^
+    election (session and lock) -----------^
 
 A worker that is told to end gives the lock back and removes nothing.
 """
@@ -39,7 +39,7 @@ from consuldns.sync.kubernetes.objects import (
 )
 from consuldns.sync.kubernetes.reflector import AnyReflector, Reflector
 from consuldns.sync.kubernetes.troubles import REMINDERS, Troubles
-from consuldns.sync.leader_election import Leadership
+from consuldns.sync.leader_election import LeaderElection
 from consuldns.sync.metrics import SyncCollector
 from consuldns.sync.ownership import Identity
 from consuldns.sync.planning.mass_deletion import MassDeletion
@@ -84,7 +84,7 @@ class Worker:
     identity: Identity
     cluster: Cluster
     reflectors: list[AnyReflector]
-    leadership: Leadership
+    election: LeaderElection
     reconciler: Reconciler
     troubles: Troubles
 
@@ -116,7 +116,7 @@ class Worker:
     @property
     def is_leader(self) -> bool:
         """Whether this worker writes."""
-        return self.leadership.lock is not None
+        return self.election.lock is not None
 
     async def listed(self) -> None:
         """List every kind once, without watching, but for those that are withheld.
@@ -197,10 +197,10 @@ def assemble(
     reflectors = _reflectors(kubernetes, cluster, sync, wake)
     for reflector in reflectors:
         reflector.troubles = troubles
-    leadership = Leadership(registry, identity, wake, adopt=adopt, troubles=troubles)
+    election = LeaderElection(registry, identity, wake, adopt=adopt, troubles=troubles)
     reconciler = Reconciler(
         registry,
-        leadership,
+        election,
         cluster,
         reflectors,
         sync,
@@ -216,7 +216,7 @@ def assemble(
         identity,
         cluster,
         reflectors,
-        leadership,
+        election,
         reconciler,
         troubles,
     )
@@ -411,9 +411,9 @@ async def _work(settings: Settings, adopt: bool, allow_mass_delete: bool, starte
 
 async def _run_parts(worker: Worker) -> None:
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(worker.leadership.run())
+        tasks.create_task(worker.election.run())
         tasks.create_task(worker.reconciler.run())
         # A leader believes only lists that are younger than its lock: lists come second.
-        await worker.leadership.tried.wait()
+        await worker.election.tried.wait()
         for reflector in worker.reflectors:
             tasks.create_task(reflector.run())

@@ -62,11 +62,11 @@ async def names_beside(
     )
     for object_ in objects:
         world.put(object_)
-    world.holding = await contents.read(registry, IDENTITY)
+    world.existing = await contents.read(registry, IDENTITY)
     if held_name:
-        world.holding.names[held_name] = ("default", "web")
-    found = await others.read(registry, world.holding, world.cluster, IDENTITY)
-    world.planner.plan_all(world.holding, others=found, version="v1")
+        world.existing.names[held_name] = ("default", "web")
+    found = await others.read(registry, world.existing, world.cluster, IDENTITY)
+    world.planner.plan_all(world.existing, others=found, version="v1")
     return {"/".join(key): name for key, name in world.planner.names.items()}
 
 

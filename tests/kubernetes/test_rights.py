@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consuldns.config.schema import Settings
-from consuldns.config.sync import SyncSettings
+from consuldns.config.sync import IngressAddresses, SyncSettings
 from consuldns.errors import KubernetesError
 from consuldns.names import parse_address
 from consuldns.sync.desired import state
 from consuldns.sync.existing import contents
 from consuldns.sync.kubernetes.access import plain_url
 from consuldns.sync.kubernetes.client import Client
-from consuldns.sync.kubernetes.objects import EndpointSlice, Exposure, Node, Service, ServiceKey
+from consuldns.sync.kubernetes.objects import EndpointSlice, Ingress, Node, Service, ServiceKey
 from consuldns.sync.ownership import NAMES, Identity, reverse_key
 from consuldns.sync.planning.plan import Plan, Planner
 from consuldns.sync.worker import assemble
@@ -95,7 +95,7 @@ class Facts:
         objects = list(self.objects())
         nodes = [msgspec.convert(o, Node) for kind, o in objects if kind == "nodes"]
         slices = [msgspec.convert(o, EndpointSlice) for k, o in objects if k == "endpointslices"]
-        exposures = [msgspec.convert(o, Exposure) for kind, o in objects if kind == "ingresses"]
+        exposures = [msgspec.convert(o, Ingress) for kind, o in objects if kind == "ingresses"]
         found = set()
         for each in (msgspec.convert(o, Service) for kind, o in objects if kind == "services"):
             kind = self.services[each.key]
@@ -130,12 +130,12 @@ class Consul:
                 await worker.listed()
             except KubernetesError:
                 return Plan()  # no services at all: nothing can be done
-            holding = await contents.read(self.registry, IDENTITY)
+            existing = await contents.read(self.registry, IDENTITY)
             planner = Planner(worker.cluster, self.sync, IDENTITY)
-            plan = await worker.reconciler.plan_all(planner, holding)
-            worker.reconciler.check(plan, holding)
-            outcome = await worker.reconciler.applier.apply(plan, holding, None)
-            assert not outcome.failed
+            plan = await worker.reconciler.plan_all(planner, existing)
+            worker.reconciler.check(plan, existing)
+            result = await worker.reconciler.applier.apply(plan, existing, None)
+            assert not result.failed
             return plan
 
     def places(self) -> set[Place]:
@@ -187,7 +187,11 @@ def grants_of(chosen: set[Grant]) -> set[Grant]:
 )
 @settings(max_examples=50, deadline=None)
 def test_what_the_rights_allow_is_done_and_nothing_else_goes(
-    before: Facts, after: Facts, chosen: set[Grant], is_role: bool, ingress_setting: str
+    before: Facts,
+    after: Facts,
+    chosen: set[Grant],
+    is_role: bool,
+    ingress_setting: IngressAddresses,
 ) -> None:
     """Rights are those of Roles in two namespaces, or of a ClusterRole."""
     if not is_role:

@@ -40,7 +40,7 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass(slots=True)
-class HeldInstance:
+class ExistingInstance:
     """An instance of ours: fingerprints of it and of its check."""
 
     fingerprint: int
@@ -50,7 +50,7 @@ class HeldInstance:
 
 
 @dataclass(slots=True)
-class HeldKey:
+class ExistingKey:
     """A key of ours."""
 
     fingerprint: int
@@ -84,7 +84,7 @@ def key_fingerprint(key: Key) -> int:
 
 
 @dataclass
-class Held:
+class Existing:
     """Everything of ours in Consul. `names` is who holds which flat name (in lower case).
 
     `foreign_keys` are reverse keys and flat names of others; `foreign_instances` counts instances
@@ -94,8 +94,8 @@ class Held:
     """
 
     node: Node | None = None
-    instances: dict[ServiceKey, dict[str, HeldInstance]] = field(default_factory=dict)
-    keys: dict[str, HeldKey] = field(default_factory=dict)
+    instances: dict[ServiceKey, dict[str, ExistingInstance]] = field(default_factory=dict)
+    keys: dict[str, ExistingKey] = field(default_factory=dict)
     names: dict[str, ServiceKey] = field(default_factory=dict)
     endpoints: dict[ServiceKey, set[str]] = field(default_factory=dict)  # keys that describe them
     foreign_keys: set[str] = field(default_factory=set)
@@ -109,7 +109,7 @@ class Held:
         return sum(len(each) for each in self.instances.values())
 
     @property
-    def incumbents(self) -> dict[str, ServiceKey]:
+    def current_owners(self) -> dict[str, ServiceKey]:
         """Who has which flat name: by its claim, or if that is lost, by its instances."""
         in_use = {
             instance.service.lower(): owner
@@ -125,7 +125,7 @@ class Held:
         if owner is None:
             self.foreign_instances += 1
             return
-        self.instances.setdefault(owner, {})[instance.id] = HeldInstance(
+        self.instances.setdefault(owner, {})[instance.id] = ExistingInstance(
             fingerprint(instance), check_fingerprint(instance), instance.service, stored.index
         )
 
@@ -166,7 +166,7 @@ class Held:
                 del self.undecided[path]
 
     def _take(self, stored: StoredKey) -> None:
-        self.keys[stored.key.path] = HeldKey(key_fingerprint(stored.key), stored.index)
+        self.keys[stored.key.path] = ExistingKey(key_fingerprint(stored.key), stored.index)
         self._take_name(stored.key)
         self._take_endpoints(stored.key.path)
 
@@ -197,7 +197,7 @@ class Held:
                 assert owner is not None
                 there = self.instances.setdefault(owner, {})
                 check = there[instance.id].check if instance.id in there else 0
-                there[instance.id] = HeldInstance(
+                there[instance.id] = ExistingInstance(
                     fingerprint(instance), check, instance.service, index
                 )
             case SetCheck(instance=instance):
@@ -212,7 +212,7 @@ class Held:
             case SetKey(key=key):
                 self.foreign_keys.discard(key.path)
                 self.undecided.pop(key.path, None)
-                self.keys[key.path] = HeldKey(key_fingerprint(key), index)
+                self.keys[key.path] = ExistingKey(key_fingerprint(key), index)
                 self._take_name(key)
                 self._take_endpoints(key.path)
             case RemoveKey(path=path):
@@ -235,9 +235,9 @@ def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:
     return meta.get(descriptor.NAMESPACE, ""), meta.get(descriptor.REFERENCE_NAME, "")
 
 
-async def read(registry: Registry, identity: Identity) -> Held:
+async def read(registry: Registry, identity: Identity) -> Existing:
     """Read everything of ours."""
-    held = Held()
+    held = Existing()
     await read_instances(registry, identity, held)
     for prefix in (identity.root, NAMES, REVERSE):
         await read_keys(registry, identity, prefix, held)
@@ -247,14 +247,14 @@ async def read(registry: Registry, identity: Identity) -> Held:
     return held
 
 
-async def read_instances(registry: Registry, identity: Identity, held: Held) -> None:
+async def read_instances(registry: Registry, identity: Identity, held: Existing) -> None:
     """Read our node, and what is on it."""
     held.node = await registry.node(identity.node)
     async for instance in _in_turns(registry.instances(identity.node)):
         held.take_instance(instance, identity)
 
 
-async def read_keys(registry: Registry, identity: Identity, prefix: str, held: Held) -> None:
+async def read_keys(registry: Registry, identity: Identity, prefix: str, held: Existing) -> None:
     """Read the keys below a prefix."""
     async for key in _in_turns(registry.keys(prefix)):
         held.take_key(key, identity)

@@ -50,7 +50,7 @@ _KEEPALIVE = [
 
 
 @dataclass(frozen=True)
-class Listed(Generic[Item]):
+class ListResult(Generic[Item]):
     """All objects of a kind, as of one resource version.
 
     `unread` are those that cannot be read, None for one whose name cannot.
@@ -66,7 +66,7 @@ class Listed(Generic[Item]):
 
 
 @dataclass(frozen=True)
-class Seen(Generic[Item]):
+class WatchEvent(Generic[Item]):
     """An event of a watch: ADDED, MODIFIED or DELETED, with an object.
 
     Without one it is a BOOKMARK, nothing but a new version, or of our own: OPENED, the server has
@@ -119,7 +119,7 @@ class Client:
 
     async def list(
         self, kind: Kind[Item], label_selector: str = "", namespace: str = ""
-    ) -> Listed[Item]:
+    ) -> ListResult[Item]:
         """All objects of a kind, in a namespace or in all of them, in pages of 500.
 
         The version to watch from is that of the last page. Raises Gone if the history was lost
@@ -139,7 +139,7 @@ class Client:
                     unread.add(self._skip(kind, item, error))
             if not page.metadata.continue_:
                 self.unread.were_read(kind.name, unread, namespace)
-                return Listed(objects, page.metadata.resource_version, frozenset(unread))
+                return ListResult(objects, page.metadata.resource_version, frozenset(unread))
             parameters["continue"] = page.metadata.continue_
 
     def _skip(self, kind: Kind[Item], item: Part, error: Unreadable) -> ObjectKey | None:
@@ -156,7 +156,7 @@ class Client:
         silence: float,
         label_selector: str = "",
         namespace: str = "",
-    ) -> AsyncGenerator[Seen[Item], None]:
+    ) -> AsyncGenerator[WatchEvent[Item], None]:
         """What happens to objects of a kind after a resource version.
 
         Ends when the server ends it, which it does after `seconds`; Unreachable after `silence`
@@ -172,29 +172,29 @@ class Client:
         if label_selector:
             parameters["labelSelector"] = label_selector
         async with self._request(kind.path(namespace), parameters, silence) as response:
-            yield Seen("OPENED", "")
+            yield WatchEvent("OPENED", "")
             async for line in lines(response.aiter_bytes()):
-                seen = self._event(line, kind)
-                if seen is not None:
-                    yield seen
+                event = self._event(line, kind)
+                if event is not None:
+                    yield event
 
-    def _event(self, line: bytes, kind: Kind[Item]) -> Seen[Item] | None:
+    def _event(self, line: bytes, kind: Kind[Item]) -> WatchEvent[Item] | None:
         type_, content = _split_event(line)
         if type_ == "ERROR":
             status = _status(content)
             raise _error(status.code, status.message, status.reason)
         version = _version(content)
         if type_ == "BOOKMARK":
-            return Seen(type_, version)
+            return WatchEvent(type_, version)
         if type_ not in ("ADDED", "MODIFIED", "DELETED"):
             return None
         try:
-            return Seen(type_, version, untrusted.read_as(content, kind.type))
+            return WatchEvent(type_, version, untrusted.read_as(content, kind.type))
         except Unreadable as error:
             self._skip(kind, content, error)
             if type_ == "DELETED":  # only a list tells now which
                 raise errors.Gone(f"of {kind}, one that cannot be read was deleted") from error
-            return Seen("UNREAD", version)
+            return WatchEvent("UNREAD", version)
 
     async def _get(self, path: str, parameters: dict[str, str]) -> bytes:
         async with self._request(path, parameters, READ) as response:
