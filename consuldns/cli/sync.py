@@ -85,12 +85,12 @@ def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | 
     Example: consuldns sync run --kube-api http://127.0.0.1:8001 --cluster blue
     """
     from consuldns import logs
-    from consuldns.sync import worker
+    from consuldns.sync import supervisor
 
     hold_signals()
     settings = _settings(file, given)
     logs.configure()
-    asyncio.run(worker.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
+    asyncio.run(supervisor.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
 
 
 @command.command()

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import (
     MAX_OPERATIONS,
     Lock,
@@ -25,7 +26,6 @@ from consuldns.errors import TransactionRefused
 from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import ServiceKey
 from consuldns.sync.planning.plan import Plan, Step
-from consuldns.sync.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ class ApplyResult:
 class Applier:
     """Does plans under a lock, and keeps `existing` true to what was done."""
 
-    def __init__(self, registry: Registry, rate: Rate) -> None:
-        self._registry, self._rate = registry, rate
+    def __init__(self, catalog: Catalog, rate: Rate) -> None:
+        self._catalog, self._rate = catalog, rate
 
     async def apply(self, plan: Plan, existing: Existing, lock: Lock | None) -> ApplyResult:
         """Do the plan. Raises LockLost, and ConsulError if Consul cannot be reached.
@@ -93,7 +93,7 @@ class Applier:
             await self._rate.wait()
             result.transactions += 1
             try:
-                indexes = await self._registry.apply([step.operation for step in chunk], lock)
+                indexes = await self._catalog.apply([step.operation for step in chunk], lock)
             except TransactionRefused as error:
                 for position, reason in error.reasons:
                     step = chunk[position]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from consuldns.config.schema import Settings
-from consuldns.consul.catalog import Registry
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.http.client import Client as ConsulClient
 from consuldns.consul.operations import Lock, RemoveInstance, RemoveKey, RemoveNode
 from consuldns.errors import ConsuldnsError, ConsulError
@@ -22,7 +22,8 @@ from consuldns.sync.leader_election import (
 )
 from consuldns.sync.ownership import NAMES, REVERSE, Identity
 from consuldns.sync.planning.plan import Plan, Planner, Step, removal_of_all
-from consuldns.sync.worker import MAX_BODY, Worker, first_of, opened
+from consuldns.sync.supervisor import first_of
+from consuldns.sync.worker import MAX_BODY, SyncWorker
 
 
 @dataclass
@@ -38,15 +39,15 @@ async def diff(settings: Settings, *, adopt: bool) -> Difference:
 
     With `adopt`: if what a former cluster of the name has there were taken over.
     """
-    async with opened(settings) as worker:
+    async with SyncWorker.connected(settings) as worker:
         election = worker.election
-        election.identity = await recognised(worker.registry, worker.identity, adopt=adopt)
-        await worker.listed()
-        existing = await contents.read(worker.registry, worker.election.identity)
+        election.identity = await recognised(worker.catalog, worker.identity, adopt=adopt)
+        await worker.list_once()
+        existing = await contents.read(worker.catalog, worker.election.identity)
         return await _difference(worker, existing)
 
 
-async def _difference(worker: Worker, existing: contents.Existing) -> Difference:
+async def _difference(worker: SyncWorker, existing: contents.Existing) -> Difference:
     planner = Planner(worker.cluster, worker.settings.sync, worker.election.identity)
     plan = await worker.reconciler.plan_all(planner, existing)
     return Difference(plan, worker.reconciler.check(plan, existing))
@@ -57,11 +58,11 @@ async def once(
 ) -> tuple[Difference, ApplyResult]:
     """Sync once. Raises ConsulError if another worker leads."""
     async with (
-        opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker,
+        SyncWorker.connected(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker,
         _leading(worker.election) as lock,
     ):
-        await worker.listed()  # after the lock, as another may have led until now
-        existing = await contents.read(worker.registry, worker.election.identity)
+        await worker.list_once()  # after the lock, as another may have led until now
+        existing = await contents.read(worker.catalog, worker.election.identity)
         difference = await _difference(worker, existing)
         result = await worker.reconciler.applier.apply(difference.plan, existing, lock)
         return difference, result
@@ -104,15 +105,15 @@ async def purge(settings: Settings) -> Purged:
     """
     consul = ConsulClient(settings.consul, max_body=MAX_BODY)
     try:
-        registry = Registry(consul)
-        identity = await _recorded_identity(settings, registry)
-        async with _leading(LeaderElection(registry, identity, lambda: None)) as lock:
-            existing = await contents.read(registry, identity)
+        catalog = Catalog(consul)
+        identity = await _recorded_identity(settings, catalog)
+        async with _leading(LeaderElection(catalog, identity, lambda: None)) as lock:
+            existing = await contents.read(catalog, identity)
             plan = removal_of_all(existing, identity.node)
             rate = Rate(settings.sync.transactions_per_second)
-            result = await Applier(registry, rate).apply(plan, existing, lock)
+            result = await Applier(catalog, rate).apply(plan, existing, lock)
             if not result.failed and not existing.foreign_instances:
-                await registry.apply([RemoveNode(identity.node)], lock)
+                await catalog.apply([RemoveNode(identity.node)], lock)
             return Purged(
                 identity.cluster,
                 result.done[RemoveInstance.__name__],
@@ -124,21 +125,21 @@ async def purge(settings: Settings) -> Purged:
         await consul.aclose()
 
 
-async def _recorded_identity(settings: Settings, registry: Registry) -> Identity:
+async def _recorded_identity(settings: Settings, catalog: Catalog) -> Identity:
     """Who the cluster is, by what its node in the catalog says; without one, by its record."""
     cluster = settings.sync.cluster
-    unknown = Identity(cluster, "", await registry.datacenter(), settings.dns.domain, "")
-    node = await registry.node(unknown.node)
+    unknown = Identity(cluster, "", await catalog.datacenter(), settings.dns.domain, "")
+    node = await catalog.node(unknown.node)
     uid = node.meta.get(ownership.CLUSTER_UID, "") if node is not None else ""
-    uid = uid or await recorded_uid(registry, unknown)
+    uid = uid or await recorded_uid(catalog, unknown)
     if not uid:
         raise ConsulError(f"there is nothing of a cluster {cluster!r} in Consul")
     known = Identity(cluster, uid, unknown.datacenter, unknown.domain, "")
-    return await recognised(registry, known, adopt=False)
+    return await recognised(catalog, known, adopt=False)
 
 
 @dataclass(frozen=True)
-class Status:
+class SyncStatus:
     """What Consul has of one cluster. `leader` is the worker that writes, if one runs.
 
     `former` are the UIDs of clusters whose entries were taken over; `reverse` and `names` count
@@ -172,16 +173,16 @@ class Status:
         ]
 
 
-async def status(settings: Settings) -> Status:
+async def status(settings: Settings) -> SyncStatus:
     """What Consul has of one cluster."""
     consul = ConsulClient(settings.consul, max_body=MAX_BODY)
     try:
-        registry = Registry(consul)
-        identity = await _recorded_identity(settings, registry)
-        holder, _ = await registry.key(identity.leader_key)
-        existing = await contents.read(registry, identity)
+        catalog = Catalog(consul)
+        identity = await _recorded_identity(settings, catalog)
+        holder, _ = await catalog.key(identity.leader_key)
+        existing = await contents.read(catalog, identity)
         descriptors = f"{identity.root}svc/"
-        return Status(
+        return SyncStatus(
             identity.cluster,
             identity.uid,
             identity.former,

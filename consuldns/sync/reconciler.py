@@ -13,20 +13,20 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Never
 
 from consuldns.config.sync import SyncSettings
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import LockLost
 from consuldns.errors import ConsulError
-from consuldns.sync import foreign_changes, report
-from consuldns.sync.apply import Applier, ApplyResult
+from consuldns.sync import report
+from consuldns.sync.apply import Applier, ApplyResult, Rate
 from consuldns.sync.cache import Cluster
 from consuldns.sync.desired.flat_names import Others
-from consuldns.sync.existing import contents
+from consuldns.sync.existing import contents, foreign_changes
 from consuldns.sync.existing import others as others_
 from consuldns.sync.existing.contents import Existing
-from consuldns.sync.foreign_changes import Writes
+from consuldns.sync.existing.foreign_changes import Writes
 from consuldns.sync.kubernetes.objects import NAMESPACES
 from consuldns.sync.kubernetes.reflector import AnyReflector
 from consuldns.sync.kubernetes.troubles import Troubles
@@ -36,8 +36,7 @@ from consuldns.sync.planning import knowledge, mass_deletion
 from consuldns.sync.planning.knowledge import Knowledge, Limits
 from consuldns.sync.planning.mass_deletion import MassDeletion
 from consuldns.sync.planning.plan import NOBODY, Plan, Planner, Step
-from consuldns.sync.problem_log import ProblemLog
-from consuldns.sync.registry import Registry
+from consuldns.sync.report import ProblemLog
 from consuldns.sync.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -54,37 +53,67 @@ CATALOG = "Consul's catalog and keys"  # for people
 MOST_LINES = 50  # of the log for one plan
 
 
-@dataclass
+class Wakeup:
+    """Says that something changed, in the cluster or about the lock; `since` is when it was first.
+
+    Those who notice a change set it, and the reconciler waits for it, so that neither need know
+    the other.
+    """
+
+    def __init__(self) -> None:
+        self.since: float | None = None  # monotonic; None: nothing since it was taken
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Something changed."""
+        if self.since is None:
+            self.since = time.monotonic()
+        self._event.set()
+
+    def take(self) -> float | None:
+        """Since when there is something to do, and forget it."""
+        since, self.since = self.since, None
+        return since
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait until something changes from now on, at most this many seconds."""
+        self._event.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+
+
 class Reconciler:
     """Keeps Consul as the cluster wants it."""
 
-    registry: Registry
-    election: LeaderElection
-    cluster: Cluster
-    reflectors: Sequence[AnyReflector]
-    settings: SyncSettings
-    guard: MassDeletion
-    applier: Applier
-    version: str  # of the API server
-    troubles: Troubles = field(default_factory=Troubles)
-    statistics: Statistics = field(default_factory=Statistics)
-
-    def __post_init__(self) -> None:
-        self._wake = asyncio.Event()
-        self._dirty_since: float | None = None
+    def __init__(
+        self,
+        settings: SyncSettings,
+        catalog: Catalog,
+        election: LeaderElection,
+        cluster: Cluster,
+        reflectors: Sequence[AnyReflector],
+        *,
+        version: str,
+        troubles: Troubles,
+        wakeup: Wakeup,
+        allow_mass_delete: bool,
+    ) -> None:
+        self.settings, self.catalog, self.election = settings, catalog, election
+        self.cluster, self.reflectors = cluster, reflectors
+        self.version = version  # of the API server
+        self.troubles = troubles
+        self.guard = MassDeletion(settings.mass_delete_hold.total_seconds(), allow_mass_delete)
+        self.applier = Applier(catalog, Rate(settings.transactions_per_second))
+        self.statistics = Statistics()
+        self._wakeup = wakeup
         self._everything_at = 0.0  # monotonic; when everything is due
         self._list_at = 0.0
-        self._holding: Existing | None = None
+        self._existing: Existing | None = None
         self._writes = Writes()
         self._known = Knowledge()
         self._failures = 0
         self._problems = ProblemLog()
-
-    def wake(self) -> None:
-        """Something changed in the cluster, or about the lock."""
-        if self._dirty_since is None:
-            self._dirty_since = time.monotonic()
-        self._wake.set()
 
     @property
     def is_fresh(self) -> bool:
@@ -107,8 +136,7 @@ class Reconciler:
         """Reconcile for ever."""
         while True:
             while self.election.lock is None:
-                self._wake.clear()
-                await self._wake.wait()
+                await self._wakeup.wait()
             try:
                 async with asyncio.TaskGroup() as watchers:
                     tasks = [watchers.create_task(self._watch_consul(r)) for r in self._watched()]
@@ -130,24 +158,17 @@ class Reconciler:
                 if reflector.store.is_listed and reflector.listed_at < self.election.since:
                     reflector.request_list()
             patience = self.election.since + PATIENCE - time.monotonic()
-            await self._woken(patience if patience > 0 else None)
-
-    async def _woken(self, seconds: float | None) -> None:
-        """Wait until something changes, at most so long."""
-        self._wake.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
+            await self._wakeup.wait(patience if patience > 0 else None)
 
     async def _term(self) -> None:
         """Reconcile while we lead. Raises LockLost and other ConsulErrors."""
         planner = Planner(self.cluster, self.settings, self.election.identity)
-        existing = self._holding = None
+        existing = self._existing = None
         await self._freshen()
         while self.election.lock is not None:
             self._survey()
             if existing is None or time.monotonic() >= self._everything_at:
-                existing = self._holding = await self._read(first=existing is None)
+                existing = self._existing = await self._read(first=existing is None)
                 plan = await self.plan_all(planner, existing)
             elif self.guard.waiting:
                 # What is held is in no plan for some services only, and would be forgotten.
@@ -186,7 +207,7 @@ class Reconciler:
 
     async def _read(self, *, first: bool) -> Existing:
         """Read what Consul holds."""
-        existing = await contents.read(self.registry, self.election.identity)
+        existing = await contents.read(self.catalog, self.election.identity)
         self._everything_at = time.monotonic() + RESYNC
         self.statistics.reads += 1
         if first:
@@ -196,17 +217,17 @@ class Reconciler:
     async def _others(self, existing: Existing) -> Others:
         identity = self.election.identity
         unknown = knowledge.unknown_owners(existing, self.known())
-        return await others_.read(self.registry, existing, self.cluster, identity, unknown=unknown)
+        return await others_.read(self.catalog, existing, self.cluster, identity, unknown=unknown)
 
     async def _do(self, plan: Plan, existing: Existing) -> None:
         """Guard a plan, do it, and note what came of it."""
         lock = self.election.lock
         if lock is None:
             raise LockLost("the lock was lost while a plan was made")
-        since, self._dirty_since = self._dirty_since, None
+        since = self._wakeup.take()
         kept_back = self.check(plan, existing)
         lines = list(report.service_lines(plan, existing)) if plan else []
-        self._writes.begin(plan)
+        self._writes.begin(step.operation for step in plan.steps)
         try:
             result = await self.applier.apply(plan, existing, lock)
         finally:
@@ -222,7 +243,7 @@ class Reconciler:
 
     def check(self, plan: Plan, existing: Existing) -> list[Step]:
         """Take out what is not known well enough and what the guard holds back, and say so."""
-        known, was_holding = self.known(), bool(self.guard.waiting)
+        known, was_holding_back = self.known(), bool(self.guard.waiting)
         record_key = self.election.identity.record_key
         waiting = Limits(known, self.cluster, self.settings, record_key).apply(plan, existing)
         kept_back = self.guard.check(
@@ -235,7 +256,7 @@ class Reconciler:
                 keys, self.cluster, self.settings, self.reflectors
             ),
         )
-        if kept_back and not was_holding:
+        if kept_back and not was_holding_back:
             log.error(
                 "held: %d services would be removed, of %d. They go when two more complete lists, "
                 "%d s apart, say the same, or with --allow-mass-delete",
@@ -280,7 +301,7 @@ class Reconciler:
         """Wait until there is something to do; then a moment more, for what comes along."""
         until = min(self._everything_at, self._settle_held())
         if not self.cluster.is_dirty:
-            await self._woken(max(until - time.monotonic(), 0))
+            await self._wakeup.wait(max(until - time.monotonic(), 0))
         await asyncio.sleep(DEBOUNCE)
 
     def _settle_held(self) -> float:
@@ -320,30 +341,30 @@ class Reconciler:
         To answer, Consul looks at each of our instances: so ask seldom where that takes long. The
         shorter of the last two times counts: while Consul elects a leader, one takes seconds.
         """
-        index, costs = await self.registry.changed(resource, after=0, wait=0), (0.0, 0.0)
+        index, costs = await self.catalog.changed(resource, after=0, wait=0), (0.0, 0.0)
         while True:
             await asyncio.sleep(max(SHORTEST_LOOK, LOOK_COST * min(costs)))
             started = time.monotonic()
             try:
-                new = await self.registry.changed(resource, after=index, wait=0)
+                new = await self.catalog.changed(resource, after=index, wait=0)
                 if new == index:
-                    new = await self.registry.changed(resource, after=index, wait=CHANGE_WAIT)
+                    new = await self.catalog.changed(resource, after=index, wait=CHANGE_WAIT)
                     started = time.monotonic()
                 if new != index and await self._is_foreign(resource):
                     self.statistics.repairs += 1
                     self._everything_at = time.monotonic()
-                    self._wake.set()
+                    self._wakeup.set()
                 index, costs = new, (costs[1], time.monotonic() - started)
             except ConsulError:
                 index = 0  # whatever happened meanwhile: look again
 
     async def _is_foreign(self, resource: str) -> bool:
         """Whether a part of Consul differs from what we hold, not by writes of ours."""
-        existing = self._holding
+        existing = self._existing
         if existing is None:
             return False  # it is about to be read
         identity = self.election.identity
         differs = await foreign_changes.is_changed(
-            self.registry, identity, resource, existing, self._writes
+            self.catalog, identity, resource, existing, self._writes
         )
-        return differs and existing is self._holding and time.monotonic() < self._everything_at
+        return differs and existing is self._existing and time.monotonic() < self._everything_at

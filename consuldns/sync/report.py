@@ -1,5 +1,6 @@
-"""Plans in words: for the log, for people who ask for a difference, and as JSON."""
+"""Plans and problems in words: for the log, for people who ask for a difference, and as JSON."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -10,6 +11,10 @@ from consuldns.sync.desired.state import NO_ADDRESS_YET
 from consuldns.sync.existing.contents import Existing, ExistingInstance, check_fingerprint
 from consuldns.sync.kubernetes.objects import ServiceKey
 from consuldns.sync.planning.plan import Plan, Step
+
+log = logging.getLogger(__name__)
+
+MOST_LINES = 50  # of one plan
 
 
 def service_lines(plan: Plan, existing: Existing) -> Iterator[tuple[ServiceKey, str]]:
@@ -129,3 +134,38 @@ def _mark(step: Step) -> str:
     if isinstance(step.operation, RemoveInstance | RemoveKey | RemoveNode):
         return "-"
     return "~" if getattr(step.operation, "index", 0) else "+"
+
+
+class ProblemLog:
+    """Remembers what has been logged."""
+
+    def __init__(self) -> None:
+        self._logged: dict[ServiceKey | None, frozenset[str]] = {}
+
+    @property
+    def services(self) -> int:
+        """How many services have problems, the settings counted as one."""
+        return len(self._logged)
+
+    def note(self, found: Mapping[ServiceKey | None, Sequence[str]]) -> None:
+        """Log what is new. `found` has all that was looked at; of the rest nothing has changed.
+
+        Whoever looks at the settings (None) has looked at everything.
+        """
+        if None in found:
+            self._logged = {key: known for key, known in self._logged.items() if key in found}
+        new = {
+            key: [each for each in each_found if each not in self._logged.get(key, ())]
+            for key, each_found in found.items()
+        }
+        for key, each_found in found.items():
+            if each_found:
+                self._logged[key] = frozenset(each_found)
+            else:
+                self._logged.pop(key, None)
+        lines = list(problems(new))
+        for key, problem in lines[:MOST_LINES]:
+            log.warning("%s%s: %s", "service=" if key else "", place(key), problem)
+        if len(lines) > MOST_LINES:
+            more = len(lines) - MOST_LINES
+            log.warning("and %d problems more: `consuldns sync diff` prints all of them", more)

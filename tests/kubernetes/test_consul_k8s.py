@@ -14,7 +14,7 @@ from consuldns.sync.existing import contents, others
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.catalog import addresses, keys, services
 from tests.kubernetes.conftest import Cluster, StartWorker
-from tests.kubernetes.memory_registry import MemoryRegistry
+from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import endpoint, service, slice_
 from tests.kubernetes.test_plan import IDENTITY, World
 from tests.support.consul_agent import ConsulAgent, wait_until
@@ -50,7 +50,7 @@ async def names_beside(
     theirs: list[Object], *objects: Object, sync: SyncSettings | None = None, held_name: str = ""
 ) -> dict[str, str]:
     """The flat names of our services beside those of consul-k8s."""
-    registry = MemoryRegistry()
+    registry = MemoryCatalog()
     world = World(sync or SyncSettings(), IDENTITY, registry)
     node = Node(NODE["Node"], NODE["Address"], NODE["NodeMeta"])
     registered = [

@@ -12,7 +12,7 @@ from consuldns.consul.operations import Key, StoredKey
 from consuldns.sync.existing import contents, others
 from consuldns.sync.ownership import Identity, unnamed_flags
 from consuldns.sync.planning.plan import Plan, removal_of_all
-from tests.kubernetes.memory_registry import MemoryRegistry
+from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import service
 from tests.kubernetes.test_plan import World
 
@@ -27,7 +27,7 @@ ORIGINAL = ("blue", "green")  # see the same cluster; the copy was restored from
 class Worlds:
     """Three workers on one Consul, which has the same UID for each of them."""
 
-    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    registry: MemoryCatalog = field(default_factory=MemoryCatalog)
     sync_settings: SyncSettings = field(default_factory=SyncSettings)
 
     def __post_init__(self) -> None:

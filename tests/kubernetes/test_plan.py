@@ -32,7 +32,7 @@ from consuldns.sync.ownership import Identity
 from consuldns.sync.planning.mass_deletion import MassDeletion
 from consuldns.sync.planning.plan import Plan, Planner, Step
 from tests.kubernetes.api_server import Object
-from tests.kubernetes.memory_registry import MemoryRegistry
+from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import endpoint, service, slice_
 from tests.support.properties import examples
 
@@ -51,7 +51,7 @@ class World:
 
     sync: SyncSettings = field(default_factory=SyncSettings)
     identity: Identity = IDENTITY
-    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    registry: MemoryCatalog = field(default_factory=MemoryCatalog)
     existing: Existing = field(default_factory=Existing)
 
     def __post_init__(self) -> None:

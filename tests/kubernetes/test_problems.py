@@ -21,7 +21,7 @@ from consuldns.sync.kubernetes.objects import Ingress, Service
 from consuldns.sync.ownership import Identity
 from consuldns.sync.planning import ineffective
 from consuldns.sync.planning.plan import Plan, Planner
-from consuldns.sync.problem_log import MOST_LINES, ProblemLog
+from consuldns.sync.report import MOST_LINES, ProblemLog
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.conftest import Cluster, StartWorker
 from tests.kubernetes.mapping import IDENTITY, entries

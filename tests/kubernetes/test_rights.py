@@ -17,13 +17,13 @@ from consuldns.names import parse_address
 from consuldns.sync.desired import state
 from consuldns.sync.existing import contents
 from consuldns.sync.kubernetes.access import plain_url
-from consuldns.sync.kubernetes.client import Client
+from consuldns.sync.kubernetes.client import KubernetesClient
 from consuldns.sync.kubernetes.objects import EndpointSlice, Ingress, Node, Service, ServiceKey
 from consuldns.sync.ownership import NAMES, Identity, reverse_key
 from consuldns.sync.planning.plan import Plan, Planner
-from consuldns.sync.worker import assemble
+from consuldns.sync.worker import SyncWorker
 from tests.kubernetes.api_server import ApiServer, Grant, Object
-from tests.kubernetes.memory_registry import MemoryRegistry
+from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import endpoint, ingress, node, rule, service, slice_
 from tests.support.properties import examples
 
@@ -117,17 +117,22 @@ class Consul:
     """A Consul in memory, and workers that come and go, each with the rights of its time."""
 
     sync: SyncSettings
-    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    registry: MemoryCatalog = field(default_factory=MemoryCatalog)
 
     async def follow(self, facts: Facts, grants: set[Grant] | None) -> Plan:
         """Let a new worker sync once; what it did."""
-        async with ApiServer(grants=grants) as server, Client(plain_url(server.url)) as client:
+        async with (
+            ApiServer(grants=grants) as server,
+            KubernetesClient(plain_url(server.url)) as client,
+        ):
             for resource, object_ in facts.objects():
                 server.put(resource, object_)
             whole = Settings(sync=self.sync)
-            worker = assemble(whole, self.registry, client, IDENTITY, "v1", False, True)
+            worker = SyncWorker(
+                whole, self.registry, client, IDENTITY, "v1", allow_mass_delete=True
+            )
             try:
-                await worker.listed()
+                await worker.list_once()
             except KubernetesError:
                 return Plan()  # no services at all: nothing can be done
             existing = await contents.read(self.registry, IDENTITY)

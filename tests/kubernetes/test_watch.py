@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from consuldns.sync.kubernetes.access import FixedCredentials, plain_url
-from consuldns.sync.kubernetes.client import Client, lines
+from consuldns.sync.kubernetes.client import KubernetesClient, lines
 from consuldns.sync.kubernetes.objects import NODES, SERVICES, Node, Service
 from consuldns.sync.kubernetes.reflector import Change, Reflector, RetryPolicy
 from tests.kubernetes.api_server import ApiServer, Request, gone, line
@@ -32,7 +32,7 @@ class Watching:
     """A reflector of services at work."""
 
     def __init__(
-        self, server: ApiServer, client: Client, retry_policy: RetryPolicy, selector: str
+        self, server: ApiServer, client: KubernetesClient, retry_policy: RetryPolicy, selector: str
     ) -> None:
         self.server = server
         self.news = asyncio.Event()
@@ -72,7 +72,7 @@ async def watching(
     access = plain_url(server.url)
     if token:
         access = type(access)(server.url, "a test", FixedCredentials(f"Bearer {token}"))
-    async with Client(access) as client, asyncio.TaskGroup() as tasks:
+    async with KubernetesClient(access) as client, asyncio.TaskGroup() as tasks:
         here = Watching(server, client, retry_policy, selector)
         task = tasks.create_task(here.reflector.run())
         yield here
@@ -653,7 +653,7 @@ async def test_what_does_not_matter_is_no_change(server: ApiServer) -> None:
     """A node's heartbeat writes the node anew every few seconds, with other times in it."""
     server.put("nodes", node("n", "10.1.0.1"))
     changes: list[Change[Node]] = []
-    async with Client(plain_url(server.url)) as client, asyncio.TaskGroup() as tasks:
+    async with KubernetesClient(plain_url(server.url)) as client, asyncio.TaskGroup() as tasks:
         reflector = Reflector(client, NODES, changes.extend, retry_policy=QUICK)
         task = tasks.create_task(reflector.run())
         beat = node("n", "10.1.0.1")

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from consuldns import descriptor
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import (
     PASSING,
     Instance,
@@ -30,7 +31,6 @@ from consuldns.consul.operations import (
 )
 from consuldns.sync.kubernetes.objects import ServiceKey
 from consuldns.sync.ownership import NAMES, REVERSE, Identity, claimant
-from consuldns.sync.registry import Registry
 
 T = TypeVar("T")
 
@@ -235,28 +235,28 @@ def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:
     return meta.get(descriptor.NAMESPACE, ""), meta.get(descriptor.REFERENCE_NAME, "")
 
 
-async def read(registry: Registry, identity: Identity) -> Existing:
+async def read(catalog: Catalog, identity: Identity) -> Existing:
     """Read everything of ours."""
     held = Existing()
-    await read_instances(registry, identity, held)
+    await read_instances(catalog, identity, held)
     for prefix in (identity.root, NAMES, REVERSE):
-        await read_keys(registry, identity, prefix, held)
+        await read_keys(catalog, identity, prefix, held)
     if held.undecided:
-        nodes = await registry.kubernetes_nodes()
+        nodes = await catalog.kubernetes_nodes()
         held.decide(identity, is_alone=not any(map(identity.is_same_cluster, nodes)))
     return held
 
 
-async def read_instances(registry: Registry, identity: Identity, held: Existing) -> None:
+async def read_instances(catalog: Catalog, identity: Identity, held: Existing) -> None:
     """Read our node, and what is on it."""
-    held.node = await registry.node(identity.node)
-    async for instance in _in_turns(registry.instances(identity.node)):
+    held.node = await catalog.node(identity.node)
+    async for instance in _in_turns(catalog.instances(identity.node)):
         held.take_instance(instance, identity)
 
 
-async def read_keys(registry: Registry, identity: Identity, prefix: str, held: Existing) -> None:
+async def read_keys(catalog: Catalog, identity: Identity, prefix: str, held: Existing) -> None:
     """Read the keys below a prefix."""
-    async for key in _in_turns(registry.keys(prefix)):
+    async for key in _in_turns(catalog.keys(prefix)):
         held.take_key(key, identity)
 
 

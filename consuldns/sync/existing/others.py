@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
 from consuldns import descriptor, names
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import Instance
 from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import endpoints
@@ -17,14 +18,13 @@ from consuldns.sync.desired.flat_names import Others
 from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import ServiceKey
 from consuldns.sync.ownership import NAMES, Identity, is_of_consul_k8s
-from consuldns.sync.registry import Registry
 
 Given: TypeAlias = tuple[ServiceKey, str]
 """A service, and a name that it wants and that consul-k8s has given to one in its namespace."""
 
 
 async def read(
-    registry: Registry,
+    catalog: Catalog,
     existing: Existing,
     cluster: Cluster,
     identity: Identity,
@@ -40,7 +40,7 @@ async def read(
         path.removeprefix(NAMES).lower() for path in existing.foreign_keys if path.startswith(NAMES)
     }
     claimed |= {name for name, owner in existing.current_owners.items() if owner in unknown}
-    in_catalog = await registry.service_names() - existing.current_owners.keys() - claimed
+    in_catalog = await catalog.service_names() - existing.current_owners.keys() - claimed
     contested: dict[tuple[str, str], list[ServiceKey]] = {}
     for claim in cluster.claims.values():
         for name in claim.candidates(identity.uid, identity.cluster):
@@ -48,8 +48,8 @@ async def read(
                 contested.setdefault((name.lower(), claim.service[0]), []).append(claim.service)
     given: dict[Given, list[Instance]] = {}
     if contested:
-        for node in filter(is_of_consul_k8s, await registry.kubernetes_nodes()):
-            async for stored in registry.instances(node.name):
+        for node in filter(is_of_consul_k8s, await catalog.kubernetes_nodes()):
+            async for stored in catalog.instances(node.name):
                 name = stored.instance.service.lower()
                 for service in contested.get((name, _namespace(stored.instance)), ()):
                     given.setdefault((service, name), []).append(stored.instance)

@@ -15,7 +15,7 @@ from typing import Any, Generic, Never
 
 from consuldns.errors import ConsuldnsError
 from consuldns.sync.kubernetes import errors
-from consuldns.sync.kubernetes.client import GRACE, Client, ListResult, WatchEvent
+from consuldns.sync.kubernetes.client import GRACE, KubernetesClient, ListResult, WatchEvent
 from consuldns.sync.kubernetes.objects import (
     EndpointSlice,
     Ingress,
@@ -127,7 +127,7 @@ class Reflector(Generic[Item]):
     says that we may not list the kind, or that it does not have it: then others go on without.
     """
 
-    client: Client
+    client: KubernetesClient
     kind: Kind[Item]
     on_change: Callable[[list[Change[Item]]], None]
     label_selector: str = ""
