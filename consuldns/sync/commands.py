@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from consuldns import descriptor, reverse_layout
 from consuldns.config.schema import Settings
 from consuldns.consul.catalog import Catalog
 from consuldns.consul.http.client import Client as ConsulClient
 from consuldns.consul.operations import Lock, RemoveInstance, RemoveKey, RemoveNode
+from consuldns.descriptor import DescriptorKey, NameKey
 from consuldns.errors import ConsuldnsError, ConsulError
 from consuldns.sync import ownership
 from consuldns.sync.apply import Applier, ApplyResult, Rate
@@ -20,7 +23,7 @@ from consuldns.sync.leader_election import (
     recorded_uid,
     worker_of,
 )
-from consuldns.sync.ownership import NAMES, REVERSE, Identity
+from consuldns.sync.ownership import Identity
 from consuldns.sync.planning.plan import Plan, Planner, Step, removal_of_all
 from consuldns.sync.supervisor import first_of
 from consuldns.sync.worker import MAX_BODY, SyncWorker
@@ -181,7 +184,7 @@ async def status(settings: Settings) -> SyncStatus:
         identity = await _recorded_identity(settings, catalog)
         holder, _ = await catalog.key(identity.leader_key)
         existing = await contents.read(catalog, identity)
-        descriptors = f"{identity.root}svc/"
+        kinds = Counter(type(descriptor.parse_path(path)) for path in existing.keys)
         return SyncStatus(
             identity.cluster,
             identity.uid,
@@ -190,9 +193,9 @@ async def status(settings: Settings) -> SyncStatus:
             worker_of(holder) if holder is not None else None,
             len(existing.instances),
             existing.count,
-            sum(path.startswith(descriptors) for path in existing.keys),
-            sum(path.startswith(REVERSE) for path in existing.keys),
-            sum(path.startswith(NAMES) for path in existing.keys),
+            kinds[DescriptorKey],
+            sum(map(reverse_layout.is_key, existing.keys)),
+            kinds[NameKey],
         )
     finally:
         await consul.aclose()

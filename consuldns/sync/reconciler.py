@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Never
 
+from consuldns import descriptor, reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import LockLost
@@ -31,7 +32,6 @@ from consuldns.sync.kubernetes.objects import NAMESPACES
 from consuldns.sync.kubernetes.reflector import AnyReflector
 from consuldns.sync.kubernetes.troubles import Troubles
 from consuldns.sync.leader_election import LeaderElection
-from consuldns.sync.ownership import NAMES, REVERSE
 from consuldns.sync.planning import knowledge, mass_deletion
 from consuldns.sync.planning.knowledge import Knowledge, Limits
 from consuldns.sync.planning.mass_deletion import MassDeletion
@@ -332,7 +332,7 @@ class Reconciler:
 
     def _watched(self) -> list[str]:
         identity = self.election.identity
-        keys = (identity.root, NAMES, REVERSE)
+        keys = (identity.root, descriptor.NAMES, reverse_layout.PREFIX)
         return [f"node:{identity.node}", *(f"keys:{prefix}" for prefix in keys)]
 
     async def _watch_consul(self, resource: str) -> Never:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from consuldns import descriptor
 from consuldns.consul.operations import RemoveInstance, RemoveKey, RemoveNode, SetCheck, SetInstance
+from consuldns.descriptor import DescriptorKey
 from consuldns.sync.apply import describe
 from consuldns.sync.desired.state import NO_ADDRESS_YET
 from consuldns.sync.existing.contents import Existing, ExistingInstance, check_fingerprint
@@ -64,9 +66,9 @@ def _readiness(steps: Sequence[Step], known: Mapping[str, ExistingInstance]) -> 
 
 
 def _loses_descriptor(key: ServiceKey, steps: Sequence[Step]) -> bool:
-    end = "/svc/{}/{}".format(*key)
-    operations = (step.operation for step in steps)
-    return any(isinstance(each, RemoveKey) and each.path.endswith(end) for each in operations)
+    paths = (s.operation.path for s in steps if isinstance(s.operation, RemoveKey))
+    found = map(descriptor.parse_path, paths)
+    return any(isinstance(each, DescriptorKey) and each[1:] == key for each in found)
 
 
 def text(plan: Plan, held: Sequence[Step]) -> str:

@@ -32,7 +32,7 @@ from consuldns.sync.kubernetes.objects import (
 from consuldns.sync.kubernetes.reflector import AnyReflector, Reflector
 from consuldns.sync.kubernetes.troubles import Troubles
 from consuldns.sync.leader_election import LeaderElection
-from consuldns.sync.ownership import Identity
+from consuldns.sync.ownership import Identity, node_of
 from consuldns.sync.reconciler import Reconciler, Wakeup
 from consuldns.sync.statistics import Statistics
 
@@ -206,7 +206,7 @@ async def _identify(
     agent, datacenter = await catalog.version(), await catalog.datacenter()
     version = await kubernetes.version()
     cluster, domain = settings.sync.cluster, settings.dns.domain
-    node = await catalog.node(f"k8s-{cluster}")
+    node = await catalog.node(node_of(cluster))
     uid, is_proven = await cluster_uid.find(kubernetes, node)
     log.info(
         "Consul: agent=%s address=%s datacenter=%s", agent, settings.consul.address, datacenter

@@ -10,6 +10,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consuldns import descriptor, reverse_layout
 from consuldns.config.schema import Settings
 from consuldns.config.sync import IngressAddresses, SyncSettings
 from consuldns.errors import KubernetesError
@@ -19,7 +20,7 @@ from consuldns.sync.existing import contents
 from consuldns.sync.kubernetes.access import plain_url
 from consuldns.sync.kubernetes.client import KubernetesClient
 from consuldns.sync.kubernetes.objects import EndpointSlice, Ingress, Node, Service, ServiceKey
-from consuldns.sync.ownership import NAMES, Identity, reverse_key
+from consuldns.sync.ownership import Identity
 from consuldns.sync.planning.plan import Plan, Planner
 from consuldns.sync.worker import SyncWorker
 from tests.kubernetes.api_server import ApiServer, Grant, Object
@@ -214,7 +215,7 @@ def test_what_the_rights_allow_is_done_and_nothing_else_goes(
         consul = Consul(sync)
         await consul.follow(before, None)
         assert consul.places() == before.places(sync)
-        keys_before = consul.keys("0."), consul.keys(IDENTITY.root), consul.keys(NAMES)
+        keys_before = consul.keys("0."), consul.keys(IDENTITY.root), consul.keys(descriptor.NAMES)
         await consul.follow(after, grants_of(chosen))
         there = consul.places()
         allowed = {
@@ -241,7 +242,9 @@ def test_what_the_rights_allow_is_done_and_nothing_else_goes(
         for name in after.nodes:
             parsed = parse_address(NODES[name])
             assert parsed is not None
-            assert reverse_key(parsed) not in consul.keys("0.").keys() - keys_before[0].keys()
+            assert (
+                reverse_layout.key(parsed) not in consul.keys("0.").keys() - keys_before[0].keys()
+            )
         # Nothing more is written with the same rights; and when all are there, all is right.
         assert not await consul.follow(after, grants_of(chosen))
         await consul.follow(after, None)

@@ -16,7 +16,7 @@ import msgspec
 
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import Key
-from consuldns.descriptor import DescribedEndpoints, EndpointGroup, Port
+from consuldns.descriptor import DescribedEndpointGroup, DescribedEndpoints, Port
 from consuldns.sync.desired import endpoints
 from consuldns.sync.desired.endpoints import JoinedEndpoint
 from consuldns.sync.desired.registrations import ServiceContext
@@ -82,5 +82,7 @@ def document(part: Iterable[JoinedEndpoint], settings: SyncSettings) -> bytes:
     for endpoint in part:
         label = endpoints.label_by_name(endpoint, pod_names=settings.pod_names)
         groups.setdefault(endpoint.ports, set()).add((endpoint.address, label))
-    described = (EndpointGroup(ports, tuple(sorted(groups[ports]))) for ports in sorted(groups))
+    described = (
+        DescribedEndpointGroup(ports, tuple(sorted(groups[ports]))) for ports in sorted(groups)
+    )
     return msgspec.json.encode(DescribedEndpoints(tuple(described)))

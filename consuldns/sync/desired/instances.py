@@ -133,7 +133,7 @@ def write_metadata(
     meta |= dict(sorted(wanted.items())[:room])
     for name, _, number in listed:
         if name and len(meta) < descriptor.MAX_META:
-            meta.setdefault(f"port-{name}", str(number))
+            meta.setdefault(f"{descriptor.PORT_NUMBER}{name}", str(number))
     return meta, problems
 
 

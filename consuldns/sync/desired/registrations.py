@@ -201,8 +201,7 @@ def _at_endpoints(context: ServiceContext, settings: SyncSettings) -> Registrati
         if endpoint.state is State.GONE or (not serves and settings.not_ready == "omit"):
             continue
         meta = {
-            descriptor.HOSTNAME: endpoint.hostname,
-            descriptor.LABEL: by_name if by_name != endpoint.hostname else "",
+            **descriptor.write_label(endpoint.hostname, by_name),
             descriptor.POD: endpoint.pod,
             descriptor.NODE: endpoint.node,
             descriptor.ZONE: endpoint.zone,

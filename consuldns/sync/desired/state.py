@@ -12,10 +12,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-from consuldns import names
+from consuldns import names, reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import CRITICAL, Instance, Key
-from consuldns.descriptor import NONE, ClusterRecord, DescribedPort, Descriptor
+from consuldns.descriptor import (
+    NONE,
+    ClusterRecord,
+    DescribedPort,
+    Descriptor,
+    NameKey,
+    NameOwner,
+)
 from consuldns.sync.desired import (
     addresses,
     annotations,
@@ -31,7 +38,7 @@ from consuldns.sync.desired.ingresses import VIP
 from consuldns.sync.desired.registrations import ServiceContext
 from consuldns.sync.desired.reverse_names import Candidate, Rank
 from consuldns.sync.kubernetes.objects import EndpointSlice, Ingress, Node, Service, ServiceKey
-from consuldns.sync.ownership import NAMES, Identity, reverse_key
+from consuldns.sync.ownership import Identity
 
 NO_ADDRESS_YET = "no address yet"  # of a service whose load balancer has not been given one
 
@@ -266,7 +273,7 @@ def reverse_entry(candidate: Candidate, identity: Identity) -> Key:
     """The reverse key that makes an address point to its name."""
     address = names.parse_address(candidate.address)
     assert address is not None
-    return Key(reverse_key(address), candidate.target.encode(), identity.flags)
+    return Key(reverse_layout.key(address), candidate.target.encode(), identity.flags)
 
 
 def name_entry(flat: str, owner: ServiceKey, identity: Identity) -> Key:
@@ -274,8 +281,8 @@ def name_entry(flat: str, owner: ServiceKey, identity: Identity) -> Key:
 
     Where several services share the name, its owner has no namespace.
     """
-    value = f"{identity.cluster}/{owner[0]}/{owner[1]}"
-    return Key(NAMES + flat.lower(), value.encode(), identity.flags)
+    value = NameOwner(identity.cluster, *owner).value
+    return Key(NameKey(flat.lower()).path, value, identity.flags)
 
 
 def cluster_record(

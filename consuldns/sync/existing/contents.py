@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from consuldns import descriptor
+from consuldns import descriptor, reverse_layout
 from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import (
     PASSING,
@@ -29,8 +29,9 @@ from consuldns.consul.operations import (
     StoredInstance,
     StoredKey,
 )
+from consuldns.descriptor import EndpointsKey, NameKey
 from consuldns.sync.kubernetes.objects import ServiceKey
-from consuldns.sync.ownership import NAMES, REVERSE, Identity, claimant
+from consuldns.sync.ownership import Identity
 
 T = TypeVar("T")
 
@@ -136,8 +137,10 @@ class Existing:
             return  # the lock
         is_named = key.flags in identity.all_flags
         is_unnamed = key.flags in identity.unnamed_flags
-        if key.path.startswith(NAMES):
-            is_ours = (is_named or is_unnamed) and claimant(key.value) == identity.cluster
+        is_name = isinstance(descriptor.parse_path(key.path), NameKey)
+        if is_name:
+            owner = descriptor.parse_owner(key.value)
+            is_ours = (is_named or is_unnamed) and owner.cluster == identity.cluster
         else:
             is_ours = is_named or key.path.startswith(identity.root)
         if key.path == identity.record_key:
@@ -148,7 +151,7 @@ class Existing:
             self._take(stored)
         else:
             self.foreign_keys.add(key.path)
-            if is_unnamed and not key.path.startswith(NAMES):
+            if is_unnamed and not is_name:
                 self.undecided[key.path] = stored
 
     def decide(self, identity: Identity, *, is_alone: bool) -> None:
@@ -167,26 +170,26 @@ class Existing:
 
     def _take(self, stored: StoredKey) -> None:
         self.keys[stored.key.path] = ExistingKey(key_fingerprint(stored.key), stored.index)
-        self._take_name(stored.key)
-        self._take_endpoints(stored.key.path)
+        self._note_key(stored.key)
 
-    def _take_name(self, key: Key) -> None:
-        if key.path.startswith(NAMES):
-            _, _, service = key.value.decode(errors="replace").partition("/")
-            namespace, _, name = service.partition("/")
-            self.names[key.path.removeprefix(NAMES)] = (namespace, name)
+    def _note_key(self, key: Key) -> None:
+        """Note who has a flat name, or which service's endpoints a key describes."""
+        match descriptor.parse_path(key.path):
+            case NameKey(flat):
+                _, namespace, name = descriptor.parse_owner(key.value)
+                self.names[flat] = (namespace, name)
+            case EndpointsKey(_, namespace, name):
+                self.endpoints.setdefault((namespace, name), set()).add(key.path)
 
-    def _take_endpoints(self, path: str) -> None:
-        owner = described_service(path)
-        if owner is not None:
-            self.endpoints.setdefault(owner, set()).add(path)
-
-    def _drop_endpoints(self, path: str) -> None:
-        owner = described_service(path)
-        if owner in self.endpoints:
-            self.endpoints[owner].discard(path)
-            if not self.endpoints[owner]:
-                del self.endpoints[owner]
+    def _forget_key(self, path: str) -> None:
+        match descriptor.parse_path(path):
+            case NameKey(flat):
+                self.names.pop(flat, None)
+            case EndpointsKey(_, namespace, name) if (namespace, name) in self.endpoints:
+                paths = self.endpoints[namespace, name]
+                paths.discard(path)
+                if not paths:
+                    del self.endpoints[namespace, name]
 
     def apply(self, operation: Operation, owner: ServiceKey | None, index: int) -> None:
         """Note an operation that was done; `index` is what Consul gave for it."""
@@ -213,20 +216,10 @@ class Existing:
                 self.foreign_keys.discard(key.path)
                 self.undecided.pop(key.path, None)
                 self.keys[key.path] = ExistingKey(key_fingerprint(key), index)
-                self._take_name(key)
-                self._take_endpoints(key.path)
+                self._note_key(key)
             case RemoveKey(path=path):
                 self.keys.pop(path, None)
-                self._drop_endpoints(path)
-                self.names.pop(path.removeprefix(NAMES), None)
-
-
-def described_service(path: str) -> ServiceKey | None:
-    """The service whose endpoints a key below our root describes."""
-    match path.removeprefix(descriptor.ROOT).split("/"):
-        case [_, "ep", namespace, name] | [_, "ep", namespace, name, _]:
-            return namespace, name
-    return None
+                self._forget_key(path)
 
 
 def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:
@@ -239,7 +232,7 @@ async def read(catalog: Catalog, identity: Identity) -> Existing:
     """Read everything of ours."""
     held = Existing()
     await read_instances(catalog, identity, held)
-    for prefix in (identity.root, NAMES, REVERSE):
+    for prefix in (identity.root, descriptor.NAMES, reverse_layout.PREFIX):
         await read_keys(catalog, identity, prefix, held)
     if held.undecided:
         nodes = await catalog.kubernetes_nodes()

@@ -12,12 +12,13 @@ from typing import TypeAlias
 from consuldns import descriptor, names
 from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import Instance
+from consuldns.descriptor import NameKey
 from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import endpoints
 from consuldns.sync.desired.flat_names import Others
 from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import ServiceKey
-from consuldns.sync.ownership import NAMES, Identity, is_of_consul_k8s
+from consuldns.sync.ownership import Identity, is_of_consul_k8s
 
 Given: TypeAlias = tuple[ServiceKey, str]
 """A service, and a name that it wants and that consul-k8s has given to one in its namespace."""
@@ -37,7 +38,9 @@ async def read(
     consul-k8s are asked for only while a name that we want is taken.
     """
     claimed = {
-        path.removeprefix(NAMES).lower() for path in existing.foreign_keys if path.startswith(NAMES)
+        key.flat.lower()
+        for key in map(descriptor.parse_path, existing.foreign_keys)
+        if isinstance(key, NameKey)
     }
     claimed |= {name for name, owner in existing.current_owners.items() if owner in unknown}
     in_catalog = await catalog.service_names() - existing.current_owners.keys() - claimed

@@ -18,12 +18,14 @@ from typing import Any
 
 from msgspec import structs
 
+from consuldns import descriptor, reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import PASSING, SetCheck, SetInstance, SetKey
+from consuldns.descriptor import EndpointsKey
 from consuldns.names import parse_address
 from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import annotations, ingresses, registrations
-from consuldns.sync.existing.contents import Existing, described_service
+from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import (
     ENDPOINT_SLICES,
     INGRESSES,
@@ -36,7 +38,6 @@ from consuldns.sync.kubernetes.objects import (
     ServiceKey,
 )
 from consuldns.sync.kubernetes.reflector import AnyReflector
-from consuldns.sync.ownership import REVERSE
 from consuldns.sync.planning.plan import Plan, Step
 
 AnyKind = Kind[Any]
@@ -136,7 +137,7 @@ class Limits:
         if key is None:
             is_record = isinstance(operation, SetKey) and operation.key.path == self.record_key
             return None if is_record and not self.knowledge.any_services else step
-        if isinstance(operation, SetKey) and described_service(operation.key.path) is not None:
+        if isinstance(operation, SetKey) and _is_of_endpoints(operation.key.path):
             return step if self._knows_all(OF_ENDPOINTS, key[0]) else None
         there = existing.instances.get(key, {})
         if isinstance(operation, SetInstance | SetCheck) and operation.instance.id not in there:
@@ -163,7 +164,7 @@ class Limits:
         operation, key = step.operation, step.service
         assert isinstance(operation, SetKey)
         service = self.cluster.services.get(key) if key is not None else None
-        address = operation.key.path.rpartition("/")[2]
+        address = reverse_layout.address_in(operation.key.path)
         if service is None or _is_cluster_ip(service, address):
             return True
         vips = {each.ip for each in service.status.load_balancer.ingress or ()}
@@ -177,7 +178,7 @@ class Limits:
         if key is None:
             # Whose it was is not known: it may be that of any service or endpoint.
             return (
-                path.startswith(REVERSE)
+                reverse_layout.is_key(path)
                 and knowledge.knows_everywhere(SERVICES, *OF_ENDPOINTS)
                 and all(name in PLACED for name, _ in knowledge.missing)
             )
@@ -187,9 +188,9 @@ class Limits:
             return False
         if service is None:
             return knowledge.knows(SERVICES, namespace)
-        if path.startswith(REVERSE) and _is_cluster_ip(service, path.rpartition("/")[2]):
+        if reverse_layout.is_key(path) and _is_cluster_ip(service, reverse_layout.address_in(path)):
             return True
-        is_of_endpoints = path.startswith(REVERSE) or described_service(path) is not None
+        is_of_endpoints = reverse_layout.is_key(path) or _is_of_endpoints(path)
         kinds = OF_ENDPOINTS if is_of_endpoints else needed(service, self.settings)
         return self._knows_all(kinds, namespace)
 
@@ -201,6 +202,11 @@ def unknown_owners(existing: Existing, knowledge: Knowledge) -> set[ServiceKey]:
     """Services that Consul has names or instances of, and of which we cannot know."""
     owners = {*existing.instances, *existing.names.values()}
     return {key for key in owners if not knowledge.knows(SERVICES, key[0])}
+
+
+def _is_of_endpoints(path: str) -> bool:
+    """Whether a key describes endpoints."""
+    return isinstance(descriptor.parse_path(path), EndpointsKey)
 
 
 def _is_cluster_ip(service: Service, address: str) -> bool:

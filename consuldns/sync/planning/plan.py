@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from consuldns import descriptor, reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import (
     Instance,
@@ -21,6 +22,7 @@ from consuldns.consul.operations import (
     SetKey,
     SetNode,
 )
+from consuldns.descriptor import DescriptorKey, NameKey
 from consuldns.names import parse_address
 from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import flat_names, reverse_names, state
@@ -30,7 +32,7 @@ from consuldns.sync.desired.state import Entries
 from consuldns.sync.existing import contents
 from consuldns.sync.existing.contents import Existing, ExistingInstance, ExistingKey
 from consuldns.sync.kubernetes.objects import ServiceKey
-from consuldns.sync.ownership import NAMES, REVERSE, Identity, reverse_key
+from consuldns.sync.ownership import Identity
 from consuldns.sync.planning import ineffective
 
 NOBODY = Others()
@@ -128,14 +130,13 @@ class Planner:
         """A plan for everything: whatever is ours and should not be is to go."""
         known = set(self._cluster.services) | existing.instances.keys()
         known |= self._cluster.problems_of_unwanted.keys()
-        root = f"{self._identity.root}svc/"
         for path in existing.keys:
-            if path.startswith(root):
-                namespace, _, name = path.removeprefix(root).partition("/")
-                known.add((namespace, name))
+            match descriptor.parse_path(path):
+                case DescriptorKey(self._identity.cluster, namespace, name):
+                    known.add((namespace, name))
         known |= existing.endpoints.keys()
-        reverse_keys = (path for path in existing.keys if path.startswith(REVERSE))
-        addresses = {path.rpartition("/")[2] for path in reverse_keys} | self._claims.keys()
+        reverse_keys = (path for path in existing.keys if reverse_layout.is_key(path))
+        addresses = {reverse_layout.address_in(path) for path in reverse_keys} | self._claims.keys()
         plan = self.plan(
             existing, services=known, addresses=addresses, others=others, version=version
         )
@@ -241,7 +242,7 @@ class Planner:
         for name, owner in existing.names.items():
             if name not in self._owners:
                 namespace, _ = owner
-                self._remove_key(plan, NAMES + name, owner if namespace else None, existing)
+                self._remove_key(plan, NameKey(name).path, owner if namespace else None, existing)
 
     def _claim(self, key: ServiceKey, candidates: tuple[Candidate, ...]) -> set[str]:
         before = self._claimed_by.pop(key, ())
@@ -274,7 +275,7 @@ class Planner:
                 entry = state.reverse_entry(chosen, self._identity)
                 self._set_key(plan, entry, chosen.service, existing, plan.reverse)
             else:
-                self._remove_key(plan, reverse_key(address), service, existing)
+                self._remove_key(plan, reverse_layout.key(address), service, existing)
 
     def _plan_cluster(self, plan: Plan, existing: Existing, version: str) -> None:
         node = self._identity.node_registration()
