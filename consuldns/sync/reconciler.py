@@ -161,11 +161,16 @@ class Reconciler:
             await self._wakeup.wait(patience if patience > 0 else None)
 
     async def _term(self) -> None:
-        """Reconcile while we lead. Raises LockLost and other ConsulErrors."""
+        """Reconcile until the lock is lost. Raises LockLost and other ConsulErrors.
+
+        A lock that was lost and is held again begins another term: in between somebody else may
+        have led, and what was listed before says nothing about what is gone.
+        """
+        since = self.election.since
         planner = Planner(self.cluster, self.settings, self.election.identity)
         existing = self._existing = None
         await self._freshen()
-        while self.election.lock is not None:
+        while self.election.lock is not None and self.election.since == since:
             self._survey()
             if existing is None or time.monotonic() >= self._everything_at:
                 existing = self._existing = await self._read(first=existing is None)
