@@ -281,6 +281,13 @@ class IngressRule(APIObject, frozen=True):
     host: str = ""
     http: IngressPaths | None = None
 
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of the services that the path `/` leads to; an empty one means that, too."""
+        paths = (self.http.paths if self.http is not None else None) or ()
+        backends = (path.backend.service for path in paths if path.path in ("/", ""))
+        return tuple(backend.name for backend in backends if backend is not None)
+
 
 class IngressTLS(APIObject, frozen=True):
     """Hosts that are served by TLS."""
@@ -301,6 +308,12 @@ class Ingress(APIObject, frozen=True):
     metadata: Metadata
     spec: IngressSpec = IngressSpec()
     status: ServiceStatus = ServiceStatus()
+
+    @property
+    def services(self) -> set[ServiceKey]:
+        """The services that it exposes."""
+        rules = self.spec.rules or ()
+        return {(self.metadata.namespace, name) for rule in rules for name in rule.services}
 
 
 Object = Service | EndpointSlice | Node | Namespace | Pod | Ingress
