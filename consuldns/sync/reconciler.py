@@ -128,7 +128,7 @@ class Reconciler:
         return not missing or (enough and self.known().any_services)
 
     def known(self) -> Knowledge:
-        """What is known of the cluster since this worker leads; if it does not, at all."""
+        """What is known of the cluster since this worker leads, or ever if it does not lead."""
         since = self.election.since if self.election.lock is not None else 0.0
         return knowledge.survey(self.reflectors, since)
 
@@ -364,7 +364,7 @@ class Reconciler:
                 index = 0  # whatever happened meanwhile: look again
 
     async def _is_foreign(self, resource: str) -> bool:
-        """Whether a part of Consul differs from what we hold, not by writes of ours."""
+        """Whether a part of Consul differs from what we know of it, not by our own writes."""
         existing = self._existing
         if existing is None:
             return False  # it is about to be read

@@ -3,7 +3,7 @@
     reflectors (one a kind) --> cache --> selection --> reconciler --> catalog (Consul)
     leader election (session and lock) -------------------^
 
-A worker that is told to end gives the lock back and removes nothing.
+A worker that is stopped releases the lock and removes nothing.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from consuldns.sync.kubernetes.objects import (
     NODES,
     PODS,
     SERVICES,
-    Kind,
+    ResourceKind,
 )
 from consuldns.sync.kubernetes.reflector import AnyReflector, Reflector
 from consuldns.sync.kubernetes.troubles import Troubles
@@ -124,7 +124,7 @@ class SyncWorker:
 
     def _reflector(
         self,
-        kind: Kind[Any],
+        kind: ResourceKind[Any],
         on_change: Callable[[Any], None],
         namespace: str = "",
         label_selector: str = "",

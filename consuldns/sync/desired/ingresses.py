@@ -1,7 +1,7 @@
 """Where a service is found that an Ingress exposes: its host, or its load balancer's addresses.
 
-As consul-k8s does with `syncCatalog.ingress`: only a rule for the path `/` counts, since whoever is
-given a name asks for no path, and the port is 443 if the host is served by TLS, else 80. Unlike
+As consul-k8s does with `syncCatalog.ingress`: only a rule for the path `/` counts, since a name
+has no path, and the port is 443 if the host is served by TLS, else 80. Unlike
 there, all hosts and addresses are taken, not the last of them; and a service goes on to be what it
 is without an Ingress while there is nothing of use: no host, no address yet.
 """

@@ -32,7 +32,7 @@ from consuldns.sync.desired import (
     registrations,
 )
 from consuldns.sync.desired.annotations import Overrides
-from consuldns.sync.desired.endpoints import JoinedEndpoint, State
+from consuldns.sync.desired.endpoints import EndpointState, JoinedEndpoint
 from consuldns.sync.desired.ingresses import VIP
 from consuldns.sync.desired.registrations import ServiceContext
 from consuldns.sync.desired.reverse_names import Candidate, Rank
@@ -208,7 +208,9 @@ def _endpoint_rank(
     endpoint: JoinedEndpoint, context: ServiceContext, settings: SyncSettings
 ) -> Rank | None:
     """Why an endpoint is claimed; None if the service does not lead to it."""
-    if endpoint.state is not State.READY or not endpoint_names.have_names(context, settings):
+    if endpoint.state is not EndpointState.READY or not endpoint_names.have_names(
+        context, settings
+    ):
         return None
     if not endpoint.is_pod and "manual" not in settings.reverse:
         return Rank.UNNAMED

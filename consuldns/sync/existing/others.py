@@ -34,7 +34,7 @@ async def read(
 ) -> Others:
     """The names of others: in the catalog, or claimed by other clusters.
 
-    So are those of services of ours that are `unknown` now: they are not free. The instances of
+    So are those of our own services that are `unknown` now: they are not free. The instances of
     consul-k8s are asked for only while a name that we want is taken.
     """
     claimed = {

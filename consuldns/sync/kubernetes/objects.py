@@ -320,7 +320,7 @@ Object = Service | EndpointSlice | Node | Namespace | Pod | Ingress
 Item = TypeVar("Item", bound=Object)
 
 
-class Kind(msgspec.Struct, Generic[Item], frozen=True):
+class ResourceKind(msgspec.Struct, Generic[Item], frozen=True):
     """A kind of object and where the API has it."""
 
     name: str  # plural, as in rules of RBAC: "endpointslices"
@@ -336,12 +336,14 @@ class Kind(msgspec.Struct, Generic[Item], frozen=True):
         return self.name
 
 
-SERVICES: Kind[Service] = Kind("services", "", Service)
-ENDPOINT_SLICES: Kind[EndpointSlice] = Kind("endpointslices", "discovery.k8s.io", EndpointSlice)
-NODES: Kind[Node] = Kind("nodes", "", Node)
-NAMESPACES: Kind[Namespace] = Kind("namespaces", "", Namespace)
-PODS: Kind[Pod] = Kind("pods", "", Pod)
-INGRESSES: Kind[Ingress] = Kind("ingresses", "networking.k8s.io", Ingress)
+SERVICES: ResourceKind[Service] = ResourceKind("services", "", Service)
+ENDPOINT_SLICES: ResourceKind[EndpointSlice] = ResourceKind(
+    "endpointslices", "discovery.k8s.io", EndpointSlice
+)
+NODES: ResourceKind[Node] = ResourceKind("nodes", "", Node)
+NAMESPACES: ResourceKind[Namespace] = ResourceKind("namespaces", "", Namespace)
+PODS: ResourceKind[Pod] = ResourceKind("pods", "", Pod)
+INGRESSES: ResourceKind[Ingress] = ResourceKind("ingresses", "networking.k8s.io", Ingress)
 
 
 class ListMetadata(APIObject, frozen=True):

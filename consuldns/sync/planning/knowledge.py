@@ -32,7 +32,7 @@ from consuldns.sync.kubernetes.objects import (
     NODES,
     PODS,
     SERVICES,
-    Kind,
+    ResourceKind,
     Service,
     ServiceKey,
 )
@@ -40,7 +40,7 @@ from consuldns.sync.kubernetes.reflector import AnyReflector
 from consuldns.sync.planning.plan import Plan, Step
 from consuldns.sync.selection import Selection
 
-AnyKind = Kind[Any]
+AnyKind = ResourceKind[Any]
 OF_ENDPOINTS = (ENDPOINT_SLICES, PODS)
 PLACED = {k.name for k in (SERVICES, ENDPOINT_SLICES, NODES, NAMESPACES, PODS, INGRESSES)}
 INDEPENDENT = ("vip", "load-balancer", "external-ips", "name")  # the service alone decides

@@ -3,7 +3,7 @@
 What a list does not show may have been deleted, or hidden: by a right that was taken away, by an
 etcd that was restored from a backup, by a label selector with a typo. One service that goes is
 believed. Many at once are held, until two complete lists, some time apart, say the same; or until
-somebody says `--allow-mass-delete`. What an event told to be deleted is believed: of that there is
+somebody says `--allow-mass-delete`. What an event reports as deleted is believed: of that there is
 proof.
 """
 

@@ -209,7 +209,7 @@ class Planner:
             if entry.path not in plan.claimed:
                 plan.claimed.add(entry.path)
                 self._set_key(plan, entry, key, existing)
-        # Before the descriptor, so that whoever finds a service finds its endpoints.
+        # Before the descriptor, so that a resolver that finds a service finds its endpoints.
         described = entries.endpoints if entries is not None else ()
         for each in described:
             self._set_key(plan, each, key, existing)
@@ -285,7 +285,7 @@ class Planner:
         first = [] if existing.node == node else [Step(SetNode(node))]
         plan.additions[:0] = first
         if version:
-            # After all services: whoever finds the record knows that none of them is missing.
+            # After all services: a resolver that finds it knows that none of them is missing.
             record = state.cluster_record(
                 version, self._selection.namespaces, self._settings, self._identity
             )
@@ -329,7 +329,7 @@ def _set(node: str, instance: Instance, there: ExistingInstance | None) -> Itera
 
 
 def removal_of_all(existing: Existing, node: str) -> Plan:
-    """A plan to remove everything of ours, but for the node."""
+    """A plan to remove everything that this cluster has in Consul, but for the node."""
     instances = [
         Step(RemoveInstance(node, id_, each.service, each.index), key)
         for key, there in existing.instances.items()
