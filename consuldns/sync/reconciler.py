@@ -170,7 +170,7 @@ class Reconciler:
         planner = Planner(self.selection, self.settings, self.election.identity)
         existing = self._existing = None
         await self._freshen()
-        while self.election.lock is not None and self.election.since == since:
+        while self._is_in_term(since):
             self._survey()
             if existing is None or time.monotonic() >= self._everything_at:
                 existing = self._existing = await self._read(first=existing is None)
@@ -180,8 +180,13 @@ class Reconciler:
                 plan = await self.plan_all(planner, existing)
             else:
                 plan = await self._plan_dirty(planner, existing)
-            await self._do(plan, existing)
-            await self._rest()
+            if self._is_in_term(since):
+                await self._do(plan, existing)
+            if self._is_in_term(since):  # else nobody may wake us
+                await self._rest()
+
+    def _is_in_term(self, since: float) -> bool:
+        return self.election.lock is not None and self.election.since == since
 
     def _survey(self) -> None:
         """Look at everything again if a kind came to be known, or was withheld."""

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from functools import partial
 
 import httpx
 import pytest
@@ -384,16 +383,13 @@ def test_a_lock_that_is_lost_and_won_again_begins_another_term(
         api.put("services", service(f"s{number}", f"10.254.1.{number + 1}"))
     start_worker(of=api)
     wait_until(lambda: len(services(consul)) == 4, "the services")
-
-    def is_led_by_another(session: str) -> bool:
-        return leader(consul) not in ("", session)
-
-    def is_gone(name: str) -> bool:
-        return name not in services(consul)
-
     for number in range(3):
-        session = leader(consul)
-        consul.client.put(f"/v1/session/destroy/{session}")
-        wait_until(partial(is_led_by_another, session), "the next term")
+        begin_another_term(consul)
         api.delete("services", f"s{number}")
-        wait_until(partial(is_gone, f"s{number}"), "a deletion")
+        wait_until(lambda: len(services(consul)) == 3 - number, "a deletion")  # noqa: B023
+
+
+def begin_another_term(consul: ConsulAgent) -> None:
+    session = leader(consul)
+    consul.client.put(f"/v1/session/destroy/{session}")
+    wait_until(lambda: leader(consul) not in ("", session), "the next term")
