@@ -37,6 +37,7 @@ from consuldns.config.values import (
     table_of,
     whole_number,
 )
+from consuldns.dns.policy import PodNames
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
 NO_TIME = timedelta()
@@ -176,9 +177,9 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = msgspec.field(default_factory=dict)
     pods: Annotated[
-        str,
+        PodNames,
         Declaration(
-            one_of("disabled", "insecure", "verified"),
+            one_of(PodNames),
             "How `10-1-2-3.<namespace>.pod.<zone>` is answered. `insecure`: with the address in "
             "the name. `verified`: the same, but only if a pod in the catalog has that address in "
             "that namespace. `disabled` (the default): such names do not exist, because with "

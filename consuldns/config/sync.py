@@ -1,7 +1,7 @@
 """The settings of the Kubernetes sync worker, `[sync]`."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -19,7 +19,15 @@ from consuldns.config.values import (
     one_of,
     whole_number,
 )
-from consuldns.descriptor import CLUSTER_DOMAIN
+from consuldns.descriptor import CLUSTER_DOMAIN, EndpointMode, ReverseTarget
+
+ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]
+EmptyVIPStatus = Literal["warning", "critical", "passing"]
+NotReadyEndpoints = Literal["critical", "omit"]
+NodePortAddresses = Literal["external-first", "external-only", "internal-only"]
+CollisionPolicy = Literal["suffix", "merge", "skip"]
+IngressAddresses = Literal["off", "host", "address"]
+ReverseSource = Literal["cluster-ip", "headless", "endpoints", "manual", "load-balancer"]
 
 
 class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,9 +87,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         Declaration(list_of(TEXT), "Namespaces not to sync, even if `allow_namespaces` has them."),
     ] = ()
     types: Annotated[
-        tuple[str, ...],
+        tuple[ServiceType, ...],
         Declaration(
-            list_of(one_of("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")),
+            list_of(one_of(ServiceType)),
             "Types of services to sync; headless services are of type ClusterIP. An annotation "
             "cannot add a service whose type is not listed. Without ClusterIP, this is "
             "`syncClusterIPServices: false` of consul-k8s. Default: all types.",
@@ -104,26 +112,26 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = True
     mode: Annotated[
-        str,
+        EndpointMode,
         Declaration(
-            one_of("vip", "endpoints", "both"),
+            one_of(EndpointMode),
             "How a service with a cluster IP is registered: with its cluster IP (`vip`), its "
             "endpoints, or both. Endpoints are useful where clients can reach pod addresses. The "
             "annotation `service-mode` overrides this for a service.",
         ),
     ] = "vip"
     vip_without_endpoints: Annotated[
-        str,
+        EmptyVIPStatus,
         Declaration(
-            one_of("warning", "critical", "passing"),
+            one_of(EmptyVIPStatus),
             "Health of a cluster IP without a ready endpoint. DNS answers include instances in "
             "state `warning` (unless `only_passing` is set), but not those in state `critical`.",
         ),
     ] = "warning"
     not_ready: Annotated[
-        str,
+        NotReadyEndpoints,
         Declaration(
-            one_of("critical", "omit"),
+            one_of(NotReadyEndpoints),
             "How an endpoint that is not ready is registered: as an instance in state `critical`, "
             "or not at all (`omit`).",
         ),
@@ -137,9 +145,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = False
     node_port_addresses: Annotated[
-        str,
+        NodePortAddresses,
         Declaration(
-            one_of("external-first", "external-only", "internal-only"),
+            one_of(NodePortAddresses),
             "Which node addresses a NodePort service is registered with: for each node and each "
             "address family of the service, the first address of the first type that the node has. "
             "Values and default are those of consul-k8s (`nodePortSyncType`).",
@@ -168,9 +176,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         Declaration(TEXT, "Prefix of flat names: `k8s-` gives `k8s-redis`. Default: none."),
     ] = ""
     flat_names: Annotated[
-        str,
+        CollisionPolicy,
         Declaration(
-            one_of("suffix", "merge", "skip"),
+            one_of(CollisionPolicy),
             "What to do with a service whose name is already in use, in Consul or by a service in "
             "another namespace: name it `<service>-<namespace>` (`suffix`), add its instances to "
             "the existing service (`merge`), or leave it out (`skip`). The annotation "
@@ -203,9 +211,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = False
     ingress: Annotated[
-        str,
+        IngressAddresses,
         Declaration(
-            one_of("off", "host", "address"),
+            one_of(IngressAddresses),
             "How a ClusterIP service is registered that an Ingress exposes at the path `/`: like "
             "any other (`off`), with the host of the Ingress as an alias (`host`), or with the "
             "addresses of its load balancer (`address`). This is `syncCatalog.ingress` of "
@@ -214,9 +222,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "off"
     reverse: Annotated[
-        tuple[str, ...],
+        tuple[ReverseSource, ...],
         Declaration(
-            list_of(one_of("cluster-ip", "headless", "endpoints", "manual", "load-balancer")),
+            list_of(one_of(ReverseSource)),
             "Which addresses get a reverse name. `cluster-ip`: cluster IPs. `headless`: endpoints "
             "of headless services, and with `endpoint_names` those of all services. `endpoints`: "
             "endpoints of services in mode `endpoints`. `manual`: endpoints in EndpointSlices that "
@@ -225,9 +233,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ("cluster-ip", "headless")
     reverse_target: Annotated[
-        str,
+        ReverseTarget,
         Declaration(
-            one_of("flat", "nested"),
+            one_of(ReverseTarget),
             "Target of reverse names: the flat name, `redis.service.dc1.consul`, or the nested "
             "name, `redis.default.svc.dc1.consul`. If the flat name does not resolve to the "
             "address, the target is always the nested name.",
@@ -282,3 +290,10 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
             flag="--admin-addr",
         ),
     ] = None
+
+    def allows(self, namespace: str) -> bool:
+        """Whether services of a namespace may be synced; what is denied wins."""
+        is_denied = namespace in self.deny_namespaces or "*" in self.deny_namespaces
+        return not is_denied and (
+            "*" in self.allow_namespaces or namespace in self.allow_namespaces
+        )
