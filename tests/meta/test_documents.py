@@ -81,7 +81,7 @@ def test_paths_in_the_guides_exist(document: Path) -> None:
 
 def test_the_architecture_has_every_package() -> None:
     text = (REPOSITORY / "docs/architecture.md").read_text()
-    layers = "".join(re.findall(r"^\| \d .*$", text, re.M))
+    layers = "".join(re.findall(r"^\| \d+ .*$", text, re.M))
     parts = {
         path.stem for path in (REPOSITORY / "consuldns").glob("[!_]*") if path.suffix != ".typed"
     }
