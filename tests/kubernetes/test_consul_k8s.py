@@ -332,8 +332,7 @@ async def test_a_given_name_that_is_not_to_be_had_is_said() -> None:
     world.put(service("web", annotations={"consuldns/service-name": "cart"}))
     plan = world.plan_all()
     assert plan.problems["default", "web"] == (
-        "service-name: another service has the name 'cart'; it is 'cart-default' until that is "
-        "gone",
+        "service-name: another service has the name 'cart'; it is 'cart-default' until then",
     )
 
 

@@ -443,7 +443,7 @@ def test_diff_once_status_purge(consul: ConsulAgent, kubernetes: Cluster) -> Non
     assert keys(consul) == {}
     done = sync("purge", "--consul-addr", consul.url)
     assert done.returncode == 1
-    assert "there is nothing of a cluster 'kubernetes'" in done.stderr
+    assert "there are no entries of a cluster 'kubernetes'" in done.stderr
 
 
 def test_an_unsafe_plan_is_exit_status_21(consul: ConsulAgent, kubernetes: Cluster) -> None:
@@ -469,7 +469,7 @@ def test_purge_is_refused_while_a_worker_leads(
     for command in (["purge"], ["once", *kubernetes.arguments]):
         done = sync(*command, "--consul-addr", consul.url)
         assert done.returncode == 1
-        assert "another worker leads" in done.stderr
+        assert "another worker is the leader" in done.stderr
 
 
 @pytest.mark.parametrize(

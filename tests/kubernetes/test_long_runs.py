@@ -335,7 +335,7 @@ def test_an_outage_is_one_line_and_not_ready(
     api.stop()
     wait_until(lambda: admin.ready()[0] == 503, "not ready")
     worker.wait_for_line("cannot follow ")
-    assert f"services cannot be followed: the Kubernetes API at {api.url}" in admin.ready()[1]
+    assert f"services cannot be watched: the Kubernetes API at {api.url}" in admin.ready()[1]
     api.start()
     wait_until(lambda: admin.ready()[0] == 200, "ready again")
     worker.wait_for_line(" again, after ")

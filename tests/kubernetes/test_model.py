@@ -134,7 +134,8 @@ class Witness:
                         self.missing += sorted(self._expected - found)
 
     def _look(self, client: httpx.Client) -> set[Place] | None:
-        """What is there; None if Consul cannot say. A server that comes up knows too little."""
+        """What is there; None if Consul does not support the check. A server that comes up "
+        "knows too little."""
         consistent = {"consistent": ""}
         try:
             services = client.get(f"/v1/catalog/node-services/{self._node}", params=consistent)
