@@ -378,8 +378,8 @@ async def test_a_bug_ends_nothing(
         for module, name in (
             ("consuldns.consul.decoders", "nodes"),
             ("consuldns.consul.decoders", "instances"),
-            ("consuldns.consul.watch.on_demand.NeededViews", "_publish_addresses"),
-            ("consuldns.consul.watch.schedule.Freshness", "tick"),
+            ("consuldns.consul.watch.address_indexer.AddressIndexer", "_publish"),
+            ("consuldns.consul.watch.schedule.Schedule", "tick"),
         ):
             with monkeypatch.context() as patch:
                 hit = asyncio.Event()
