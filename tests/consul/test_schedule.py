@@ -1,6 +1,10 @@
 """The books on what to read next. Times are seconds of a made-up clock."""
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from consuldns.consul.kinds import Area
 from consuldns.consul.watch.schedule import (
@@ -9,8 +13,9 @@ from consuldns.consul.watch.schedule import (
     LATE_SECONDS,
     SWEEP_SECONDS,
     Schedule,
+    State,
 )
-from consuldns.views.keys import ReverseZone, ServiceInstances, ServiceList, ViewKey
+from consuldns.views.keys import Key, ReverseZone, ServiceInstances, ServiceList, ViewKey
 
 WEB = ServiceInstances("dc1", "web")
 DB = ServiceInstances("dc1", "db")
@@ -199,3 +204,156 @@ def test_end_of_a_session_leaves_nothing_under_way(books: Schedule) -> None:
     assert first is not None
     read(books, first, 30.0)
     assert {first, books.start_next(30.0)} == {WEB, DB}
+
+
+STEP = st.one_of(
+    st.tuples(st.just("need"), st.sampled_from([WEB, DB, ZONE, REMOTE])),
+    st.tuples(st.just("asked"), st.sampled_from([WEB, DB, ZONE, REMOTE])),
+    st.tuples(st.just("changed"), st.sampled_from([WEB, DB, ZONE, REMOTE])),
+    st.tuples(st.just("moved"), st.sampled_from(Area)),
+    st.tuples(st.just("start"), st.none()),
+    st.tuples(st.just("finish"), st.booleans()),
+    st.tuples(st.just("watch"), st.sampled_from([WEB, DB, ZONE, REMOTE])),
+    st.tuples(st.just("unwatch"), st.sampled_from([WEB, DB, ZONE, REMOTE])),
+    st.tuples(st.just("forget"), st.sampled_from([WEB, DB, ZONE, REMOTE])),
+    st.tuples(st.just("end session"), st.none()),
+    st.tuples(st.just("pass"), st.sampled_from([0.01, 1.0, LATE_SECONDS, ASKED_SECONDS + 1])),
+)
+AREAS = {WEB: Area.SERVICES, DB: Area.SERVICES, ZONE: Area.KEYS, REMOTE: Area.AGE}
+
+
+class Books:
+    """A schedule, and by itself what it must know: when something changed, and was read."""
+
+    def __init__(self) -> None:
+        self.schedule = Schedule()
+        self.now = 100.0
+        self.changed_at: dict[ViewKey, float] = {}
+        self.right_since: dict[ViewKey, float] = {}
+        self.readings: list[tuple[ViewKey, float]] = []
+        self.outdated: set[ViewKey] = set()  # as the workers were told
+        self.kept: set[ViewKey] = set()  # because reading it failed
+
+    def do(self, step: str, what: object) -> None:  # noqa: C901 - one case for each step
+        """A step; time passes a little with each."""
+        self.now += 0.001
+        schedule, now = self.schedule, self.now
+        match step, what:
+            case "need", Key() as key:
+                schedule.need(key, AREAS[key], now)
+            case "asked", Key() as key:
+                schedule.asked([key], now)
+            case "changed", Key() as key:
+                self.changed_at[key] = now
+                self.outdated |= {key} if schedule.changed(key, now) else set()
+            case "moved", Area() as area:
+                self.changed_at |= {key: now for key in AREAS if AREAS[key] is area}
+                self.outdated.update(schedule.moved(area, now))
+            case "start", _:
+                started = schedule.start_next(now)
+                if started is not None:
+                    self.readings.append((started, now))
+            case "finish", is_success if self.readings:
+                self.finish(*self.readings.pop(0), is_success=bool(is_success))
+            case "watch", Key() as key:
+                schedule.watch(key, now)
+                self.outdated.discard(key)
+                self.kept.discard(key)
+            case "unwatch", Key() as key:
+                schedule.unwatch(key, now)
+            case "forget", Key() as key:
+                schedule.forget(key)
+                self.right_since.pop(key, None)
+                self.kept.discard(key)
+                self.outdated.discard(key)
+            case "end session", _:
+                schedule.end_session(now)
+                self.readings.clear()
+            case "pass", float() as seconds:
+                self.now += seconds
+                self.outdated.update(schedule.tick(self.now))
+
+    def finish(self, key: ViewKey, began: float, *, is_success: bool) -> None:
+        """A reading has ended."""
+        if not is_success:
+            self.schedule.failed(key, self.now, self.now + 0.5)
+            self.kept.add(key)
+            return
+        self.outdated.discard(key)
+        self.kept.discard(key)
+        self.right_since[key] = max(began, self.right_since.get(key, began))
+        if self.schedule.succeeded(key, began, self.now):
+            self.outdated.add(key)
+
+
+@given(st.lists(STEP, max_size=60))
+def test_a_view_is_right_only_if_it_was_read_after_its_last_change(
+    steps: list[tuple[str, object]],
+) -> None:
+    books = Books()
+    for step, what in steps:
+        books.do(step, what)
+        for key in AREAS:
+            state = books.schedule.state(key)
+            if state in (State.CURRENT, State.IDLE):
+                assert books.right_since[key] > books.changed_at.get(key, 0.0)
+            if state is State.OUTDATED and key in books.right_since:
+                assert key in books.outdated | books.kept, "the workers must know"
+            assert (state is not None) == (key in books.schedule)
+        assert len(books.schedule) == sum(key in books.schedule for key in AREAS)
+
+
+@given(st.lists(STEP, max_size=60))
+def test_whatever_happened_all_that_is_asked_for_is_right_in_the_end(
+    steps: list[tuple[str, object]],
+) -> None:
+    books = Books()
+    for step, what in steps:
+        books.do(step, what)
+    books.do("end session", None)
+    present = [key for key in AREAS if key in books.schedule]
+    for _ in range(200):
+        for key in present:
+            books.do("asked", key)
+        books.now += SWEEP_SECONDS
+        books.do("start", None)
+        books.do("finish", True)
+    assert all(books.schedule.is_right(key) for key in present)
+    assert books.schedule.start_next(books.now) is None
+    assert not books.schedule.is_behind
+
+
+def test_states_in_the_life_of_a_view() -> None:
+    """The transitions that `State` draws."""
+    books = Schedule()
+    area, later = Area.SERVICES, 11.0 + ASKED_SECONDS
+    life: list[tuple[Callable[[], object], State]] = [
+        (lambda: books.need(WEB, area, 10.0), State.WANTED),
+        (lambda: books.start_next(10.0), State.READING),
+        (lambda: books.changed(WEB, 10.1), State.READING),
+        (lambda: books.succeeded(WEB, 10.0, 10.2), State.HINTED),
+        (lambda: books.start_next(10.2), State.READING),
+        (lambda: books.succeeded(WEB, 10.2, 10.3), State.CURRENT),
+        (lambda: books.moved(area, 10.4), State.DUE),
+        (lambda: books.start_next(10.5), State.READING),
+        (lambda: books.failed(WEB, 10.6, 11.0), State.DUE),
+        (lambda: books.changed(WEB, 10.7), State.HINTED),
+        (lambda: books.watch(WEB, 10.8), State.WATCHED),
+        (lambda: books.changed(WEB, 10.9), State.WATCHED),
+        (lambda: books.unwatch(WEB, 11.0), State.DUE),
+        (lambda: books.start_next(11.1), State.READING),
+        (lambda: books.succeeded(WEB, 11.1, 11.2), State.CURRENT),
+        (lambda: books.tick(later), State.IDLE),
+        (lambda: books.asked([WEB], later), State.CURRENT),
+        (lambda: books.tick(2 * later), State.IDLE),
+        (lambda: books.changed(WEB, 2 * later), State.OUTDATED),
+        (lambda: books.asked([WEB], 2 * later), State.DUE),
+        (lambda: books.tick(3 * later), State.OUTDATED),
+        (lambda: books.need(WEB, area, 3 * later), State.WANTED),
+        (lambda: books.hold(WEB, area, 3 * later + 1), State.CURRENT),
+    ]
+    for step, state in life:
+        step()
+        assert books.state(WEB) is state
+    books.forget(WEB)
+    assert books.state(WEB) is None

@@ -179,9 +179,8 @@ class LossGuard:
         if verdict is Verdict.UNKNOWN and self._client.has_token:
             return False
         # A server that lost its data lost the services as well.
-        services = keys.ServiceList(origin.datacenter)
-        is_known = self._published.get(services) is not None
-        return not self._published.is_stale(services) if is_known else not origin.is_local
+        services = self._published.trust(keys.ServiceList(origin.datacenter))
+        return not services.is_stale if services is not None else not origin.is_local
 
     async def _are_missing(
         self, new: ListView, reply: Reply, vanished: frozenset[str], origin: _Origin

@@ -93,10 +93,10 @@ class Published:
             raise MissingView(key)
         return view
 
-    def is_stale(self, key: ViewKey) -> bool:
-        """Whether there is a view, and it could not be renewed."""
+    def trust(self, key: ViewKey) -> Trust | None:
+        """What the workers know about a view, None if they do not hold it."""
         held = self._held.get(key)
-        return held is not None and held.trust.is_stale
+        return None if held is None else held.trust
 
     def is_awaited(self, key: ViewKey) -> bool:
         """Whether a worker has asked for the view and got no answer yet."""
