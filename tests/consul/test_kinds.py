@@ -1,12 +1,14 @@
 """The table of kinds of views is complete, and its columns agree."""
 
 import typing
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from consuldns.consul import kinds
 from consuldns.consul.kinds import KINDS, Area, Kept, Place, kind_of
+from consuldns.consul.watch.schedule import State
 from consuldns.errors import BadResponse, NotFound
 from consuldns.views import keys, model, updates
 from consuldns.views.base import ListView, View
@@ -94,6 +96,16 @@ def test_of_another_datacenter_everything_is_read_on_demand_and_ages() -> None:
     assert kinds.kept(keys.ServiceList("dc1"), "dc1") is Kept.ALWAYS
     assert kinds.area(keys.ServiceInstances("dc1", "a"), "dc1") is Area.SERVICES
     assert kinds.area(keys.ReverseZone("10.in-addr.arpa"), "dc1") is Area.KEYS
+
+
+def test_the_architecture_document_has_each_kind() -> None:
+    document = Path(__file__).parents[2].joinpath("docs", "architecture.md").read_text()
+    rows = [line for line in document.splitlines() if line.startswith("| `")]
+    for key_type in KEYS:
+        starts = (f"| `{key_type.__name__}(", f"| `{key_type.__name__}`")
+        assert sum(row.startswith(starts) for row in rows) == 1
+    for state in State:
+        assert state.name in document
 
 
 def test_what_is_put_together_has_no_request() -> None:

@@ -29,24 +29,21 @@ SCORE_DECAY = 0.9  # a second; about the last ten seconds count
 class State(Enum):
     """What is done for a view. It is in one state at any time.
 
-        need                                 start_next                succeeded
-    ( ) ----> WANTED ---------------------------------------> READING ----------> CURRENT
-                ^                                              ^  |  ^             |  |  ^
-                | need             changed: HINTED ------------+  |  |     changed |  |  |
-                |                             ^                |  |  |             |  |  |
-                |                             +----------------|--|--|-------------+  |  |
-                |              moved: DUE ---------------------+  |  |                |  |
-                |                      ^  ^-----------------------+  |          moved |  |
-                |                      |     failed, or changed      |                |  |
-                |                      |     while it was read       |                |  |
-                |                      +-----------------------------|----------------+  |
-                |                asked |                             |                   |
-             OUTDATED -----------------+         not asked for 30 s: | CURRENT -> IDLE --+ asked
-                ^                                                    |            |
-                +----- moved, changed -------------------------------|------------+
-                +----- DUE and HINTED that are not asked for --------+
+        (new) -- need --> WANTED ------+ start_next
+                                       v
+        CURRENT -- changed --> HINTED --> READING -- succeeded --> CURRENT
+           |                           ^     |
+           |                           |     | failed, or moved meanwhile
+           +-- moved --> DUE ----------+     |
+                          ^------------------+
 
-    From any state: `watch` makes it WATCHED, and then it is right until `unwatch` makes it DUE.
+        CURRENT -- not asked for --> IDLE -- moved, changed --> OUTDATED -- asked --> DUE
+        IDLE -- asked --> CURRENT
+        HINTED, DUE -- not asked for --> OUTDATED
+        HINTED, DUE, OUTDATED -- need --> WANTED
+        any -- watch --> WATCHED -- unwatch --> DUE
+
+    A view that is entered as OUTDATED is declared outdated to the workers.
     """
 
     WANTED = "a query waits for it: it is read before all others"
