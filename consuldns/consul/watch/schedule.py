@@ -92,7 +92,8 @@ class _Sweep:
 
     def pause(self) -> float:
         """Seconds between two readings of a view."""
-        asked = sum(map(len, self.queues.values())) - sum(len(self.queues[s]) for s in UNASKED)
+        queues = self.queues
+        asked = len(queues[State.DUE]) + len(queues[State.READING]) + len(queues[State.CURRENT])
         return max(SWEEP_SECONDS, asked / SWEEP_REQUESTS_PER_SECOND)
 
     def next_due(self, now: float) -> TrackedView | None:
