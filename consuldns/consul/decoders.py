@@ -159,7 +159,7 @@ def clusters(
 
 
 def _listed(key: descriptor.AnyKey | None) -> str:
-    """What `guard.names` calls the service that a key is about, or its cluster."""
+    """What `names_listed` has for the service that a key is about, or for its cluster."""
     match key:
         case DescriptorKey(cluster, namespace, name) | EndpointsKey(cluster, namespace, name):
             return f"{cluster}/{namespace}/{name}"
