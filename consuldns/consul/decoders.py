@@ -1,6 +1,5 @@
 """From Consul's records to views. Pure and total: a record that makes no sense is left out."""
 
-import base64
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -11,7 +10,7 @@ from consuldns.consul.http import replies, unread
 from consuldns.consul.http.unread import UnreadRecord
 from consuldns.descriptor import CLUSTER_DOMAIN, ClusterRecord, DescribedEndpoints, Descriptor
 from consuldns.names import MAX_LABEL, parse_address
-from consuldns.untrusted import MAX_UINT64, Unreadable
+from consuldns.untrusted import MAX_UINT64, Unread, Unreadable
 from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
@@ -106,17 +105,17 @@ def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
 
 
 def clusters(
-    index: int, records: Iterable[replies.KeyValue]
+    index: int, records: Iterable[replies.KeyValue], unreadable: Iterable[Unread] = ()
 ) -> tuple[Clusters, list[UnreadRecord]]:
     """The Kubernetes clusters of the keys below `descriptor.ROOT`, and the keys that are bad.
 
-    Keys that are named like none of ours are not looked at.
+    Keys that are named like none of ours are not looked at. `unreadable`: see `unread.keys`.
     """
     namespaces: dict[str, set[str]] = {}
     domains: dict[str, str] = {}
     services: dict[str, list[Service]] = {}
     endpoints: dict[tuple[str, str, str], list[EndpointGroup]] = {}
-    bad: list[UnreadRecord] = []
+    bad = unread.keys(unreadable, _listed)
     for record in records:
         cluster, _, rest = record.key.removeprefix(descriptor.ROOT).partition("/")
         try:
@@ -132,7 +131,7 @@ def clusters(
                     groups = _endpoint_groups(_decode(record, DescribedEndpoints))
                     endpoints.setdefault((cluster, namespace, name), []).extend(groups)
         except (Unreadable, ValueError) as error:
-            bad.append(unread.key_named(record.key, error, _listed(cluster, rest)))
+            bad.append(unread.key_named(record.key, error, _listed(record.key) or ""))
     found_clusters = tuple(
         Cluster(
             name,
@@ -150,12 +149,16 @@ def clusters(
     return Clusters(index, found_clusters), bad
 
 
-def _listed(cluster: str, rest: str) -> str:
-    """What `guard.names` calls the service that a key is about, or its cluster."""
-    match rest.split("/"):
-        case ["svc" | "ep", namespace, name, *_]:
+def _listed(key: str) -> str | None:
+    """What `guard.names` calls the service that a key is about, or its cluster; None: not ours."""
+    match key.removeprefix(descriptor.ROOT).split("/"):
+        case [cluster, "svc", namespace, name] | [cluster, "ep", namespace, name]:
             return f"{cluster}/{namespace}/{name}"
-    return f"{cluster}/"
+        case [cluster, "ep", namespace, name, _]:
+            return f"{cluster}/{namespace}/{name}"
+        case [cluster, "meta"]:
+            return f"{cluster}/"
+    return None
 
 
 Document = TypeVar("Document", ClusterRecord, Descriptor, DescribedEndpoints)
@@ -163,17 +166,10 @@ Document = TypeVar("Document", ClusterRecord, Descriptor, DescribedEndpoints)
 
 def _decode(record: replies.KeyValue, kind: type[Document]) -> Document:
     """The JSON document in a key. Raises Unreadable, or ValueError for its version."""
-    document = untrusted.read_as(_value(record), kind)
+    document = untrusted.read_as(record.value or b"", kind)
     if document.v != 1:
         raise ValueError(f"it has version {document.v}")
     return document
-
-
-def _value(record: replies.KeyValue) -> bytes:
-    try:
-        return base64.b64decode(record.value or "", validate=True)
-    except ValueError as error:
-        raise Unreadable(f"its value is not base64: {error}") from error
 
 
 def _service(cluster: str, namespace: str, name: str, described: Descriptor) -> Service:
@@ -220,17 +216,25 @@ def _is_label(text: str) -> bool:
 
 
 def reverse_entries(
-    index: int, folder: str, records: Iterable[replies.KeyValue]
+    index: int,
+    folder: str,
+    records: Iterable[replies.KeyValue],
+    unreadable: Iterable[Unread] = (),
 ) -> tuple[model.ReverseEntries, list[UnreadRecord]]:
     """The reverse names in a folder: `<folder>/<address>`, one target a line; and the bad keys.
 
-    Keys that name no address are not looked at.
+    Keys that name no address are not looked at. `unreadable`: see `unread.keys`.
     """
+
+    def listed(key: str) -> str | None:
+        address = key.removeprefix(folder + "/")
+        return address if parse_address(address) is not None else None
+
     entries: list[model.ReverseEntry] = []
-    bad: list[UnreadRecord] = []
+    bad = unread.keys(unreadable, listed)
     for record in records:
-        address = record.key.removeprefix(folder + "/")
-        if parse_address(address) is None:
+        address = listed(record.key)
+        if address is None:
             continue
         try:
             entry = model.ReverseEntry(address, _targets(record), _flags(record))
@@ -242,7 +246,7 @@ def reverse_entries(
 
 
 def _targets(record: replies.KeyValue) -> tuple[str, ...]:
-    lines = (line.strip().removesuffix(".") for line in _value(record).decode().splitlines())
+    lines = (line.strip().removesuffix(".") for line in (record.value or b"").decode().splitlines())
     return tuple(line for line in lines if line)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from consuldns.config.schema import ConsulSettings
+from consuldns.consul.http import replies
 from consuldns.consul.http.connection import Address, Response
 from consuldns.consul.http.pool import ConnectionPool
 from consuldns.consul.http.token import TokenSource
@@ -30,7 +31,7 @@ from consuldns.errors import (
     TransactionRefused,
     Unreachable,
 )
-from consuldns.untrusted import MAX_UINT64, Unreadable, read_as
+from consuldns.untrusted import MAX_UINT64
 
 MAX_BODY = 64 << 20  # bytes; 100,000 checks are 40 MB
 DEADLINE_SECONDS = 10.0  # above the 7 s that Consul waits for a leader before its error
@@ -236,17 +237,18 @@ def _judge(method: str, response: Response) -> Reply:
         if method == "GET" and not index:  # Consul's own has one (measured on 1.8.7)
             raise BadResponse(
                 "404 without an index, which Consul's own has: is there a gateway in between, or a "
-                f"path in the address? It says {text!r}"
+                f"path in the address? It says {text!r}",
+                status,
             )
         raise NotFound(f"Consul has no such thing: {text or status}", index)
     if status == 409:
-        raise TransactionRefused(_reasons(body))
+        raise TransactionRefused(replies.transaction_errors(body))
     if status == 429:
         raise TooManyRequests(f"Consul refused for too many requests: {text}")
     if status == 500 and "No path to datacenter" in text:
         raise NoPathToDatacenter("Consul knows no path to that datacenter")
     if status != 200:
-        raise BadResponse(f"Consul answered {status}: {text!r}")
+        raise BadResponse(f"Consul answered {status}: {text!r}", status)
     return Reply(index, body)
 
 
@@ -257,23 +259,6 @@ def _index(response: Response) -> int:
         shown = text[:40].decode("latin-1")
         raise BadResponse(f"X-Consul-Index is not a number of 64 bits: {shown!r}")
     return int(text)
-
-
-class _TransactionError(msgspec.Struct):
-    operation: int = msgspec.field(name="OpIndex")
-    what: str = msgspec.field(name="What")
-
-
-class _TransactionErrors(msgspec.Struct):
-    errors: list[_TransactionError] | None = msgspec.field(name="Errors", default=None)
-
-
-def _reasons(body: bytes) -> tuple[tuple[int, str], ...]:
-    try:
-        errors = read_as(body, _TransactionErrors).errors or []
-    except Unreadable as error:
-        raise BadResponse(f"Consul answered 409 without reasons: {body[:100]!r}") from error
-    return tuple((error.operation, error.what) for error in errors)
 
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
