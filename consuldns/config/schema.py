@@ -10,7 +10,7 @@ Names, meanings and defaults under `[dns]` are those of Consul's own `dns_config
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 
@@ -37,6 +37,7 @@ from consuldns.config.values import (
     table_of,
     whole_number,
 )
+from consuldns.logs import Level
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
 NO_TIME = timedelta()
@@ -291,6 +292,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             flag="--admin-addr",
         ),
     ] = HostPort("127.0.0.1", 9153)
+    log_level: Annotated[
+        Level,
+        Declaration(
+            one_of(*get_args(Level)),
+            "What is logged, of this severity and above. `debug` adds requests to Consul with "
+            "status and time, views that were read, and messages between the processes; it never "
+            "shows tokens.",
+            flag="--log-level",
+        ),
+    ] = "info"
     consul: ConsulSettings = ConsulSettings()
     dns: DNSSettings = DNSSettings()
     sync: SyncSettings = SyncSettings()

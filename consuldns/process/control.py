@@ -71,7 +71,7 @@ class Control:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        logs.configure()
+        logs.configure(self._settings.log_level)
         signals.handle(
             {
                 Signals.SIGTERM: self._stop.set,

@@ -253,6 +253,7 @@ async def _work(link: socket.socket) -> int:
     settings = await parent.settings()
     if settings is None:
         return 0
+    logs.configure(settings.log_level)
     background = [
         asyncio.create_task(_then_stop(parent, stop)),
         asyncio.create_task(parent.report_forever(started)),

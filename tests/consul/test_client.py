@@ -340,6 +340,31 @@ async def test_token_is_in_no_text(capsys: pytest.CaptureFixture[str]) -> None:
         await client.aclose()
 
 
+async def test_requests_are_logged_at_debug_without_the_token(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", "consuldns")
+    async with ScriptedServer.of(reply("[]"), reply("no", status="500 Error"), b"SSH") as server:
+        settings = ConsulSettings(address=server.settings.address, token=Secret("LEAKCANARY"))
+        client = Client(settings)
+        await client.get("v1", "kv", "a/\n\x1b", query={"dc": "dc1"})
+        with pytest.raises(BadResponse):
+            await client.put("v1", "txn", body=b"BODYCANARY")
+        with pytest.raises(Unreachable):
+            await client.get(*SERVICES)
+        await client.aclose()
+    lines = [
+        record.message for record in caplog.records if record.name.startswith("consuldns.consul")
+    ]
+    assert [line.rpartition(",")[0] for line in lines] == [
+        "GET /v1/kv/a%2F%0A%1B?dc=dc1: 200, 2 bytes",
+        "PUT /v1/txn: 500, 2 bytes",
+        "GET /v1/catalog/services: gave up",
+    ]
+    assert all(line.endswith(" ms") for line in lines)
+    assert "CANARY" not in caplog.text
+
+
 async def test_writes_carry_their_body() -> None:
     async with ScriptedServer.of(reply("true")) as server:
         client = Client(server.settings)

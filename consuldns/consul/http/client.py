@@ -6,8 +6,10 @@ size and in time. Connections are the pool's (`pool.py`).
 
 import asyncio
 import ipaddress
+import logging
 import re
 import ssl
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +34,8 @@ from consuldns.errors import (
     Unreachable,
 )
 from consuldns.untrusted import MAX_UINT64
+
+_log = logging.getLogger(__name__)
 
 MAX_BODY = 64 << 20  # bytes; 100,000 checks are 40 MB
 DEADLINE_SECONDS = 10.0  # above the 7 s that Consul waits for a leader before its error
@@ -173,17 +177,23 @@ class Client:
             self._requests[endpoint, outcome] += 1
 
     async def _exchange(self, method: str, target: bytes, body: bytes, deadline: float) -> Reply:
+        said, started = "gave up", time.monotonic()
         try:
             async with asyncio.timeout(deadline):
                 response = await self._pool.exchange(
                     method.encode(), target, self._headers(method, body), body, self._max_body
                 )
+            said = f"{response.status}, {len(response.body)} bytes"
         except TimeoutError as error:
             raise Unreachable(
                 f"no answer from {self.settings.address} within {deadline:g} s"
             ) from error
         except Unreachable as error:
             raise Unreachable(f"no answer from {self.settings.address}: {error}") from error
+        finally:
+            if _log.isEnabledFor(logging.DEBUG):
+                spent = (time.monotonic() - started) * 1e3
+                _log.debug("%s %s: %s, %.1f ms", method, target.decode(), said, spent)
         return _judge(method, response)
 
     def _headers(self, method: str, body: bytes) -> list[tuple[bytes, bytes]]:
