@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import os
+import sys
 from signal import Signals
 
 from consuldns import logs, signals
@@ -20,7 +21,7 @@ from consuldns.errors import Denied
 from consuldns.process import systemd
 from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.sync_child import SyncChild
-from consuldns.process.workers import Workers, WorkerSockets
+from consuldns.process.workers import Workers
 from consuldns.server import listen
 from consuldns.views import updates
 from consuldns.web import admin, serving
@@ -29,6 +30,13 @@ logger = logging.getLogger("consuldns.process")
 
 WATCH_AGAIN_SECONDS = 1.0  # after an unexpected error
 CANCEL_AGAIN_SECONDS = 0.05
+
+
+def usable_cpus() -> int:
+    """The processors that this process may use; where the system does not say so, all."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 async def cancel_until_done(task: asyncio.Task[None]) -> None:
@@ -53,12 +61,12 @@ class Control:
             what="the admin endpoint",
             option="--admin-addr",
         )
-        count = settings.workers or len(os.sched_getaffinity(0))
-        listeners = listen.listen([str(address) for address in settings.listen], count)
+        addresses = [str(address) for address in settings.listen]
+        listeners = listen.listen(addresses, settings.workers or usable_cpus())
         self._client = Client(settings.consul)
         self._watcher = Watcher(self._client, self._publish)
         self._workers = Workers(
-            [WorkerSockets(udp, listeners.tcp) for udp in listeners.udp],
+            listeners,
             policy(settings),
             known=self._watcher.known,
             need=self._watcher.need,

@@ -19,6 +19,7 @@ from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question
 from consuldns.names import format_name
 from consuldns.server.limited_log import LimitedLog
+from consuldns.server.listen import Transport
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import Views, ViewStore
@@ -35,13 +36,6 @@ MAX_PARKED = 1_000
 RETRY_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
-
-
-class Transport(Enum):
-    """How a query came."""
-
-    UDP = "udp"
-    TCP = "tcp"
 
 
 class Unanswered(Enum):

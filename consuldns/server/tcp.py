@@ -5,11 +5,13 @@ import errno
 import logging
 import socket
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
 
-from consuldns.server.handler import Handler, Transport, Unanswered
+from consuldns.server.handler import Handler, Unanswered
 from consuldns.server.limited_log import LimitedLog
+from consuldns.server.listen import Transport
 from consuldns.wire.decode import HEADER_SIZE, Rcode, Rejection, read_query
 from consuldns.wire.encode import encode_rejection
 
@@ -54,7 +56,7 @@ class TcpServer:
         self.of_client: Counter[str] = Counter()
         self._limited_log = LimitedLog(_log, self.clock)
 
-    async def serve(self, listeners: tuple[socket.socket, ...]) -> None:
+    async def serve(self, listeners: Sequence[socket.socket]) -> None:
         """Accept and answer until cancelled; then every connection is closed."""
         try:
             async with asyncio.TaskGroup() as tasks:

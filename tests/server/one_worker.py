@@ -7,7 +7,8 @@ import dns.message
 
 from consuldns.dns import resolver
 from consuldns.dns.policy import Policy
-from consuldns.server.handler import Handler, Resolve, Transport, Unanswered
+from consuldns.server.handler import Handler, Resolve, Unanswered
+from consuldns.server.listen import Transport
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import ViewStore
 from tests.support.catalog import Catalog

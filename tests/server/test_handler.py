@@ -9,7 +9,8 @@ from consuldns.dns.answer import Answer, Needs
 from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question
 from consuldns.server import handler
-from consuldns.server.handler import Transport, Unanswered
+from consuldns.server.handler import Unanswered
+from consuldns.server.listen import Transport
 from consuldns.views import keys, model, updates
 from consuldns.views.store import Views, ViewStore
 from tests.server.one_worker import CATALOG, Worker
