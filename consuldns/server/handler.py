@@ -216,7 +216,7 @@ class Handler:
             answer = self._resolve(parked.query.question, self._store, self._policy)
             if isinstance(answer, Needs):
                 return self._park(parked, answer.key)
-            stale = self._used_as_is.keys() & answer.sources
+            stale = self._used_as_is.keys() & answer.dependencies
             if stale:
                 answer = _stale(answer, self._used_as_is[min(stale, key=repr)])
             return self._answers.add(parked.query, answer, over_tcp=over_tcp)

@@ -36,7 +36,7 @@ from consuldns.wire.encode import (
 
 MAX_ORDERS = 8  # arrangements of one answer that are rotated
 _MAX_ROTATION = 65_536  # octets of them all
-_MANY = 1_000  # contributions that may be more than fit into any message
+_MANY = 1_000  # groups that may be more than fit into any message
 _MAX_ENTRIES = 50_000  # in a generation
 _MAX_OCTETS = 32_000_000  # in a generation, by estimate
 _MAX_DENIALS = 2_000
@@ -87,18 +87,18 @@ class _Entry:
     )
 
     def __init__(self, query: Query, answer: Answer, randomness: Random) -> None:
-        if answer.shuffled and len(answer.contributions) > _MANY:
+        if answer.shuffled and len(answer.groups) > _MANY:
             # Not all may fit into a message: let chance choose.
-            chosen = randomness.sample(answer.contributions, len(answer.contributions))
-            answer = replace(answer, contributions=tuple(chosen))
+            chosen = randomness.sample(answer.groups, len(answer.groups))
+            answer = replace(answer, groups=tuple(chosen))
         self.compiled = CompiledAnswer(answer, query.question)
-        self.sources = answer.sources
+        self.sources = answer.dependencies
         self.rotations: dict[int, cycle[Arrangement]] = {}
         self._started: dict[int, list[Arrangement]] = {}
         count = self.compiled.count
         self._order = list(range(count))
         self._turns = 1
-        if count > 1 and (answer.pick_one or answer.shuffled):
+        if count > 1 and (answer.exclusive or answer.shuffled):
             self._turns = min(MAX_ORDERS, count)
             randomness.shuffle(self._order)
         # ANY is what attackers use to make small questions into large replies (RFC 8482).
@@ -125,7 +125,7 @@ class _Entry:
 
     def _next_order(self, turn: int, randomness: Random) -> list[int]:
         """Contributions in a random order; another one comes first at each turn."""
-        if self.compiled.pick_one:
+        if self.compiled.exclusive:
             return self._order[turn : turn + 1]
         if turn == 0:
             return self._order

@@ -1,7 +1,7 @@
 """From an answer to the bytes of replies.
 
 An answer is compiled once (`CompiledAnswer`) and then arranged for a size and an order of its
-contributions as often as needed; `assemble` puts an arrangement behind the id and the question of
+groups as often as needed; `assemble` puts an arrangement behind the id and the question of
 a query. Everything that an arrangement holds is independent of both.
 """
 
@@ -76,7 +76,7 @@ class CompiledAnswer:
 
     `size` is the octets of the largest reply, OPT left out; any room of at least that gets all.
     `options` is the length and content of the OPT record's data (empty: none of its own).
-    `count` is the number of contributions; `pick_one` says that only one of them may be sent.
+    `count` is the number of groups; `exclusive` says that only one of them may be sent.
     """
 
     __slots__ = (
@@ -85,8 +85,8 @@ class CompiledAnswer:
         "_flags",
         "_pieces",
         "count",
+        "exclusive",
         "options",
-        "pick_one",
         "rcode",
         "size",
     )
@@ -95,24 +95,24 @@ class CompiledAnswer:
         question_names = QuestionNames(question.name)
         self._base = HEADER_SIZE + names.wire_length(question.name) + 4
         self._authority = encode_authority(answer.authority, question_names)
-        self._pieces = _encode_contributions(answer, question_names)
+        self._pieces = _encode_groups(answer, question_names)
         self.count = len(self._pieces)
-        self.pick_one = answer.pick_one
+        self.exclusive = answer.exclusive
         self.rcode: int = RCODES[answer.outcome]
         self._flags = _QR | (_AA if answer.authoritative else 0) | self.rcode
         sizes = [piece.size for piece in self._pieces]
-        contributions = max(sizes, default=0) if answer.pick_one else sum(sizes)
-        self.size = self._base + self._authority.size + contributions
+        groups = max(sizes, default=0) if answer.exclusive else sum(sizes)
+        self.size = self._base + self._authority.size + groups
         self.options = b""
         if answer.extended_error is not None:
             fits = self.size + OPT_FIXED_SIZE + 6 + _MAX_ERROR_TEXT <= PLAIN_SIZE
             self.options = error_options(answer.extended_error, answer.error_text if fits else "")
 
     def arrange(self, order: Sequence[int], room: int) -> Arrangement:
-        """The records of these contributions in this order, within a room (octets without OPT).
+        """The records of these groups in this order, within a room (octets without OPT).
 
         What does not fit is left out in the order of its worth: first what Consul adds beside the
-        answer, then addresses of targets, then whole contributions from the end. Only the last
+        answer, then addresses of targets, then whole groups from the end. Only the last
         is a truncation (TC, RFC 2181 section 9). What fits is sent along with TC, since clients
         that never try TCP (musl before 1.2.4) would have nothing else to go on.
         """
@@ -151,7 +151,7 @@ class CompiledAnswer:
         return answers, starts
 
 
-def _encode_contributions(answer: Answer, question: QuestionNames) -> list[Piece]:
+def _encode_groups(answer: Answer, question: QuestionNames) -> list[Piece]:
     """The pieces, without records that another one of the same message has.
 
     What is more than any message can hold is not encoded: thousands of instances cost no more time
@@ -161,15 +161,15 @@ def _encode_contributions(answer: Answer, question: QuestionNames) -> list[Piece
     additional: Sent = set()
     pieces = []
     octets = 0
-    for contribution in answer.contributions:
-        if answer.pick_one:  # each is alone in its message
+    for group in answer.groups:
+        if answer.exclusive:  # each is alone in its message
             answers, additional = set(), set()
-        piece = Piece(contribution, question, answers, additional)
+        piece = Piece(group, question, answers, additional)
         # A node without the address that was asked for may still have metadata to add.
-        if piece.answers.count or not contribution.records:
+        if piece.answers.count or not group.records:
             pieces.append(piece)
         octets += piece.answers.size
-        if octets > _MAX_MESSAGE and not answer.pick_one:
+        if octets > _MAX_MESSAGE and not answer.exclusive:
             break
     return pieces
 

@@ -2,7 +2,7 @@
 
 A compiled answer is sent behind questions of any spelling and in many orders, so a name may point
 to two places only: into the question, which stands at a fixed offset, or to a target that its own
-contribution holds, whose place is known once the contribution has been placed.
+group holds, whose place is known once the group has been placed.
 """
 
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from struct import Struct
 
 from consuldns.dns.answer import (
     Address,
-    Contribution,
     Data,
     Record,
+    RecordGroup,
     ServiceTarget,
     Target,
     Text,
@@ -35,11 +35,11 @@ _NOWHERE = (_NO_TARGET, b"")
 _QUESTION_NAME = b"\xc0\x0c"
 _LENGTH_OCTETS = [bytes((length,)) for length in range(256)]
 
-# A record whose owner may be a target of its contribution: the target's offset from the
-# contribution's start (or -1), the owner written out, and everything behind the owner.
+# A record whose owner may be a target of its group: the target's offset from the
+# group's start (or -1), the owner written out, and everything behind the owner.
 _Placed = tuple[int, bytes, bytes]
 
-# Where the targets of a contribution stand, from its start, and their octets there. Keyed by the
+# Where the targets of a group stand, from its start, and their octets there. Keyed by the
 # name as spelled: an owner that is spelled in another way is written out, rare and harmless.
 _Targets = dict[Labels, tuple[int, bytes]]
 
@@ -95,7 +95,7 @@ class Block:
             self.size = len(self.placed(HEADER_SIZE))
 
     def placed(self, start: int) -> bytes:
-        """The octets, if the contribution that they belong to starts at this offset."""
+        """The octets, if the group that they belong to starts at this offset."""
         if self._records is None:
             return self._octets
         # Only answers of over 16 kB, sent over TCP, have targets out of the reach of pointers.
@@ -113,7 +113,7 @@ EMPTY_BLOCK = Block([])
 
 
 class Piece:
-    """A contribution as octets: its records of the answer section and of the additional one.
+    """A group as octets: its records of the answer section and of the additional one.
 
     `size` is the octets of all of them.
     """
@@ -121,17 +121,17 @@ class Piece:
     __slots__ = ("additional", "answers", "extra", "size")
 
     def __init__(
-        self, contribution: Contribution, question: QuestionNames, answers: Sent, additional: Sent
+        self, group: RecordGroup, question: QuestionNames, answers: Sent, additional: Sent
     ) -> None:
         targets: _Targets = {}
-        self.answers = _encode(contribution.records, question, answers, targets, first=True)
+        self.answers = _encode(group.records, question, answers, targets, first=True)
         self.additional = self.extra = EMPTY_BLOCK
         self.size = self.answers.size
-        if contribution.additional:
-            self.additional = _encode(contribution.additional, question, additional, targets)
+        if group.additional:
+            self.additional = _encode(group.additional, question, additional, targets)
             self.size += self.additional.size
-        if contribution.extra:
-            self.extra = _encode(contribution.extra, question, additional, targets)
+        if group.optional_additional:
+            self.extra = _encode(group.optional_additional, question, additional, targets)
             self.size += self.extra.size
 
 
@@ -150,7 +150,7 @@ def _encode(
 ) -> Block:
     """The records that were not `sent` yet; an owner that is one of the `targets` points there.
 
-    With `first`, the records are those that a contribution begins with: their targets are noted.
+    With `first`, the records are those that a group begins with: their targets are noted.
     """
     placed: list[_Placed] = []
     offset = 0
@@ -193,8 +193,8 @@ def _encode_data(data: Data, question: QuestionNames) -> bytes:
     if isinstance(data, Target):
         return question.compressed(data.name)
     return (
-        question.compressed(data.name_server)
-        + question.compressed(data.mailbox)
+        question.compressed(data.mname)
+        + question.compressed(data.rname)
         + _SOA_NUMBERS.pack(
             data.serial & 0xFFFFFFFF, data.refresh, data.retry, data.expire, data.minimum
         )

@@ -197,7 +197,7 @@ class TestDropping:
         packet = query_packet()
         teach(answers, packet, made_answers.addresses(1))
         other = keys.ServiceInstances("dc2", "web")
-        moved = Answer(Outcome.NODATA, sources=frozenset({other}))
+        moved = Answer(Outcome.NODATA, dependencies=frozenset({other}))
         answers.add(packets.as_query(packet), moved, over_tcp=False)
         answers.drop(WEB_INSTANCES)
         assert len(answers) == 1
