@@ -30,7 +30,7 @@ from consuldns.wire.decode import Rcode
 logger = logging.getLogger("consuldns.process.worker")
 
 ASKED_SECONDS = 2.0  # between reports of what is being asked for
-EXPIRE_SECONDS = 0.1  # between looks for parked queries whose time is up
+TIME_OUT_SECONDS = 0.1  # between looks for pending queries whose time is up
 
 
 class Worker:
@@ -70,7 +70,7 @@ class Worker:
             background = [
                 tasks.create_task(TcpServer(handler).serve(self._sockets(Transport.TCP))),
                 tasks.create_task(_every(ASKED_SECONDS, self._report_asked)),
-                tasks.create_task(_every(EXPIRE_SECONDS, handler.expire)),
+                tasks.create_task(_every(TIME_OUT_SECONDS, handler.time_out)),
             ]
             self._send(link.Serving())
             await self._end.wait()

@@ -68,7 +68,7 @@ class Answering:
             packet, Transport.UDP, late.put_nowait
         )
         while not isinstance(reply, bytes):
-            self.handler.expire()
+            self.handler.time_out()
             with contextlib.suppress(TimeoutError):
                 reply = await asyncio.wait_for(late.get(), 0.05)
         return parse(reply)

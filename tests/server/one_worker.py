@@ -48,7 +48,7 @@ class Worker:
     ) -> None:
         self.now = 1000.0
         self.needed: list[ViewKey] = []
-        self.late: list[bytes] = []  # replies to parked queries
+        self.late: list[bytes] = []  # replies to pending queries
         self.store = CATALOG.views() if store is None else store
         self.handler = Handler(
             self.store,

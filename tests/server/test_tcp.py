@@ -187,7 +187,7 @@ class TestParking:
             worker.handler.receive(updates.Replaced(WEB, CATALOG.views().read(WEB)))
             assert (await client.reply())[:2] == b"\0\1"
 
-    async def test_half_closed_connections_stay_for_parked_queries(self) -> None:
+    async def test_half_closed_connections_stay_for_pending_queries(self) -> None:
         worker = Worker(CATALOG.views())
         worker.store.forget(WEB)
         async with serving(worker) as place:
@@ -208,7 +208,7 @@ class TestParking:
             client.reset()
             await place.until_connections(0)
             worker.handler.receive(updates.Replaced(WEB, CATALOG.views().read(WEB)))
-            assert worker.handler.parked_count == 0
+            assert worker.handler.pending_count == 0
 
 
 class TestInvalid:

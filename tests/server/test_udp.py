@@ -89,7 +89,7 @@ async def test_what_is_dropped_does_not_stop_it() -> None:
     assert worker.handler.counters.dropped == 3
 
 
-async def test_parked_queries_are_answered_later() -> None:
+async def test_pending_queries_are_answered_later() -> None:
     worker = Worker(CATALOG.views())
     worker.store.forget(WEB)
     with serving(worker) as client:

@@ -21,8 +21,13 @@ class ConsuldnsProcess:
     """A command of consuldns that runs until it is stopped. Its stderr is kept, line by line."""
 
     def __init__(
-        self, arguments: Sequence[str], *, environment: dict[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        environment: dict[str, str] | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "consuldns"),
     ) -> None:
+        self._program = program
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONSUL_", "CONSULDNS_"))}
         self._environment = clean | {"PYTHONPATH": str(REPOSITORY)} | (environment or {})
         self.arguments = list(arguments)
@@ -45,7 +50,7 @@ class ConsuldnsProcess:
 
     def _start(self, stderr: int) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "consuldns", *self.arguments],
+            [*self._program, *self.arguments],
             stderr=stderr,
             stdout=subprocess.DEVNULL,
             env=self._environment,
@@ -130,13 +135,15 @@ class Serve(ConsuldnsProcess):
         config: str = "",
         arguments: Sequence[str] = (),
         wait_ready: bool = True,
+        host: str = "127.0.0.1",
+        program: Sequence[str] = (sys.executable, "-m", "consuldns"),
     ) -> None:
         self.port, self.admin_port = free_ports(2)
         self._wait_ready = wait_ready
         given = [
             "serve",
             "--listen",
-            f"127.0.0.1:{self.port}",
+            f"{host}:{self.port}",
             "--consul-addr",
             consul_url,
             "--admin-addr",
@@ -150,7 +157,7 @@ class Serve(ConsuldnsProcess):
             path = Path(self._folder.name) / "consuldns.toml"
             path.write_text(config)
             given += ["--config", str(path)]
-        super().__init__(given)
+        super().__init__(given, program=program)
 
     def __enter__(self) -> Self:
         self.start()
