@@ -4,7 +4,7 @@
 | --- | --- | --- | --- |
 | TERM | stop in order | stop | stop in order |
 | INT (Ctrl-C reaches the whole group) | stop in order | ignored | stop in order |
-| HUP | read credentials again | ignored | read credentials again |
+| HUP | read settings and credentials again | ignored | read credentials again |
 | USR1 | log figures | log figures | log figures |
 
 Python needs some tenths of a second until it can have handlers of its own, and until then HUP and

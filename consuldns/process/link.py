@@ -36,6 +36,12 @@ class Start(_Message, frozen=True):
     policy: Policy
 
 
+class SettingsChanged(_Message, frozen=True):
+    """From now on, answer by these settings."""
+
+    policy: Policy
+
+
 class CaughtUp(_Message, frozen=True):
     """All that is known has been sent: begin to answer."""
 
@@ -54,7 +60,7 @@ class Pong(_Message, frozen=True):
     counters: dict[str, int]
 
 
-ToWorker = updates.ToWorker | Start | CaughtUp | Ping
+ToWorker = updates.ToWorker | Start | SettingsChanged | CaughtUp | Ping
 ToControl = updates.ToControl | Serving | Pong
 
 Received = TypeVar("Received")

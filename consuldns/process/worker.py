@@ -32,6 +32,8 @@ logger = logging.getLogger("consuldns.process.worker")
 ASKED_SECONDS = 2.0  # between reports of what is being asked for
 TIME_OUT_SECONDS = 0.1  # between looks for pending queries whose time is up
 
+_START_IS_FIRST = "Start is the first message"
+
 
 class Worker:
     """The worker's life: catching up, serving, finishing."""
@@ -99,10 +101,13 @@ class Worker:
                     randomness=Random(),
                     clock=asyncio.get_running_loop().time,
                 )
+            case link.SettingsChanged(policy):
+                assert self._handler is not None, _START_IS_FIRST
+                self._handler.set_policy(policy)
             case link.CaughtUp():
                 self._caught_up.set()
             case update:
-                assert self._handler is not None, "Start is the first message"
+                assert self._handler is not None, _START_IS_FIRST
                 self._handler.receive(update)
 
     def _need(self, key: ViewKey) -> None:

@@ -85,17 +85,22 @@ class Workers:
         self._stopping = False
         self._said = RepeatedLog(logger, time.monotonic)
 
-    def publish(self, update: updates.ToWorker) -> None:
-        """Tell every worker."""
-        framed = self._framed(update)
+    def set_policy(self, policy: Policy) -> None:
+        """Have every worker answer by these settings, those to come included."""
+        self._policy = policy
+        self.publish(link.SettingsChanged(policy))
+
+    def publish(self, message: link.ToWorker) -> None:
+        """Send every worker a message."""
+        framed = self._framed(message)
         for worker in self._workers:
             if worker.connection is not None:
                 worker.connection.send(framed)
 
-    def _framed(self, update: updates.ToWorker) -> bytes:
+    def _framed(self, message: link.ToWorker) -> bytes:
         """The message as it travels; nothing if it cannot: the others stay right without it."""
         try:
-            return link.frame(update)
+            return link.frame(message)
         except Exception as error:
             what = f"an update cannot be sent to the workers, please report it: {error!r:.200}"
             self._said.warning(what, "it is skipped", trace=True)

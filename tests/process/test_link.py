@@ -37,6 +37,7 @@ MESSAGES: list[link.ToWorker] = [
     updates.Unavailable(keys.ServiceInstances("dc1", "web"), "no leader"),
     updates.Forgotten(keys.ServiceInstances("dc1", "web")),
     updates.Contact(False),
+    link.SettingsChanged(Policy(node_ttl=7)),
     link.CaughtUp(),
     link.Ping(),
 ]

@@ -131,7 +131,7 @@ class Serve(ConsuldnsProcess):
         self,
         consul_url: str,
         *,
-        workers: int = 1,
+        workers: int | None = 1,
         config: str = "",
         arguments: Sequence[str] = (),
         wait_ready: bool = True,
@@ -148,15 +148,14 @@ class Serve(ConsuldnsProcess):
             consul_url,
             "--admin-addr",
             f"127.0.0.1:{self.admin_port}",
-            "--workers",
-            str(workers),
+            *(() if workers is None else ("--workers", str(workers))),
             *arguments,
         ]
         self._folder = tempfile.TemporaryDirectory(prefix="consuldns-")
+        self.config_file = Path(self._folder.name) / "consuldns.toml"
         if config:
-            path = Path(self._folder.name) / "consuldns.toml"
-            path.write_text(config)
-            given += ["--config", str(path)]
+            self.config_file.write_text(config)
+            given += ["--config", str(self.config_file)]
         super().__init__(given, program=program)
 
     def __enter__(self) -> Self:
