@@ -130,9 +130,12 @@ class Suffixes:
         return None
 
 
+LENGTH_BYTES = [bytes((length,)) for length in range(256)]
+
+
 def to_wire(name: Labels) -> bytes:
-    """The uncompressed wire form (RFC 1035 section 3.1)."""
-    return b"".join(bytes((len(label),)) + label for label in name) + b"\0"
+    """The uncompressed wire format (RFC 1035 section 3.1)."""
+    return b"".join([LENGTH_BYTES[len(label)] + label for label in name]) + b"\0"
 
 
 def reverse_name(address: IPAddress) -> Labels:

@@ -63,7 +63,7 @@ async def _serve(agent: HostPort, settings: Settings, *, sample: bool) -> None:
     from consuldns.agent import serving
     from consuldns.process.control import Control
 
-    control = Control(settings)
+    control = Control(lambda: settings)
     async with serving.serve((agent.host, agent.port), sample=sample) as embedded:
         click.echo(embedded.announcement, err=True)
         if sample:

@@ -27,8 +27,8 @@ def command(
     """Answer DNS for a Consul that runs already.
 
     Runs until it gets SIGTERM or SIGINT (Ctrl-C). When it can answer it prints 'ready'. SIGHUP has
-    it read the token again, SIGUSR1 log its figures. All other settings are in the file and in the
-    environment: see 'consuldns config reference'.
+    it read the settings of [dns] and the token again, SIGUSR1 log its figures. All other settings
+    are in the file and in the environment: see 'consuldns config reference'.
 
     Example, also beside 'consuldns dev': consuldns serve --listen 127.0.0.1:8653 --consul-addr
     http://127.0.0.1:8500 --admin-addr 127.0.0.1:9154
@@ -41,8 +41,8 @@ def command(
         "admin_addr": admin_addr,
         "log_level": log_level,
     }
-    settings = configuration(file, flags).settings
     # Here, not above: help and completion must not wait for the server's imports.
     from consuldns.process.control import Control
 
-    asyncio.run(Control(settings).run())
+    control = Control(lambda: configuration(file, flags).settings)
+    asyncio.run(control.run())

@@ -67,20 +67,20 @@ class AddressName(_Lookup, frozen=True):
     packed: bytes
 
 
-class DatacenterBranch(_Lookup, frozen=True):
+class DatacenterNonTerminal(_Lookup, frozen=True):
     """`<dc>.D`, `service[.<dc>].D` and the like: exists if the datacenter does (None always)."""
 
     datacenter: bytes | None
 
 
-class TagBranch(_Lookup, frozen=True):
+class TagNonTerminal(_Lookup, frozen=True):
     """`_<tag>[.service][.<dc>].D`: exists if `_<service>._<tag>` may exist below it."""
 
     tag: bytes
     datacenter: bytes | None
 
 
-class DottedTagBranch(_Lookup, frozen=True):
+class DottedTagNonTerminal(_Lookup, frozen=True):
     """`2.db.service.D`: exists if `db` has a tag `v1.2`."""
 
     service: bytes
@@ -125,9 +125,9 @@ Lookup = (
     | ServiceName
     | NodeName
     | AddressName
-    | DatacenterBranch
-    | TagBranch
-    | DottedTagBranch
+    | DatacenterNonTerminal
+    | TagNonTerminal
+    | DottedTagNonTerminal
     | KubernetesName
     | ClusterName
     | DottedServiceName
@@ -158,7 +158,7 @@ def of_consul(labels: Labels) -> list[Lookup]:
     if labels == (b"ns",):
         found.append(NameServer())
     if len(labels) == 1:
-        found.append(DatacenterBranch(labels[0]))
+        found.append(DatacenterNonTerminal(labels[0]))
     return found
 
 
@@ -190,7 +190,7 @@ def _with_keyword(keyword: bytes, parts: Labels, locality: Labels) -> list[Looku
         return []
     datacenter = locality[0] if locality else None
     if not parts:
-        return [DatacenterBranch(datacenter)]
+        return [DatacenterNonTerminal(datacenter)]
     if keyword == b"service":
         return _service(parts, datacenter, srv_only=False)
     if keyword == b"node":
@@ -209,9 +209,9 @@ def _service(parts: Labels, datacenter: bytes | None, *, srv_only: bool) -> list
     name, tags = parts[-1], parts[:-1]
     if not tags:
         alone = ServiceName(name, None, datacenter, srv_only)
-        return [alone, TagBranch(name[1:], datacenter)] if name[0] == ord("_") else [alone]
+        return [alone, TagNonTerminal(name[1:], datacenter)] if name[0] == ord("_") else [alone]
     tag = b".".join(tags)
-    branch = DottedTagBranch(name, tag, datacenter)
+    branch = DottedTagNonTerminal(name, tag, datacenter)
     if len(parts) == 2 and name[0] == tag[0] == ord("_"):
         wanted = None if name[1:] in ANY_TAG else name[1:]
         return [ServiceName(tag[1:], wanted, datacenter, srv_only), branch]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from consuldns import names
 from consuldns.dns import grammar, zones
-from consuldns.dns.answer import Contribution, Outcome, Record, ServiceTarget, Target
+from consuldns.dns.answer import Outcome, Record, RecordGroup, ServiceTarget, Target
 from consuldns.dns.consul import nodes, services
 from consuldns.dns.grammar import Lookup
 from consuldns.dns.kubernetes import tree
@@ -27,10 +27,10 @@ FOLLOWED = frozenset((Type.A, Type.AAAA, Type.CNAME))
 FINDERS: dict[type[Lookup], Callable[[Any, Request], Finding]] = {
     grammar.Apex: zones.find_apex,
     grammar.NameServer: zones.find_name_server,
-    grammar.DatacenterBranch: zones.find_datacenter_branch,
+    grammar.DatacenterNonTerminal: zones.find_datacenter_non_terminal,
     grammar.ServiceName: services.find,
-    grammar.TagBranch: services.find_tag_branch,
-    grammar.DottedTagBranch: services.find_branch,
+    grammar.TagNonTerminal: services.find_tag_non_terminal,
+    grammar.DottedTagNonTerminal: services.find_non_terminal,
     grammar.DottedServiceName: services.find_dotted,
     grammar.SeveralTags: services.find_with_all_tags,
     grammar.NodeName: nodes.find,
@@ -49,7 +49,7 @@ def find(request: Request) -> Finding:
             continue
         if finding.outcome is Outcome.ANSWER:
             return _follow_aliases(finding, lookup, request)
-        if not finding.is_branch:
+        if not finding.is_empty_non_terminal:
             return finding
         best = finding
     if best is NXDOMAIN and request.name in request.policy.above_zones:
@@ -81,24 +81,24 @@ def _follow_aliases(finding: Finding, lookup: Lookup, request: Request) -> Findi
     A target elsewhere is left to the client. Services give their TTL to what they lead to.
     """
     keeps_ttl = isinstance(lookup, KEEPS_TTL)
-    followed = tuple(_follow(each, request, keeps_ttl) for each in finding.contributions)
-    return replace(finding, contributions=followed)
+    followed = tuple(_follow(each, request, keeps_ttl) for each in finding.groups)
+    return replace(finding, groups=followed)
 
 
-def _follow(contribution: Contribution, request: Request, keeps_ttl: bool) -> Contribution:
-    first = contribution.records[0]
+def _follow(group: RecordGroup, request: Request, keeps_ttl: bool) -> RecordGroup:
+    first = group.records[0]
     match first.data:
         case Target(target) if first.type == Type.CNAME:
             reached = _reach(target, request.type, request)
-        case ServiceTarget(name=target) if not contribution.additional:
+        case ServiceTarget(name=target) if not group.additional:
             reached = _reach(target, Type.ANY, request)
         case _:
-            return contribution
+            return group
     if not keeps_ttl:
         reached = tuple(replace(record, ttl=first.ttl) for record in reached)
     if first.type == Type.SRV:
-        return replace(contribution, additional=reached)
-    return replace(contribution, records=(first, *reached, *contribution.records[1:]))
+        return replace(group, additional=reached)
+    return replace(group, records=(first, *reached, *group.records[1:]))
 
 
 def _reach(target: Labels, type_: int, request: Request) -> tuple[Record, ...]:
@@ -111,5 +111,5 @@ def _reach(target: Labels, type_: int, request: Request) -> tuple[Record, ...]:
     if next_request.name in came_from or len(came_from) > MAX_ALIASES:
         return ()
     finding = find(next_request)
-    chosen = finding.contributions[:1] if finding.pick_one else finding.contributions
+    chosen = finding.groups[:1] if finding.exclusive else finding.groups
     return tuple(record for each in chosen for record in each.records if record.type in FOLLOWED)

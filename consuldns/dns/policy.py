@@ -55,7 +55,7 @@ class Zone:
         return (b"ns", b"dns", *self.apex) if self.cluster else (b"ns", *self.domain)
 
     @property
-    def mailbox(self) -> Labels:
+    def rname(self) -> Labels:
         """The address of the one to ask, as a name (RFC 1035 section 8)."""
         return (b"hostmaster", *(self.apex if self.cluster else self.domain))
 

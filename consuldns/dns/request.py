@@ -4,7 +4,7 @@ import msgspec
 
 from consuldns import names
 from consuldns.dns import consul_rules
-from consuldns.dns.answer import Contribution, Outcome, Record
+from consuldns.dns.answer import Outcome, Record, RecordGroup
 from consuldns.dns.policy import Policy, Zone
 from consuldns.names import Labels
 from consuldns.views.model import Instance
@@ -54,25 +54,25 @@ class Request(msgspec.Struct, frozen=True):
 class Finding(msgspec.Struct, frozen=True):
     """What was found for a name, before a negative one gets its SOA.
 
-    `contributions`, `authority` and `pick_one` are as in `Answer`. `is_branch`: there is nothing at
-    the name, but below it (or for another type of a name that Consul knows for one type alone), so
-    that another reading of the name may still have the answer.
+    `groups`, `authority` and `exclusive` are as in `Answer`. `is_empty_non_terminal`: there is
+    nothing at the name, but below it (or for another type of a name that Consul knows for one type
+    alone), so that another interpretation of the name may still have the answer.
     """
 
     outcome: Outcome
-    contributions: tuple[Contribution, ...] = ()
+    groups: tuple[RecordGroup, ...] = ()
     authority: tuple[Record, ...] = ()
-    pick_one: bool = False
-    is_branch: bool = False
+    exclusive: bool = False
+    is_empty_non_terminal: bool = False
 
 
 NODATA = Finding(Outcome.NODATA)
-BRANCH = Finding(Outcome.NODATA, is_branch=True)
+EMPTY_NON_TERMINAL = Finding(Outcome.NODATA, is_empty_non_terminal=True)
 NXDOMAIN = Finding(Outcome.NXDOMAIN)
 
 
-def found(contributions: list[Contribution], *, pick_one: bool = False) -> Finding:
+def found(groups: list[RecordGroup], *, exclusive: bool = False) -> Finding:
     """An answer, or NODATA if nothing has a record."""
-    if not contributions:
+    if not groups:
         return NODATA
-    return Finding(Outcome.ANSWER, tuple(contributions), pick_one=pick_one)
+    return Finding(Outcome.ANSWER, tuple(groups), exclusive=exclusive)

@@ -61,7 +61,7 @@ def _answer(question: Question, reading: Reading, policy: Policy) -> Answer:
         if found is not None:
             zone, finding = found
             return _complete(finding, zone, reading, policy)
-        return replace(NOT_OURS, sources=frozenset(reading.sources))
+        return replace(NOT_OURS, dependencies=frozenset(reading.sources))
     return NOT_OURS
 
 
@@ -69,13 +69,13 @@ def _complete(finding: Finding, zone: Zone, reading: Reading, policy: Policy) ->
     """The answer of a finding: a negative one with the SOA of its zone (RFC 2308 section 5)."""
     authority = finding.authority
     if finding.outcome is Outcome.SERVFAIL:
-        return replace(NOT_SYNCED, sources=frozenset(reading.sources))
+        return replace(NOT_SYNCED, dependencies=frozenset(reading.sources))
     if finding.outcome is not Outcome.ANSWER:
         authority = (zones.start_of_authority(zone, reading, policy),)
     return Answer(
         finding.outcome,
-        finding.contributions,
+        finding.groups,
         authority,
         frozenset(reading.sources),
-        pick_one=finding.pick_one,
+        exclusive=finding.exclusive,
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from consuldns import descriptor, names
 from consuldns.dns import lookup, records, zones
-from consuldns.dns.answer import Address, Contribution, address_type
+from consuldns.dns.answer import Address, RecordGroup, address_type
 from consuldns.dns.kubernetes import tree
 from consuldns.dns.policy import Zone
 from consuldns.dns.question import Type
@@ -40,7 +40,7 @@ def find(request: Request) -> tuple[Zone, Finding] | None:
         if not targets:
             return None
         zone = Zone(name, request.policy.domain)
-    pointers = [Contribution((records.pointer(name, PTR_TTL, target),)) for target in targets]
+    pointers = [RecordGroup((records.pointer(name, PTR_TTL, target),)) for target in targets]
     if name == zone.apex:
         return zone, _at_apex(zone, pointers, request)
     if targets:
@@ -51,12 +51,12 @@ def find(request: Request) -> tuple[Zone, Finding] | None:
     return zone, NODATA if exists else NXDOMAIN
 
 
-def _at_apex(zone: Zone, pointers: list[Contribution], request: Request) -> Finding:
+def _at_apex(zone: Zone, pointers: list[RecordGroup], request: Request) -> Finding:
     if request.type == Type.PTR:
         return found(pointers)
     finding = zones.find_at_apex(zone, request)
     if request.type == Type.ANY:
-        return found([*finding.contributions, *pointers])
+        return found([*finding.groups, *pointers])
     return finding
 
 
@@ -100,10 +100,9 @@ def _leads_to(packed: bytes, target: Labels, request: Request) -> bool:
     type_ = address_type(packed)
     finding = lookup.find(Request(name, type_, zone, request.reading, request.policy))
     has_it = [
-        any(record.data == Address(packed) for record in each.records)
-        for each in finding.contributions
+        any(record.data == Address(packed) for record in each.records) for each in finding.groups
     ]
-    return any(has_it) and (all(has_it) or not finding.pick_one)
+    return any(has_it) and (all(has_it) or not finding.exclusive)
 
 
 def _of_nodes(packed: bytes, request: Request) -> list[Labels]:

@@ -4,11 +4,11 @@ from functools import lru_cache
 
 from consuldns import names
 from consuldns.dns import consul_rules, records
-from consuldns.dns.answer import Contribution, Outcome, Record, StartOfAuthority
-from consuldns.dns.grammar import Apex, DatacenterBranch, NameServer
+from consuldns.dns.answer import Outcome, Record, RecordGroup, StartOfAuthority
+from consuldns.dns.grammar import Apex, DatacenterNonTerminal, NameServer
 from consuldns.dns.policy import Policy, StartOfAuthorityTimes, Zone
 from consuldns.dns.question import Type
-from consuldns.dns.request import BRANCH, NODATA, NXDOMAIN, Finding, Request, found
+from consuldns.dns.request import EMPTY_NON_TERMINAL, NODATA, NXDOMAIN, Finding, Request, found
 from consuldns.names import Labels
 from consuldns.views.model import Instance, ReverseZones
 from consuldns.views.store import Reading
@@ -52,7 +52,7 @@ def _start_of_authority(zone: Zone, serial: int, times: StartOfAuthorityTimes) -
     # Every negative answer has one: kept, because it costs a third of a denial to build.
     data = StartOfAuthority(
         zone.name_server,
-        zone.mailbox,
+        zone.rname,
         serial,
         times.refresh,
         times.retry,
@@ -76,15 +76,15 @@ def find_at_apex(zone: Zone, request: Request) -> Finding:
         return found(servers)
     own = start_of_authority(zone, request.reading, request.policy)
     if request.type == Type.ANY:
-        return found([Contribution((own,)), *servers])
+        return found([RecordGroup((own,)), *servers])
     glue = tuple(record for server in servers for record in server.additional)
     authority = tuple(record for server in servers for record in server.records)
-    return Finding(Outcome.ANSWER, (Contribution((own,), glue),), authority)
+    return Finding(Outcome.ANSWER, (RecordGroup((own,), glue),), authority)
 
 
-def find_datacenter_branch(lookup: DatacenterBranch, request: Request) -> Finding:
+def find_datacenter_non_terminal(lookup: DatacenterNonTerminal, request: Request) -> Finding:
     """Whether there is such a datacenter, with names below it."""
-    return NXDOMAIN if request.datacenter(lookup.datacenter) is None else BRANCH
+    return NXDOMAIN if request.datacenter(lookup.datacenter) is None else EMPTY_NON_TERMINAL
 
 
 def find_name_server(lookup: NameServer, request: Request) -> Finding:
@@ -99,14 +99,14 @@ def find_own_addresses(request: Request, ttl: int) -> Finding:
         for record in _own_addresses(request.name, ttl, request.policy)
         if request.type in (record.type, Type.ANY)
     ]
-    return found([Contribution((record,)) for record in wanted])
+    return found([RecordGroup((record,)) for record in wanted])
 
 
 def _own_addresses(owner: Labels, ttl: int, policy: Policy) -> tuple[Record, ...]:
     return tuple(records.address(owner, ttl, packed) for packed in policy.name_server_addresses)
 
 
-def _name_servers(zone: Zone, request: Request) -> list[Contribution]:
+def _name_servers(zone: Zone, request: Request) -> list[RecordGroup]:
     """Consul's servers, as Consul says, for its own domains; ourselves for others, or if none."""
     servers = _consul_servers(zone, request) if zone.apex == zone.domain else []
     if servers:
@@ -114,10 +114,10 @@ def _name_servers(zone: Zone, request: Request) -> list[Contribution]:
     name, policy = zone.name_server, request.policy
     ttl = policy.kubernetes.ttl if zone.cluster else policy.node_ttl
     glue = _own_addresses(name, ttl, policy)
-    return [Contribution((records.name_server(zone.apex, ttl, name),), glue)]
+    return [RecordGroup((records.name_server(zone.apex, ttl, name),), glue)]
 
 
-def _consul_servers(zone: Zone, request: Request) -> list[Contribution]:
+def _consul_servers(zone: Zone, request: Request) -> list[RecordGroup]:
     reading, policy = request.reading, request.policy
     datacenter = reading.datacenters().local
     service = reading.listed_service(datacenter, SERVERS)
@@ -126,12 +126,12 @@ def _consul_servers(zone: Zone, request: Request) -> list[Contribution]:
     instances = consul_rules.healthy(
         reading.instances(datacenter, service), only_passing=policy.only_passing
     )
-    servers: dict[Labels, Contribution] = {}
+    servers: dict[Labels, RecordGroup] = {}
     for instance in instances:
         name = _server_name(instance, datacenter, zone.domain)
         if name is not None and len(servers) < MAX_NAME_SERVERS:
             record = records.name_server(zone.apex, policy.node_ttl, name)
-            servers.setdefault(name, Contribution((record,), _glue(instance, name, policy)))
+            servers.setdefault(name, RecordGroup((record,), _glue(instance, name, policy)))
     return list(servers.values())
 
 

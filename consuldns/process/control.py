@@ -9,18 +9,21 @@ import asyncio
 import gc
 import logging
 import os
+import sys
+from collections.abc import Callable
 from signal import Signals
 
 from consuldns import logs, signals
+from consuldns.config import reload
 from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
 from consuldns.consul.http.client import Client
 from consuldns.consul.watch.watcher import Watcher
-from consuldns.errors import Denied
+from consuldns.errors import ConfigError, Denied
 from consuldns.process import systemd
 from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.sync_child import SyncChild
-from consuldns.process.workers import Workers, WorkerSockets
+from consuldns.process.workers import Workers
 from consuldns.server import listen
 from consuldns.views import updates
 from consuldns.web import admin, serving
@@ -29,6 +32,13 @@ logger = logging.getLogger("consuldns.process")
 
 WATCH_AGAIN_SECONDS = 1.0  # after an unexpected error
 CANCEL_AGAIN_SECONDS = 0.05
+
+
+def usable_cpus() -> int:
+    """The processors that this process may use; where the system does not say so, all."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 async def cancel_until_done(task: asyncio.Task[None]) -> None:
@@ -43,22 +53,26 @@ async def cancel_until_done(task: asyncio.Task[None]) -> None:
 
 
 class Control:
-    """The control process. Binds at once: StartupError if an address cannot be had."""
+    """The control process. `read` gives its settings, now and at each SIGHUP.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    Binds at once: StartupError if an address is unavailable.
+    """
+
+    def __init__(self, read: Callable[[], Settings]) -> None:
+        self._read = read
+        self._settings = settings = read()
         admin_address = settings.admin_addr
         self._admin_socket = serving.bind(
             (admin_address.host, admin_address.port),
             what="the admin endpoint",
             option="--admin-addr",
         )
-        count = settings.workers or len(os.sched_getaffinity(0))
-        listeners = listen.listen([str(address) for address in settings.listen], count)
+        addresses = [str(address) for address in settings.listen]
+        listeners = listen.listen(addresses, settings.workers or usable_cpus())
         self._client = Client(settings.consul)
         self._watcher = Watcher(self._client, self._publish)
         self._workers = Workers(
-            [WorkerSockets(udp, listeners.tcp) for udp in listeners.udp],
+            listeners,
             policy(settings),
             known=self._watcher.known,
             need=self._watcher.need,
@@ -76,7 +90,7 @@ class Control:
             {
                 Signals.SIGTERM: self._stop.set,
                 Signals.SIGINT: self._stop.set,
-                Signals.SIGHUP: self._read_credentials_again,
+                Signals.SIGHUP: self._reload,
                 Signals.SIGUSR1: self._log_figures,
             }
         )
@@ -153,8 +167,31 @@ class Control:
         report = self._sync.figures().report if self._sync is not None else None
         return report.metrics if report is not None else ""
 
+    def _reload(self) -> None:
+        """SIGHUP: everything that can change without a restart."""
+        self._read_settings_again()
+        self._read_credentials_again()
+
+    def _read_settings_again(self) -> None:
+        try:
+            read = self._read()
+        except ConfigError as error:
+            logger.error("SIGHUP: the settings stay as they were: %s", error)
+            return
+        deferred = reload.at_next_start(self._settings, read)
+        if deferred:
+            logger.warning(
+                "SIGHUP: changed, but only used at the next start: %s", ", ".join(deferred)
+            )
+        running = reload.reloaded(self._settings, read)
+        if running == self._settings:
+            return
+        self._settings = running
+        self._workers.set_policy(policy(running))
+        logger.info("SIGHUP: the new settings of [%s] are in use", reload.RELOADED)
+
     def _read_credentials_again(self) -> None:
-        """SIGHUP: the token's file, here and in the sync worker."""
+        """The token's file, here and in the sync worker."""
         try:
             is_new = self._client.read_token_again()
         except Denied as error:

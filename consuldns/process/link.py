@@ -1,21 +1,23 @@
 """The link between control and a worker: typed messages on a stream socket pair.
 
-A frame is four octets of length (big-endian) and one MessagePack message. Control tells each worker
-the policy and every view; a worker tells control which views it needs and which are being asked
-for. See `views.updates` for the messages about views; those here are about the processes.
+A frame is four bytes of length (big-endian) and one MessagePack message. Control sends each worker
+its listeners, the policy and every view; a worker tells control which views it needs and which are
+in use. See `views.updates` for the messages about views; those here are about the processes.
 """
 
 import asyncio
 import logging
+import socket
 import struct
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from consuldns.dns.policy import Policy
 from consuldns.logs import RepeatedLog
+from consuldns.server.listen import Listener
 from consuldns.views import updates
 
 logger = logging.getLogger("consuldns.process")
@@ -28,7 +30,14 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Start(_Message, frozen=True):
-    """First message to a worker: what it is to obey."""
+    """First message to a worker: where it is to listen, and by which settings it answers."""
+
+    listeners: tuple[Listener, ...]
+    policy: Policy
+
+
+class SettingsChanged(_Message, frozen=True):
+    """From now on, answer by these settings."""
 
     policy: Policy
 
@@ -51,12 +60,26 @@ class Pong(_Message, frozen=True):
     counters: dict[str, int]
 
 
-ToWorker = updates.ToWorker | Start | CaughtUp | Ping
+ToWorker = updates.ToWorker | Start | SettingsChanged | CaughtUp | Ping
 ToControl = updates.ToControl | Serving | Pong
 
 Received = TypeVar("Received")
 
-_encoder = msgspec.msgpack.Encoder()
+
+def _number(listener: object) -> int:
+    """A socket travels as the number of its file descriptor, which the worker inherits."""
+    if isinstance(listener, socket.socket):
+        return listener.fileno()
+    raise NotImplementedError
+
+
+def _socket(kind: type, number: Any) -> socket.socket:
+    if kind is not socket.socket:
+        raise NotImplementedError
+    return socket.socket(fileno=number)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_number)
 
 
 def frame(message: ToWorker | ToControl) -> bytes:
@@ -131,7 +154,7 @@ class Link(asyncio.Protocol, Generic[Received]):
 
 def worker_decoder() -> msgspec.msgpack.Decoder[ToWorker]:
     """Reads what control sends."""
-    return msgspec.msgpack.Decoder(ToWorker)
+    return msgspec.msgpack.Decoder(ToWorker, dec_hook=_socket)
 
 
 def control_decoder() -> msgspec.msgpack.Decoder[ToControl]:

@@ -7,13 +7,11 @@ show the token to everybody on the machine), and reports how it is, once a secon
 ends, its parent has ended, however it did, and so it ends, too.
 """
 
-import argparse
 import asyncio
 import contextlib
 import gc
 import logging
 import socket
-import sys
 import traceback
 from dataclasses import dataclass
 from signal import Signals
@@ -140,7 +138,7 @@ class SyncChild:
     async def _run_once(self) -> int:
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", __name__, "--link", str(theirs.fileno())]
+            command = signals.command_line("sync", theirs)
             try:
                 process = await signals.start_process(command, pass_fds=[theirs.fileno()])
             except BaseException:
@@ -281,14 +279,7 @@ async def _then_stop(parent: _Parent, stop: asyncio.Event) -> None:
     stop.set()
 
 
-def main() -> None:
-    """Run as the child."""
-    parser = argparse.ArgumentParser(prog="consuldns sync worker", description=__doc__)
-    parser.add_argument("--link", required=True, type=int)
-    given = parser.parse_args()
+def run(link_end: socket.socket) -> int:
+    """The life of the child (`consuldns worker sync`); its exit status."""
     logs.configure()
-    sys.exit(asyncio.run(_work(socket.socket(fileno=given.link))))
-
-
-if __name__ == "__main__":
-    main()
+    return asyncio.run(_work(link_end))

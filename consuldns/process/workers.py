@@ -1,4 +1,4 @@
-"""The worker processes: spawned, told everything, replaced when they die or hang.
+"""The worker processes: started, sent everything, replaced when they die or hang.
 
 Control binds every socket once and a worker inherits its own, so what the kernel has queued for a
 worker that is killed waits for the next one (measured: 99 of 100 queued queries survive, against 54
@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from dataclasses import dataclass, field
 from consuldns.dns.policy import Policy
 from consuldns.logs import RepeatedLog
 from consuldns.process import link
-from consuldns.signals import start_process
+from consuldns.server.listen import Listener
+from consuldns.signals import command_line, start_process
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 
@@ -35,30 +35,12 @@ STABLE_SECONDS = 2.0  # after one that served this long there is no pause
 STOP_SECONDS = 5.0  # for a worker to finish what it has begun
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSockets:
-    """The sockets of one worker: UDP ones are its own, TCP ones are shared by all."""
-
-    udp: Sequence[socket.socket]
-    tcp: Sequence[socket.socket]
-
-
-def command_line(sockets: WorkerSockets, link_end: socket.socket) -> list[str]:
-    """How a worker is started: the numbers of the file descriptors that it inherits."""
-    udp = ",".join(str(each.fileno()) for each in sockets.udp)
-    tcp = ",".join(str(each.fileno()) for each in sockets.tcp)
-    arguments = ["--link", str(link_end.fileno()), "--udp", udp, "--tcp", tcp]
-    if getattr(sys, "frozen", False):  # a standalone binary has no interpreter to call
-        return [sys.executable, "worker", *arguments]
-    return [sys.executable, "-m", "consuldns.process.worker", *arguments]
-
-
 @dataclass(slots=True)
 class _Worker:
     """One place of the pool; the process in it changes."""
 
     number: int
-    sockets: WorkerSockets
+    listeners: tuple[Listener, ...]
     process: asyncio.subprocess.Process | None = None
     connection: link.Link[link.ToControl] | None = None
     serving: bool = False
@@ -86,7 +68,7 @@ class Workers:
 
     def __init__(
         self,
-        sockets: Sequence[WorkerSockets],
+        listeners: Sequence[tuple[Listener, ...]],
         policy: Policy,
         *,
         known: Callable[[], Iterable[updates.ToWorker]],
@@ -94,7 +76,7 @@ class Workers:
         asked: Callable[[tuple[ViewKey, ...]], None],
         changed: Callable[[], None],
     ) -> None:
-        self._workers = [_Worker(number, each) for number, each in enumerate(sockets)]
+        self._workers = [_Worker(number, each) for number, each in enumerate(listeners)]
         self._policy = policy
         self._known = known
         self._need = need
@@ -103,17 +85,22 @@ class Workers:
         self._stopping = False
         self._said = RepeatedLog(logger, time.monotonic)
 
-    def publish(self, update: updates.ToWorker) -> None:
-        """Tell every worker."""
-        framed = self._framed(update)
+    def set_policy(self, policy: Policy) -> None:
+        """Have every worker answer by these settings, those to come included."""
+        self._policy = policy
+        self.publish(link.SettingsChanged(policy))
+
+    def publish(self, message: link.ToWorker) -> None:
+        """Send every worker a message."""
+        framed = self._framed(message)
         for worker in self._workers:
             if worker.connection is not None:
                 worker.connection.send(framed)
 
-    def _framed(self, update: updates.ToWorker) -> bytes:
+    def _framed(self, message: link.ToWorker) -> bytes:
         """The message as it travels; nothing if it cannot: the others stay right without it."""
         try:
-            return link.frame(update)
+            return link.frame(message)
         except Exception as error:
             what = f"an update cannot be sent to the workers, please report it: {error!r:.200}"
             self._said.warning(what, "it is skipped", trace=True)
@@ -122,10 +109,6 @@ class Workers:
     def not_serving(self) -> list[int]:
         """The numbers of the workers that do not answer yet."""
         return [worker.number for worker in self._workers if not worker.serving]
-
-    def process_ids(self) -> list[int]:
-        """Process ids of the workers that run."""
-        return [worker.process.pid for worker in self._workers if worker.process is not None]
 
     def restarts(self) -> int:
         """How often a worker had to be replaced."""
@@ -190,7 +173,7 @@ class Workers:
             worker.process, worker.connection, worker.unanswered = process, protocol, 0
             if self._stopping:
                 _end(worker)
-            self._brief(protocol)
+            self._brief(worker, protocol)
             return await self._watch(worker, process)
         finally:
             if worker.connection is not None:
@@ -206,11 +189,10 @@ class Workers:
         """A new process, and our end of the link to it. Raises OSError."""
         ours, theirs = socket.socketpair()
         with theirs:
-            descriptors = [theirs, *worker.sockets.udp, *worker.sockets.tcp]
+            inherited = [theirs, *(each.socket for each in worker.listeners)]
             try:
                 process = await start_process(
-                    command_line(worker.sockets, theirs),
-                    pass_fds=[each.fileno() for each in descriptors],
+                    command_line("dns", theirs), pass_fds=[each.fileno() for each in inherited]
                 )
             except BaseException:
                 ours.close()
@@ -222,9 +204,9 @@ class Workers:
             link.control_decoder(), lambda message: self._receive(worker, message), lambda: None
         )
 
-    def _brief(self, protocol: link.Link[link.ToControl]) -> None:
-        """Tell a fresh worker all that is known."""
-        protocol.send(link.frame(link.Start(self._policy)))
+    def _brief(self, worker: _Worker, protocol: link.Link[link.ToControl]) -> None:
+        """Send a fresh worker all that is known."""
+        protocol.send(link.frame(link.Start(worker.listeners, self._policy)))
         for update in self._known():
             protocol.send(self._framed(update))
         protocol.send(link.frame(link.CaughtUp()))

@@ -2,9 +2,13 @@
 
 import errno
 import socket
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from enum import Enum
 from typing import Any
+
+import msgspec
 
 from consuldns.errors import ConfigError, StartupError
 
@@ -14,7 +18,7 @@ _RECEIVE_BUFFER = 4 * 1024 * 1024
 _BACKLOG = 1024
 
 # Linux: never let the path MTU that ICMP messages claim split our replies (RFC 9715 3.1). Python
-# has no names for these before 3.14.
+# has no names for these before 3.14, and elsewhere these numbers are other options.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT = 10, 23, 5
 
 _REASONS = {
@@ -27,17 +31,23 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Listeners:
-    """`udp` has one tuple for each worker, with a socket for each address; `tcp` is for all."""
+class Transport(Enum):
+    """How queries come to a listener. DNS over TLS will be a third (ADR 21)."""
 
-    udp: tuple[tuple[socket.socket, ...], ...]
-    tcp: tuple[socket.socket, ...]
+    UDP = "udp"
+    TCP = "tcp"
 
-    def close(self) -> None:
-        """Close every socket."""
-        for each in (*self.tcp, *(listener for worker in self.udp for listener in worker)):
-            each.close()
+
+class Listener(msgspec.Struct, frozen=True):
+    """A socket that queries come to, as control opens it and a worker serves it.
+
+    `address` is the one that was configured. In a message between the two, the socket is the number
+    of its file descriptor, which the worker inherits.
+    """
+
+    transport: Transport
+    socket: socket.socket
+    address: str
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -55,26 +65,39 @@ def parse_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def listen(addresses: Sequence[str], workers: int) -> Listeners:
-    """Open a UDP socket for each worker and a TCP socket, at each address.
+def listen(addresses: Sequence[str], workers: int) -> list[tuple[Listener, ...]]:
+    """The listeners of each worker: a UDP and a TCP socket at each address.
 
-    StartupError says which address cannot be had, why, and what to do.
+    All workers share the TCP sockets. Each has UDP sockets of its own where the kernel spreads
+    datagrams over them: what is queued for a worker that dies then waits for the next one.
+    StartupError says which address is unavailable, why, and what to do.
     """
-    udp: list[list[socket.socket]] = [[] for _ in range(workers)]
-    tcp: list[socket.socket] = []
-    try:
+    listeners: list[list[Listener]] = [[] for _ in range(workers)]
+    with ExitStack() as opened:
         for address in addresses:
             family, place = _resolve(address)
             # TCP first: UDP sockets of the same user share a port without an error, so only the
             # TCP port tells that another server of ours is running.
-            tcp.append(_open_tcp(address, family, place))
-            place = (place[0], tcp[-1].getsockname()[1], *place[2:])  # port 0: the one we got
-            for sockets in udp:
-                sockets.append(_open_udp(address, family, place))
-    except BaseException:
-        Listeners(tuple(map(tuple, udp)), tuple(tcp)).close()
-        raise
-    return Listeners(tuple(map(tuple, udp)), tuple(tcp))
+            tcp = opened.enter_context(_open_tcp(address, family, place))
+            place = (place[0], tcp.getsockname()[1], *place[2:])  # port 0: the one we got
+            udp = [
+                opened.enter_context(_open_udp(address, family, place))
+                for _ in range(workers if _spreads_datagrams() else 1)
+            ]
+            for number, own in enumerate(listeners):
+                own.append(Listener(Transport.UDP, udp[number % len(udp)], address))
+                own.append(Listener(Transport.TCP, tcp, address))
+        opened.pop_all()
+    return [tuple(own) for own in listeners]
+
+
+def _spreads_datagrams() -> bool:
+    """Whether sockets bound to one UDP port each get a share of its clients.
+
+    Linux does that with SO_REUSEPORT. macOS and the BSDs have the option too, but deliver
+    everything to one of the sockets; there, all workers read from a single one.
+    """
+    return sys.platform == "linux" and hasattr(socket, "SO_REUSEPORT")
 
 
 def _resolve(address: str) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
@@ -104,8 +127,9 @@ def _open_udp(address: str, family: socket.AddressFamily, place: tuple[Any, ...]
     listener = socket.socket(family, socket.SOCK_DGRAM)
     try:
         _set_common_options(listener)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        if _spreads_datagrams():
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        _enlarge_receive_buffer(listener)
         _ignore_path_mtu(listener)
         listener.bind(place)
     except OSError as error:
@@ -121,14 +145,20 @@ def _set_common_options(listener: socket.socket) -> None:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
 
 
+def _enlarge_receive_buffer(listener: socket.socket) -> None:
+    # Linux grants less without an error, macOS refuses what is over its limit.
+    with suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+
+
 def _ignore_path_mtu(listener: socket.socket) -> None:
-    try:
+    if sys.platform != "linux":
+        return  # replies of 1,232 bytes are rarely split anyway
+    with suppress(OSError):  # an old kernel, or a sandbox that knows few options
         if listener.family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT)
         else:
             listener.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_OMIT)
-    except OSError:
-        return  # not Linux: replies of 1,232 octets are rarely split anyway
 
 
 def _startup_error(address: str, protocol: str, error: OSError) -> StartupError:

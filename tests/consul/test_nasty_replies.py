@@ -20,7 +20,8 @@ from consuldns.consul.http.client import Client
 from consuldns.consul.watch.watcher import Watcher
 from consuldns.dns.policy import Policy
 from consuldns.process import link
-from consuldns.server.handler import Handler, Transport
+from consuldns.server.handler import Handler
+from consuldns.server.listen import Transport
 from consuldns.views import updates
 from consuldns.views.store import ViewStore
 from tests.consul import nasty
@@ -67,7 +68,7 @@ class Answering:
             packet, Transport.UDP, late.put_nowait
         )
         while not isinstance(reply, bytes):
-            self.handler.expire()
+            self.handler.time_out()
             with contextlib.suppress(TimeoutError):
                 reply = await asyncio.wait_for(late.get(), 0.05)
         return parse(reply)

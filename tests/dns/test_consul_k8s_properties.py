@@ -93,7 +93,7 @@ def _locations(answer: Answer) -> list[ServiceTarget]:
 
 
 def _data(answer: Answer) -> set[Data]:
-    return {record.data for each in answer.contributions for record in each.records}
+    return {record.data for each in answer.groups for record in each.records}
 
 
 @examples(300)
@@ -105,8 +105,8 @@ def test_an_alias_is_alone_at_its_name_and_leads_elsewhere(
     for base in BASES:
         for type_ in KINDS:
             answer = ask(base, type_, views, policy)
-            for each in answer.contributions:
+            for each in answer.groups:
                 first = each.records[0]
                 assert first.data != Target(base), "an alias of itself"
                 if first.type == Type.CNAME:
-                    assert len(answer.contributions) == 1 or answer.pick_one
+                    assert len(answer.groups) == 1 or answer.exclusive

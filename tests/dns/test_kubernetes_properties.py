@@ -112,11 +112,11 @@ def test_every_answer_can_be_sent(
 ) -> None:
     catalog, name = world
     answer = ask(name, type_, catalog.views(), policy)
-    sections = [(*c.records, *c.additional, *c.extra) for c in answer.contributions]
+    sections = [(*c.records, *c.additional, *c.optional_additional) for c in answer.groups]
     for record in (*answer.authority, *(record for section in sections for record in section)):
         assert is_valid(record.owner)
-    records = [record for each in answer.contributions for record in each.records]
-    assert len(records) == len(set(records)) or answer.pick_one
+    records = [record for each in answer.groups for record in each.records]
+    assert len(records) == len(set(records)) or answer.exclusive
     assert (answer.outcome is Outcome.ANSWER) == bool(records)
     if answer.outcome in (Outcome.NODATA, Outcome.NXDOMAIN):
         (soa,) = answer.authority
@@ -160,7 +160,7 @@ def test_what_consul_answers_does_not_change(
     for type_ in KINDS:
         with_clusters, without = (ask(name, type_, each, Policy()) for each in (after, before))
         assert with_clusters.outcome is without.outcome
-        assert with_clusters.contributions == without.contributions
+        assert with_clusters.groups == without.groups
 
 
 def _consul_answers(name: Labels, type_: int, views: ViewStore) -> bool:
@@ -204,4 +204,4 @@ def test_the_reverse_name_of_a_kubernetes_service_leads_back(
 
 
 def _data(answer: Answer) -> set[Data]:
-    return {record.data for each in answer.contributions for record in each.records}
+    return {record.data for each in answer.groups for record in each.records}

@@ -153,11 +153,11 @@ def test_every_answer_can_be_sent(
 ) -> None:
     catalog, name = world
     answer = ask(name, type_, catalog.views(), policy)
-    sections = [(*c.records, *c.additional, *c.extra) for c in answer.contributions]
+    sections = [(*c.records, *c.additional, *c.optional_additional) for c in answer.groups]
     for record in (*answer.authority, *(record for section in sections for record in section)):
         assert is_valid(record.owner)
         assert 0 <= record.ttl < 2**31
-    assert (answer.outcome is Outcome.ANSWER) == any(c.records for c in answer.contributions)
+    assert (answer.outcome is Outcome.ANSWER) == any(c.records for c in answer.groups)
     if answer.outcome in (Outcome.NODATA, Outcome.NXDOMAIN):
         (soa,) = answer.authority
         assert soa.type == Type.SOA
@@ -194,6 +194,6 @@ def _is_address_anywhere(name: Labels, policy: Policy) -> bool:
 def test_records_of_an_answer_are_distinct(world: tuple[Catalog, Labels], type_: int) -> None:
     catalog, name = world
     answer = ask(name, type_, catalog.views(), Policy())
-    if not answer.pick_one:
-        records = [record for each in answer.contributions for record in each.records]
+    if not answer.exclusive:
+        records = [record for each in answer.groups for record in each.records]
         assert len(records) == len(set(records))

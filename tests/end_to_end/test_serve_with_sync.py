@@ -40,7 +40,7 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 def sync_worker_of(serve: Serve) -> int:
     """The process id of the sync worker, 0 if there is none now."""
     for child in children_of(serve.pid):
-        if b"sync_child" in Path(f"/proc/{child}/cmdline").read_bytes():
+        if b"\0worker\0sync\0" in Path(f"/proc/{child}/cmdline").read_bytes():
             return child
     return 0
 
@@ -92,6 +92,7 @@ async def test_services_of_the_cluster_are_answered_and_the_worker_may_die(
         )
 
         victim = sync_worker_of(serve)
+        assert victim, "0 would be our own process group"
         os.kill(victim, signal.SIGKILL)
         assert await asyncio.to_thread(given, "monitoring-heapster") == {"10.254.70.176"}
         kubernetes.put("services", service("after-the-kill", "10.254.99.1"))

@@ -6,17 +6,17 @@ clients rely on): NXDOMAIN, not NODATA.
 
 from consuldns import names
 from consuldns.dns import consul_rules, records
-from consuldns.dns.answer import Contribution, Record, address_type
+from consuldns.dns.answer import Record, RecordGroup, address_type
 from consuldns.dns.grammar import (
     ANY_TAG,
     DottedServiceName,
-    DottedTagBranch,
+    DottedTagNonTerminal,
     ServiceName,
     SeveralTags,
-    TagBranch,
+    TagNonTerminal,
 )
 from consuldns.dns.question import Type
-from consuldns.dns.request import BRANCH, NXDOMAIN, Finding, Request, found
+from consuldns.dns.request import EMPTY_NON_TERMINAL, NXDOMAIN, Finding, Request, found
 from consuldns.names import Labels
 from consuldns.views.model import Instance
 
@@ -37,27 +37,27 @@ def find(lookup: ServiceName, request: Request) -> Finding:
     if not lookup.srv_only:
         return _answer(lookup.service, instances, datacenter, request)
     if request.type not in (Type.SRV, Type.ANY):
-        return BRANCH
+        return EMPTY_NON_TERMINAL
     return _locations(lookup.service, instances, datacenter, request)
 
 
-def find_branch(lookup: DottedTagBranch, request: Request) -> Finding:
+def find_non_terminal(lookup: DottedTagNonTerminal, request: Request) -> Finding:
     """Whether an instance has a tag that ends in a dot and the given suffix."""
     datacenter = request.datacenter(lookup.datacenter)
     if datacenter is None or lookup.suffix not in request.reading.services(datacenter).tag_suffixes:
         return NXDOMAIN
     instances = request.instances(datacenter, lookup.service)
     exists = any(consul_rules.has_tag_below(each, lookup.suffix) for each in instances)
-    return BRANCH if exists else NXDOMAIN
+    return EMPTY_NON_TERMINAL if exists else NXDOMAIN
 
 
-def find_tag_branch(lookup: TagBranch, request: Request) -> Finding:
+def find_tag_non_terminal(lookup: TagNonTerminal, request: Request) -> Finding:
     """Whether there may be a service with the tag."""
     datacenter = request.datacenter(lookup.datacenter)
     if datacenter is None:
         return NXDOMAIN
     exists = lookup.tag in ANY_TAG or request.reading.is_listed_tag(datacenter, lookup.tag)
-    return BRANCH if exists else NXDOMAIN
+    return EMPTY_NON_TERMINAL if exists else NXDOMAIN
 
 
 def find_dotted(lookup: DottedServiceName, request: Request) -> Finding:
@@ -73,10 +73,12 @@ def find_dotted(lookup: DottedServiceName, request: Request) -> Finding:
         service, tag = b".".join(parts[start:]), b".".join(parts[:start])
         finding = find(ServiceName(service, tag or None, lookup.datacenter), request)
         if finding is NXDOMAIN and tag:
-            finding = find_branch(DottedTagBranch(service, tag, lookup.datacenter), request)
+            finding = find_non_terminal(
+                DottedTagNonTerminal(service, tag, lookup.datacenter), request
+            )
         if finding is not NXDOMAIN:
             return finding
-    return BRANCH if b".".join(parts) in suffixes else NXDOMAIN
+    return EMPTY_NON_TERMINAL if b".".join(parts) in suffixes else NXDOMAIN
 
 
 def find_with_all_tags(lookup: SeveralTags, request: Request) -> Finding:
@@ -109,14 +111,14 @@ def _addresses(service: bytes, instances: tuple[Instance, ...], request: Request
     alias has nothing else (RFC 1034 section 3.6.2). An alias answers every type.
     """
     ttl = request.policy.ttl_of_service(service)
-    addresses: dict[bytes, Contribution] = {}
-    aliases: dict[Labels, Contribution] = {}
+    addresses: dict[bytes, RecordGroup] = {}
+    aliases: dict[Labels, RecordGroup] = {}
     has_address = False
     for instance in instances:
         endpoint = consul_rules.instance_endpoint(instance, Type.ANY, request.name)
         if isinstance(endpoint, tuple):
             alias = records.alias(request.name, ttl, endpoint)
-            aliases.setdefault(names.fold(endpoint), Contribution((alias,)))
+            aliases.setdefault(names.fold(endpoint), RecordGroup((alias,)))
             continue
         if endpoint is None:
             continue
@@ -125,10 +127,10 @@ def _addresses(service: bytes, instances: tuple[Instance, ...], request: Request
             endpoint = consul_rules.instance_endpoint(instance, request.type, request.name)
         if isinstance(endpoint, bytes) and request.type in (Type.ANY, address_type(endpoint)):
             record = records.address(request.name, ttl, endpoint)
-            addresses.setdefault(endpoint, Contribution((record,)))
+            addresses.setdefault(endpoint, RecordGroup((record,)))
     if has_address:
         return found(list(addresses.values()))
-    return found(list(aliases.values()), pick_one=True)
+    return found(list(aliases.values()), exclusive=True)
 
 
 def _locations(
@@ -137,7 +139,7 @@ def _locations(
     """An SRV for each distinct node, address and port, with the addresses of its target."""
     ttl = request.policy.ttl_of_service(service)
     seen: set[tuple[str, str, int]] = set()
-    distinct: dict[tuple[int, int, Labels], Contribution] = {}
+    distinct: dict[tuple[int, int, Labels], RecordGroup] = {}
     for instance in instances:
         key = (
             instance.node.name,
@@ -156,8 +158,8 @@ def _locations(
         # Two nodes with one service address: Consul sends the record twice (RFC 2181 section 5),
         # and the metadata of both.
         if same in distinct:
-            meta = (*distinct[same].extra, *meta)
-        distinct[same] = Contribution((record,), additional, meta)
+            meta = (*distinct[same].optional_additional, *meta)
+        distinct[same] = RecordGroup((record,), additional, meta)
     return found(list(distinct.values()))
 
 

@@ -66,7 +66,7 @@ def _explain(question: Question, views: Views, policy: Policy, depth: int) -> Ex
         zone = zones.reverse_zone_of(question.name, folders, policy)
         if address is not None:
             steps = tuple(_reverse_steps(address.packed, question, views, policy))
-    records = [record for each in answer.contributions for record in each.records]
+    records = [record for each in answer.groups for record in each.records]
     target = _alias_of(question, records) if depth else None
     return Explanation(
         name=format_name(question.name),
@@ -90,14 +90,14 @@ def _steps(question: Question, zone: Zone, views: Views, policy: Policy) -> Iter
         request = Request(question.name, question.type, zone, Reading(views), policy)
         finding = look_up(lookup, request)
         result = text.result(lookup, finding, request)
-        has_found = finding.outcome is not Outcome.NXDOMAIN and not finding.is_branch
+        has_found = finding.outcome is not Outcome.NXDOMAIN and not finding.is_empty_non_terminal
         is_answer = has_found and not answer
         if has_found and answer:
             result += f"; not used, since reading {answer} goes first"
         answer = number if is_answer else answer
         yield Step(text.reading(lookup), result, _read(request), is_answer)
     if not answer and question.name in policy.above_zones:
-        yield Step("a name above one of our zones", text.BRANCH)
+        yield Step("a name above one of our zones", text.EMPTY_NON_TERMINAL)
 
 
 def _reverse_steps(

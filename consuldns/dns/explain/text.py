@@ -21,7 +21,7 @@ from consuldns.views import keys
 from consuldns.views.clusters import Namespaces
 from consuldns.views.keys import ViewKey
 
-BRANCH = "it exists, since there are names below it; no records"
+EMPTY_NON_TERMINAL = "it exists, since there are names below it; no records"
 
 
 def type_name(type_: int) -> str:
@@ -49,9 +49,9 @@ def _data(record: Record) -> str:
         case Text(strings):
             return " ".join(f'"{string.decode(errors="backslashreplace")}"' for string in strings)
         case StartOfAuthority() as soa:
-            server, mailbox = format_name(soa.name_server), format_name(soa.mailbox)
+            mname, rname = format_name(soa.mname), format_name(soa.rname)
             times = f"{soa.refresh} {soa.retry} {soa.expire} {soa.minimum}"
-            return f"{server} {mailbox} {soa.serial} {times}"
+            return f"{mname} {rname} {soa.serial} {times}"
 
 
 def reading(lookup: Lookup) -> str:
@@ -83,11 +83,11 @@ def _reading_of_consul(lookup: Lookup) -> str:
             return f"node {_text(node)}"
         case grammar.AddressName(packed):
             return f"the address {ip_address(packed)}, spelt by the name itself"
-        case grammar.DatacenterBranch():
+        case grammar.DatacenterNonTerminal():
             return "above all names of a kind, or of a datacenter"
-        case grammar.TagBranch(tag):
+        case grammar.TagNonTerminal(tag):
             return f"above names with tag {_text(tag)}"
-        case grammar.DottedTagBranch(service, suffix):
+        case grammar.DottedTagNonTerminal(service, suffix):
             return f"above a tag of service {_text(service)} that ends in {_text(b'.' + suffix)}"
     raise AssertionError(lookup)
 
@@ -124,10 +124,10 @@ def result(lookup: Lookup, finding: Finding, request: Request) -> str:
     """What a reading found, and if nothing, why."""
     match finding.outcome:
         case Outcome.ANSWER:
-            count = sum(len(each.records) for each in finding.contributions)
+            count = sum(len(each.records) for each in finding.groups)
             return f"{count} record{'' if count == 1 else 's'}{_of_cluster(lookup, request)}"
-        case Outcome.NODATA if finding.is_branch:
-            return BRANCH
+        case Outcome.NODATA if finding.is_empty_non_terminal:
+            return EMPTY_NON_TERMINAL
         case Outcome.NODATA:
             return f"it exists, but has no record of type {type_name(request.type)}"
         case Outcome.SERVFAIL:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from consuldns import descriptor, names
 from consuldns.dns import consul_rules
 from consuldns.dns.kubernetes import targets
-from consuldns.dns.kubernetes.targets import Target
+from consuldns.dns.kubernetes.targets import ResolvedEndpoint
 from consuldns.dns.request import Request
 from consuldns.views.clusters import Port
 from consuldns.views.model import Instance
@@ -38,7 +38,9 @@ def may_have_namespace(namespace: bytes, datacenter: str, request: Request) -> b
     return namespace in request.reading.services(datacenter).after_dashes
 
 
-def targets_of(service: bytes, namespace: bytes, datacenter: str, request: Request) -> list[Target]:
+def targets_of(
+    service: bytes, namespace: bytes, datacenter: str, request: Request
+) -> list[ResolvedEndpoint]:
     """The healthy instances of a service of consul-k8s (names folded), none if there is none."""
     if not is_used(datacenter, request):
         return []
@@ -73,12 +75,12 @@ def _is_in(namespace: bytes, instance: Instance) -> bool:
     )
 
 
-def _at_hostnames(instances: list[Instance]) -> Iterator[Target]:
+def _at_hostnames(instances: list[Instance]) -> Iterator[ResolvedEndpoint]:
     """Those that have a hostname: of a load balancer, or of an Ingress."""
     for instance in instances:
         alias = consul_rules.endpoint(instance.address)
         if isinstance(alias, tuple):
-            yield Target(b"", (), _ports(instance), alias)
+            yield ResolvedEndpoint(b"", (), _ports(instance), alias)
 
 
 def _place(instance: Instance) -> tuple[bytes, bytes, tuple[Port, ...]] | None:

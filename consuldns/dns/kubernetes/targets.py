@@ -22,7 +22,7 @@ Place = tuple[bytes, bytes, tuple[Port, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ResolvedEndpoint:
     """Something to connect to. `label` is left of the service's name, empty for the service itself.
 
     `addresses` are packed. One that has a hostname in their place has it as `alias`.
@@ -34,17 +34,17 @@ class Target:
     alias: Labels | None = None
 
 
-def targets_of(service: Service, datacenter: str, request: Request) -> list[Target]:
+def targets_of(service: Service, datacenter: str, request: Request) -> list[ResolvedEndpoint]:
     """What the service's own name leads to."""
     if service.is_headless:
         return endpoints_of(service, datacenter, request)
     if request.policy.kubernetes.ignore_empty and _is_empty(service, datacenter, request):
         return []
     addresses = (names.parse_address(text) for text in service.cluster_ips)
-    return [Target(b"", tuple(each.packed for each in addresses if each), service.ports)]
+    return [ResolvedEndpoint(b"", tuple(each.packed for each in addresses if each), service.ports)]
 
 
-def endpoints_of(service: Service, datacenter: str, request: Request) -> list[Target]:
+def endpoints_of(service: Service, datacenter: str, request: Request) -> list[ResolvedEndpoint]:
     """The ready endpoints, as far as they are in Consul; those of one label are one target."""
     described = request.reading.clusters(datacenter).endpoints_of(service)
     if described is not None:
@@ -52,7 +52,9 @@ def endpoints_of(service: Service, datacenter: str, request: Request) -> list[Ta
     return group(_in_catalog(service, datacenter, request))
 
 
-def endpoints_at(label: bytes, service: Service, datacenter: str, request: Request) -> list[Target]:
+def endpoints_at(
+    label: bytes, service: Service, datacenter: str, request: Request
+) -> list[ResolvedEndpoint]:
     """The one of them that has the label, if there is one."""
     described = request.reading.clusters(datacenter).endpoints_of(service)
     if described is not None:
@@ -84,7 +86,7 @@ def _in_catalog(service: Service, datacenter: str, request: Request) -> list[Pla
     return places
 
 
-def group(places: Iterable[Place]) -> list[Target]:
+def group(places: Iterable[Place]) -> list[ResolvedEndpoint]:
     """One target for each label; places are labels with packed address and ports."""
     addresses: dict[bytes, dict[bytes, None]] = {}
     ports: dict[bytes, dict[Port, None]] = {}
@@ -92,7 +94,8 @@ def group(places: Iterable[Place]) -> list[Target]:
         addresses.setdefault(label, {})[packed] = None
         ports.setdefault(label, {}).update(dict.fromkeys(own_ports))
     return [
-        Target(label, tuple(packed), tuple(ports[label])) for label, packed in addresses.items()
+        ResolvedEndpoint(label, tuple(packed), tuple(ports[label]))
+        for label, packed in addresses.items()
     ]
 
 

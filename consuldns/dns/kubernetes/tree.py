@@ -13,12 +13,12 @@ from dataclasses import replace
 
 from consuldns import descriptor, names
 from consuldns.dns import records, zones
-from consuldns.dns.answer import Contribution, Outcome, address_type
+from consuldns.dns.answer import Outcome, RecordGroup, address_type
 from consuldns.dns.grammar import ClusterName, KubernetesName
 from consuldns.dns.kubernetes import consul_k8s, external_names, targets
-from consuldns.dns.kubernetes.targets import Target
+from consuldns.dns.kubernetes.targets import ResolvedEndpoint
 from consuldns.dns.question import Type
-from consuldns.dns.request import BRANCH, NODATA, NXDOMAIN, Finding, Request, found
+from consuldns.dns.request import EMPTY_NON_TERMINAL, NODATA, NXDOMAIN, Finding, Request, found
 from consuldns.names import Labels
 from consuldns.views.clusters import Namespaces, Port, Service
 
@@ -45,10 +45,10 @@ def find(lookup: KubernetesName, request: Request) -> Finding:
 def _of_consul_k8s(labels: Labels, datacenter: str, request: Request) -> Finding:
     match labels:
         case ():
-            return BRANCH if consul_k8s.is_used(datacenter, request) else NXDOMAIN
+            return EMPTY_NON_TERMINAL if consul_k8s.is_used(datacenter, request) else NXDOMAIN
         case (namespace,):
             is_there = consul_k8s.may_have_namespace(namespace, datacenter, request)
-            return BRANCH if is_there else NXDOMAIN
+            return EMPTY_NON_TERMINAL if is_there else NXDOMAIN
         case (*left, service, namespace):
             found = consul_k8s.targets_of(service, namespace, datacenter, request)
             return _choose(tuple(left), found, request)
@@ -89,22 +89,22 @@ def _in_tree(path: Labels, namespaces: Namespaces, datacenter: str, request: Req
     rest = path[:-1]
     match path[-1]:
         case b"svc":
-            return _service(rest, namespaces, datacenter, request) if rest else BRANCH
+            return _service(rest, namespaces, datacenter, request) if rest else EMPTY_NON_TERMINAL
         case b"pod":
-            return _pod(rest, namespaces, datacenter, request) if rest else BRANCH
+            return _pod(rest, namespaces, datacenter, request) if rest else EMPTY_NON_TERMINAL
         case b"dns":
             return _dns(rest, request)
         case b"dns-version" if not rest:
             version = records.text(request.name, SPECIFICATION_TTL, SPECIFICATION)
             is_asked = request.type in (Type.TXT, Type.ANY)
-            return found([Contribution((version,))] if is_asked else [])
+            return found([RecordGroup((version,))] if is_asked else [])
     return NXDOMAIN
 
 
 def _dns(rest: Labels, request: Request) -> Finding:
     if rest == (b"ns",):
         return zones.find_own_addresses(request, request.policy.kubernetes.ttl)
-    return NXDOMAIN if rest else BRANCH
+    return NXDOMAIN if rest else EMPTY_NON_TERMINAL
 
 
 def _service(labels: Labels, namespaces: Namespaces, datacenter: str, request: Request) -> Finding:
@@ -113,7 +113,7 @@ def _service(labels: Labels, namespaces: Namespaces, datacenter: str, request: R
     if services is None:
         return NXDOMAIN
     if len(labels) == 1:
-        return BRANCH
+        return EMPTY_NON_TERMINAL
     service = services.get(labels[-2])
     if service is None:
         return NXDOMAIN
@@ -127,7 +127,7 @@ def _service(labels: Labels, namespaces: Namespaces, datacenter: str, request: R
     return _choose(left, found, request)
 
 
-def _choose(left: Labels, reached: list[Target], request: Request) -> Finding:
+def _choose(left: Labels, reached: list[ResolvedEndpoint], request: Request) -> Finding:
     """What of a service's targets is asked for by the labels left of its name, none or two."""
     base = request.name[len(left) :]
     match left:
@@ -137,7 +137,7 @@ def _choose(left: Labels, reached: list[Target], request: Request) -> Finding:
             chosen = [target for target in reached if target.label == label]
         case (protocol,):
             has_port = any(_has_port(port, None, protocol) for t in reached for port in t.ports)
-            return BRANCH if has_port else NXDOMAIN
+            return EMPTY_NON_TERMINAL if has_port else NXDOMAIN
         case (name, protocol):
             chosen = [_with_ports(target, name, protocol) for target in reached]
             chosen = [target for target in chosen if target.ports]
@@ -157,12 +157,12 @@ def _has_port(port: Port, name: bytes | None, protocol: bytes) -> bool:
     return name is None or name == b"_" + names.fold_text(port.name)
 
 
-def _with_ports(target: Target, name: bytes, protocol: bytes) -> Target:
+def _with_ports(target: ResolvedEndpoint, name: bytes, protocol: bytes) -> ResolvedEndpoint:
     ports = tuple(port for port in target.ports if _has_port(port, name, protocol))
     return replace(target, ports=ports)
 
 
-def _addresses(reached: list[Target], request: Request) -> Finding:
+def _addresses(reached: list[ResolvedEndpoint], request: Request) -> Finding:
     """The addresses, or one of the aliases if there is none: an alias is alone at its name."""
     ttl = request.policy.kubernetes.ttl
     distinct = dict.fromkeys(packed for target in reached for packed in target.addresses)
@@ -170,12 +170,12 @@ def _addresses(reached: list[Target], request: Request) -> Finding:
         aliases = {names.fold(target.alias): target.alias for target in reached if target.alias}
         aliases.pop(request.name, None)
         every = [records.alias(request.name, ttl, each) for each in aliases.values()]
-        return found([Contribution((alias,)) for alias in every], pick_one=True)
+        return found([RecordGroup((alias,)) for alias in every], exclusive=True)
     wanted = [p for p in distinct if request.type in (Type.ANY, address_type(p))]
-    return found([Contribution((records.address(request.name, ttl, p),)) for p in wanted])
+    return found([RecordGroup((records.address(request.name, ttl, p),)) for p in wanted])
 
 
-def _locations(targets: list[Target], base: Labels, request: Request) -> Finding:
+def _locations(targets: list[ResolvedEndpoint], base: Labels, request: Request) -> Finding:
     """An SRV for each distinct port and target, all of the same weight (100 in sum, or 1 each)."""
     ttl = request.policy.kubernetes.ttl
     places = {
@@ -184,15 +184,15 @@ def _locations(targets: list[Target], base: Labels, request: Request) -> Finding
         for port in target.ports
     }
     weight = max(1, 100 // max(1, len(places)))
-    contributions = []
+    groups = []
     for (number, label, alias), target in places.items():
         name = alias or ((label, *base) if label else base)
         if not names.is_valid(name):
             continue
         location = records.service(request.name, ttl, weight, number, name, priority=0)
         glue = tuple(records.address(name, ttl, packed) for packed in target.addresses)
-        contributions.append(Contribution((location,), glue))
-    return found(contributions)
+        groups.append(RecordGroup((location,), glue))
+    return found(groups)
 
 
 def _alias(service: Service, datacenter: str, request: Request) -> Finding:
@@ -206,7 +206,7 @@ def _alias(service: Service, datacenter: str, request: Request) -> Finding:
     if request.type not in ALIASED or names.fold(target) == request.name:
         return NODATA
     alias = records.alias(request.name, request.policy.kubernetes.ttl, target)
-    return found([Contribution((alias,))])
+    return found([RecordGroup((alias,))])
 
 
 def _pod(labels: Labels, namespaces: Namespaces, datacenter: str, request: Request) -> Finding:
@@ -215,7 +215,7 @@ def _pod(labels: Labels, namespaces: Namespaces, datacenter: str, request: Reque
     if policy.pods == "disabled" or labels[-1] not in namespaces or len(labels) > 2:
         return NXDOMAIN
     if len(labels) == 1:
-        return BRANCH
+        return EMPTY_NON_TERMINAL
     address = targets.undashed(labels[0])
     if address is None:
         return NXDOMAIN
@@ -223,4 +223,4 @@ def _pod(labels: Labels, namespaces: Namespaces, datacenter: str, request: Reque
         return NXDOMAIN
     if request.type not in (Type.ANY, address_type(address.packed)):
         return NODATA
-    return found([Contribution((records.address(request.name, policy.ttl, address.packed),))])
+    return found([RecordGroup((records.address(request.name, policy.ttl, address.packed),))])
