@@ -20,6 +20,7 @@ REMINDERS = (60.0, 3600.0)  # seconds until the first, and at most; the time dou
 MAX_TEXTS = 8  # of one incident between two reminders: a reason that flaps, or differs each time
 MAX_INCIDENTS = 1_000  # at once; beyond, what begins is not logged
 FLOOD_SECONDS = 1.0
+MAX_TEXT = 200  # characters of an exception's text
 MAX_UNEXPECTED = 100  # places in the code that are told apart
 
 Clock = Callable[[], float]
@@ -98,13 +99,17 @@ class FloodLog:
         self._quiet_until: dict[str, float] = {}
         self._left_out: dict[str, int] = {}
 
+    def hush(self, kind: str) -> None:
+        """As if there had been a line of this kind just now."""
+        self._quiet_until[kind] = self._clock() + self._seconds
+
     def warning(self, kind: str, message: str, *arguments: object) -> None:
         """Log a line, unless there was one of this kind a moment ago."""
         now = self._clock()
         if now < self._quiet_until.get(kind, now):
             self._left_out[kind] = self._left_out.get(kind, 0) + 1
             return
-        self._quiet_until[kind] = now + self._seconds
+        self.hush(kind)
         left_out = self._left_out.pop(kind, 0)
         if left_out:
             message += f" ({left_out} more like this before)"
@@ -125,14 +130,16 @@ class UnexpectedErrors:
     def report(self, what: str, error: BaseException) -> None:
         """Log it. `what` was being done; the caller escapes what comes from a client in it."""
         kind = f"{type(error).__name__} at {place(error)}"
+        text = f"{type(error).__name__}: {error}"[:MAX_TEXT]
         if kind not in self._seen and len(self._seen) < MAX_UNEXPECTED:
             self._seen.add(kind)
+            self._again.hush(kind)
             self._logger.error(
-                "%s: unexpected error, please report it: %s", what, kind, exc_info=error
+                "%s: unexpected error, please report it: %s", what, text, exc_info=error
             )
         else:
             known = kind if kind in self._seen else ""
-            self._again.warning(known, "%s: unexpected error, as before: %s", what, kind)
+            self._again.warning(known, "%s: unexpected error, as before: %s", what, text)
 
     @contextmanager
     def contained(self, what: str) -> Iterator[None]:

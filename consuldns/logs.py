@@ -51,7 +51,7 @@ class OneLine(logging.Formatter):
         return _printable(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - logging's name
-        """A traceback. Its last part is the exception's text, which may quote what a client sent."""
+        """A traceback. Its last part is the text of the exception, which may quote a client."""
         text = super().formatException(ei)  # type: ignore[arg-type]
         return "\n".join(f"    {_printable(line)}" for line in text.splitlines())
 

@@ -10,7 +10,7 @@ Names, meanings and defaults under `[dns]` are those of Consul's own `dns_config
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
@@ -37,6 +37,7 @@ from consuldns.config.values import (
     table_of,
     whole_number,
 )
+from consuldns.dns.policy import PodNames
 from consuldns.logs import Level
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
@@ -174,9 +175,9 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = msgspec.field(default_factory=dict)
     pods: Annotated[
-        str,
+        PodNames,
         Declaration(
-            one_of("disabled", "insecure", "verified"),
+            one_of(PodNames),
             "What `10-1-2-3.<namespace>.pod.<zone>` is. `insecure`: the address that it spells; "
             "`verified`: that, if it is the address of a pod in the catalog, in that namespace. "
             "Default: no such names, since with `insecure` anyone may have a name for any address.",
@@ -295,7 +296,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Level,
         Declaration(
-            one_of(*get_args(Level)),
+            one_of(Level),
             "What is logged, of this severity and above. `debug` adds requests to Consul with "
             "status and time, views that were read, and messages between the processes; it never "
             "shows tokens.",

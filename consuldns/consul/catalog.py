@@ -1,7 +1,7 @@
 """Registering and unregistering: what the Kubernetes sync worker needs of Consul.
 
-Implements `consuldns.sync.registry.Registry` without knowing it. Large replies are decoded
-entry by entry, so that 50,000 instances never are Python objects at the same time.
+Large replies are decoded entry by entry, so that 50,000 instances never are Python objects at the
+same time.
 """
 
 import base64
@@ -48,7 +48,7 @@ class _NodeServices:
     services: Sequence[Part] = ()
 
 
-class Registry:
+class Catalog:
     """Consul's catalog, KV tree and sessions, for one that writes. All raise ConsulError."""
 
     def __init__(self, client: Client) -> None:

@@ -5,10 +5,18 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from consuldns import descriptor, untrusted
+from consuldns import descriptor, reverse_layout, untrusted
 from consuldns.consul.http import replies, unread
 from consuldns.consul.http.unread import UnreadRecord
-from consuldns.descriptor import CLUSTER_DOMAIN, ClusterRecord, DescribedEndpoints, Descriptor
+from consuldns.descriptor import (
+    CLUSTER_DOMAIN,
+    ClusterRecord,
+    DescribedEndpoints,
+    Descriptor,
+    DescriptorKey,
+    EndpointsKey,
+    RecordKey,
+)
 from consuldns.names import MAX_LABEL, parse_address
 from consuldns.untrusted import MAX_UINT64, Unread, Unreadable
 from consuldns.views import model
@@ -100,7 +108,7 @@ def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
     folders = (key[:-1] for key in keys if key.endswith("/"))
     return model.ReverseZones(
         index=index,
-        folders=tuple(sorted(name for name in folders if model.reverse_folder_name(name))),
+        folders=tuple(sorted(name for name in folders if reverse_layout.folder_name(name))),
     )
 
 
@@ -117,17 +125,17 @@ def clusters(
     endpoints: dict[tuple[str, str, str], list[EndpointGroup]] = {}
     bad = unread.keys(unreadable, _listed)
     for record in records:
-        cluster, _, rest = record.key.removeprefix(descriptor.ROOT).partition("/")
+        key = descriptor.parse_path(record.key)
         try:
-            match rest.split("/"):
-                case ["meta"]:
+            match key:
+                case RecordKey(cluster):
                     found = _decode(record, ClusterRecord)
                     namespaces[cluster] = set(filter(_is_label, found.namespaces))
                     domains[cluster] = found.domain
-                case ["svc", namespace, name]:
+                case DescriptorKey(cluster, namespace, name):
                     service = _service(cluster, namespace, name, _decode(record, Descriptor))
                     services.setdefault(cluster, []).append(service)
-                case ["ep", namespace, name] | ["ep", namespace, name, _]:
+                case EndpointsKey(cluster, namespace, name):
                     groups = _endpoint_groups(_decode(record, DescribedEndpoints))
                     endpoints.setdefault((cluster, namespace, name), []).extend(groups)
         except (Unreadable, ValueError) as error:
@@ -149,14 +157,12 @@ def clusters(
     return Clusters(index, found_clusters), bad
 
 
-def _listed(key: str) -> str | None:
+def _listed(path: str) -> str | None:
     """What `guard.names` calls the service that a key is about, or its cluster; None: not ours."""
-    match key.removeprefix(descriptor.ROOT).split("/"):
-        case [cluster, "svc", namespace, name] | [cluster, "ep", namespace, name]:
+    match descriptor.parse_path(path):
+        case DescriptorKey(cluster, namespace, name) | EndpointsKey(cluster, namespace, name):
             return f"{cluster}/{namespace}/{name}"
-        case [cluster, "ep", namespace, name, _]:
-            return f"{cluster}/{namespace}/{name}"
-        case [cluster, "meta"]:
+        case RecordKey(cluster):
             return f"{cluster}/"
     return None
 

@@ -3,7 +3,7 @@
 import pytest
 
 from consuldns.config.schema import ConsulSettings
-from consuldns.consul.catalog import Registry
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.http.client import Client
 from consuldns.consul.http.datacenter import local_datacenter
 from consuldns.errors import BadResponse, Denied, TransactionRefused, Unreachable
@@ -30,7 +30,7 @@ async def test_datacenter_of_the_agent(script: tuple[bytes, ...]) -> None:
         await client.aclose()
     async with ScriptedServer.of(*script) as server:
         client = Client(server.settings)
-        assert await Registry(client).datacenter() == "west"
+        assert await Catalog(client).datacenter() == "west"
         await client.aclose()
 
 
@@ -44,7 +44,7 @@ async def test_datacenter_is_never_guessed(nodes: bytes) -> None:
     async with ScriptedServer.of(FORBIDDEN, reply(nodes)) as server:
         client = Client(server.settings)
         with pytest.raises(Denied, match="node:read"):
-            await Registry(client).datacenter()
+            await Catalog(client).datacenter()
         await client.aclose()
 
 
@@ -64,7 +64,7 @@ async def test_a_transaction_is_refused_by_status_and_not_by_text(
     async with ScriptedServer.of(reply("Consul answered 400: no", status=status)) as server:
         client = Client(server.settings)
         with pytest.raises(error):
-            await Registry(client).apply([], None)
+            await Catalog(client).apply([], None)
         await client.aclose()
 
 
@@ -72,7 +72,7 @@ async def test_a_transaction_is_refused_by_status_and_not_by_text(
 async def test_a_key_that_comes_as_an_empty_list_is_none(body: bytes) -> None:
     async with ScriptedServer.of(reply(body, X_Consul_Index=7)) as server:
         client = Client(server.settings)
-        assert await Registry(client).key("a") == (None, 7)
+        assert await Catalog(client).key("a") == (None, 7)
         await client.aclose()
 
 
@@ -81,7 +81,7 @@ async def test_a_version_that_cannot_be_read_is_a_consul_error(body: bytes) -> N
     async with ScriptedServer.of(reply(body)) as server:
         client = Client(server.settings)
         with pytest.raises(BadResponse):
-            await Registry(client).version()
+            await Catalog(client).version()
         await client.aclose()
 
 
