@@ -14,8 +14,8 @@ from typing import Any, Never
 
 from consuldns import signals
 from consuldns.config.schema import Settings
-from consuldns.config.values import HostPort
 from consuldns.errors import ConfigError, ConsuldnsError, ConsulError, KubernetesError
+from consuldns.sockets import HostPort, listen_tcp
 from consuldns.sync.kubernetes.troubles import REMINDERS
 from consuldns.sync.metrics import SyncCollector
 from consuldns.sync.statistics import Statistics
@@ -71,7 +71,7 @@ class Supervisor:
             yield
             return
         what = "the sync worker's admin endpoint"
-        listener = serving.bind((address.host, address.port), what=what, option="--admin-addr")
+        listener = listen_tcp(address, what=what, option="--admin-addr")
         application = admin.application(self, SyncCollector(self))
         async with serving.serving(application, listener, connections=admin.CONNECTIONS):
             yield

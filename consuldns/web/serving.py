@@ -26,11 +26,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from consuldns.errors import StartupError
 from consuldns.names import parse_address
 
 CONNECTIONS = 500  # at once; with fewer file descriptors, a quarter of these
-BACKLOG = 1024  # connections that the kernel keeps for us; beyond, clients try again after a second
 REQUEST_SECONDS = 10.0  # from its first octet, or from the connection, until a request is complete
 STALL_SECONDS = 30.0  # for a client to read on
 IDLE_SECONDS = 600  # a client may keep an idle connection; uvicorn's 5 would race its next request
@@ -43,33 +41,6 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]{0,5})?")
 _GONE_CLIENT = frozenset({errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR})
 
 log = logging.getLogger("consuldns.web.serving")
-
-
-def bind(address: tuple[str, int], *, what: str, option: str) -> socket.socket:
-    """A listening TCP socket.
-
-    Raises StartupError, in the words of `what` (who wants to listen) and `option` (the command line
-    option that chooses the address).
-    """
-    host, port = address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named TCP, because asyncio sets TCP_NODELAY only then; without it a reply takes 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        problem = f"{what} cannot listen on {host}:{port}: {error.strerror or error}"
-        if error.errno == errno.EADDRINUSE:
-            raise StartupError(
-                f"{problem}; 'ss -ltnp sport = :{port}' shows what does; stop it, or choose another"
-                f" address, for example {option} {host}:{port + 1}"
-            ) from error
-        raise StartupError(f"{problem}; choose another address with {option}") from error
-    listener.setblocking(False)
-    return listener
 
 
 @contextlib.asynccontextmanager
