@@ -11,28 +11,27 @@ from consuldns.process.metrics import RESPONSES, WORKER_COUNTERS, Figures, Figur
 from consuldns.server.handler import Counters
 
 
-class Source:
-    def figures(self) -> Figures:
-        watcher = WatcherStatistics(
-            requests={("health/service", "ok"): 3, ("kv", "Denied"): 1},
-            connections_open=5,
-            connections_busy=4,
-            views=9,
-            views_followed=2,
-            views_kept=3,
-            lists_held=1,
-            losses_accepted=2,
-            records_skipped=0,
-            is_in_contact=True,
-            last_contact_seconds=0.5,
-        )
-        workers = {"udp_queries": 7, "tcp_queries": 2, "replies_nxdomain": 4}
-        return Figures(workers, worker_restarts=1, watcher=watcher, is_ready=True)
+def figures() -> Figures:
+    watcher = WatcherStatistics(
+        requests={("health/service", "ok"): 3, ("kv", "Denied"): 1},
+        connections_open=5,
+        connections_busy=4,
+        views=9,
+        views_followed=2,
+        views_kept=3,
+        lists_held=1,
+        losses_accepted=2,
+        records_skipped=0,
+        is_in_contact=True,
+        last_contact_seconds=0.5,
+    )
+    workers = {"udp_queries": 7, "tcp_queries": 2, "replies_nxdomain": 4}
+    return Figures(workers, worker_restarts=1, watcher=watcher, is_ready=True)
 
 
 def text() -> str:
     registry = CollectorRegistry()
-    registry.register(FiguresCollector(Source()))
+    registry.register(FiguresCollector(figures))
     return generate_latest(registry).decode()
 
 
