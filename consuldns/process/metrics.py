@@ -13,22 +13,22 @@ from prometheus_client.registry import Collector
 from consuldns import __version__
 from consuldns.consul.watch.watcher import WatcherStatistics
 from consuldns.process.sync_child import SyncFigures
+from consuldns.server.listen import Transport
 
-# Counters of a worker (`server.handler.Counters`): metric, labels and what it counts.
-WORKER_COUNTERS: Mapping[str, tuple[str, dict[str, str], str]] = {
-    "udp_queries": ("dns_requests", {"proto": "udp"}, "Messages received."),
-    "tcp_queries": ("dns_requests", {"proto": "tcp"}, "Messages received."),
-    "misses": ("cache_misses", {}, "Queries that were not in the response cache."),
-    "dropped": ("dns_dropped", {}, "Messages that are not queries and got no reply."),
-    "rejected": ("dns_rejected", {}, "Malformed or unsupported queries, answered with an error."),
-    "pending": ("dns_pending", {}, "Queries that had to wait for data from Consul."),
-    "timed_out": ("dns_timed_out", {}, "Pending queries that timed out."),
-    "overload": ("dns_overload", {}, "Queries refused because too many were pending."),
-    "failures": ("panics", {}, "Unexpected errors; each is a bug."),
-    "send_errors": ("dns_send_errors", {}, "Replies that the kernel did not take."),
-    "tcp_connections": ("tcp_connections", {}, "TCP connections accepted."),
-    "tcp_refused": ("tcp_refused", {}, "TCP connections ended because there were too many."),
+# Counters of a worker (`server.handler.Counters`): metric and what it counts.
+WORKER_COUNTERS: Mapping[str, tuple[str, str]] = {
+    "misses": ("cache_misses", "Queries that were not in the response cache."),
+    "dropped": ("dns_dropped", "Messages that are not queries and got no reply."),
+    "rejected": ("dns_rejected", "Malformed or unsupported queries, answered with an error."),
+    "pending": ("dns_pending", "Queries that had to wait for data from Consul."),
+    "timed_out": ("dns_timed_out", "Pending queries that timed out."),
+    "overload": ("dns_overload", "Queries refused because too many were pending."),
+    "failures": ("panics", "Unexpected errors; each is a bug."),
+    "send_errors": ("dns_send_errors", "Replies that the kernel did not take."),
+    "tcp_connections": ("tcp_connections", "TCP connections accepted."),
+    "tcp_refused": ("tcp_refused", "TCP connections ended because there were too many."),
 }
+QUERIES = "queries_"  # and the transport's name
 RESPONSES = "replies_"  # and the rcode's name
 
 
@@ -65,18 +65,18 @@ class FiguresCollector(Collector):
 
 
 def _of_workers(figures: Figures) -> Iterator[Metric]:
-    families: dict[str, CounterMetricFamily] = {}
-    for counter, (name, labels, text) in WORKER_COUNTERS.items():
-        family = families.setdefault(
-            name, CounterMetricFamily(f"consuldns_{name}", text, labels=list(labels))
-        )
-        family.add_metric(list(labels.values()), figures.workers.get(counter, 0))
+    requests = CounterMetricFamily("consuldns_dns_requests", "Messages received.", labels=["proto"])
+    for transport in Transport:
+        count = figures.workers.get(f"{QUERIES}{transport.value}", 0)
+        requests.add_metric([transport.value], count)
+    yield requests
     responses = CounterMetricFamily("consuldns_dns_responses", "Replies sent.", labels=["rcode"])
     for counter, count in figures.workers.items():
         if counter.startswith(RESPONSES):
             responses.add_metric([counter.removeprefix(RESPONSES).upper()], count)
-    yield from families.values()
     yield responses
+    for counter, (name, text) in WORKER_COUNTERS.items():
+        yield _counter(name, text, figures.workers.get(counter, 0))
     yield _counter("worker_restarts", "Workers that had to be replaced.", figures.worker_restarts)
 
 

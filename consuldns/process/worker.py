@@ -123,7 +123,8 @@ class Worker:
         if self._handler is None:
             return {}
         counters = asdict(self._handler.counters)
-        replies = counters.pop("replies")
+        queries, replies = counters.pop("queries"), counters.pop("replies")
+        counters |= {f"queries_{transport}": count for transport, count in queries.items()}
         return counters | {f"replies_{code.name.lower()}": replies[code] for code in Rcode}
 
     def _log_figures(self) -> None:
