@@ -26,9 +26,14 @@ DNS_ADDRESS = "127.0.0.1:8600"
 )
 @setting_option("listen", "ADDR:PORT", default=DNS_ADDRESS, multiple=True)
 @setting_option("admin_addr", "ADDR:PORT")
+@setting_option("log_level", "LEVEL")
 @click.option("--no-sample", is_flag=True, help="Start with an empty catalog.")
 def command(
-    http_addr: str, listen: tuple[str, ...], admin_addr: str | None, no_sample: bool
+    http_addr: str,
+    listen: tuple[str, ...],
+    admin_addr: str | None,
+    log_level: str | None,
+    no_sample: bool,
 ) -> None:
     """Try it: a Consul agent of its own, sample services, DNS.
 
@@ -42,7 +47,12 @@ def command(
     agent = _agent_address(http_addr)
     settings = load(
         environment={k: v for k, v in os.environ.items() if k.startswith("CONSULDNS_")},
-        flags={"listen": listen, "consul.address": f"http://{agent}", "admin_addr": admin_addr},
+        flags={
+            "listen": listen,
+            "consul.address": f"http://{agent}",
+            "admin_addr": admin_addr,
+            "log_level": log_level,
+        },
         defaults={"listen": DNS_ADDRESS, "workers": 1},
     ).settings
     asyncio.run(_serve(agent, settings, sample=not no_sample))

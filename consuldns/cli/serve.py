@@ -15,12 +15,14 @@ from consuldns.cli.options import config_option, configuration, setting_option
 @config_option
 @setting_option("workers", "N")
 @setting_option("admin_addr", "ADDR:PORT")
+@setting_option("log_level", "LEVEL")
 def command(
     listen: tuple[str, ...],
     consul_addr: str | None,
     file: Path | None,
     workers: str | None,
     admin_addr: str | None,
+    log_level: str | None,
 ) -> None:
     """Answer DNS for a Consul that runs already.
 
@@ -37,6 +39,7 @@ def command(
         "consul.address": consul_addr,
         "workers": workers,
         "admin_addr": admin_addr,
+        "log_level": log_level,
     }
     # Here, not above: help and completion must not wait for the server's imports.
     from consuldns.process.control import Control

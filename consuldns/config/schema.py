@@ -37,6 +37,8 @@ from consuldns.config.values import (
     table_of,
     whole_number,
 )
+from consuldns.dns.policy import PodNames
+from consuldns.logs import Level
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
 NO_TIME = timedelta()
@@ -173,9 +175,9 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = msgspec.field(default_factory=dict)
     pods: Annotated[
-        str,
+        PodNames,
         Declaration(
-            one_of("disabled", "insecure", "verified"),
+            one_of(PodNames),
             "What `10-1-2-3.<namespace>.pod.<zone>` is. `insecure`: the address that it spells; "
             "`verified`: that, if it is the address of a pod in the catalog, in that namespace. "
             "Default: no such names, since with `insecure` anyone may have a name for any address.",
@@ -291,6 +293,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             flag="--admin-addr",
         ),
     ] = HostPort("127.0.0.1", 9153)
+    log_level: Annotated[
+        Level,
+        Declaration(
+            one_of(Level),
+            "What is logged, of this severity and above. `debug` adds requests to Consul with "
+            "status and time, views that were read, and messages between the processes; it never "
+            "shows tokens.",
+            flag="--log-level",
+        ),
+    ] = "info"
     consul: ConsulSettings = ConsulSettings()
     dns: DNSSettings = DNSSettings()
     sync: SyncSettings = SyncSettings()

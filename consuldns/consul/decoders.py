@@ -1,17 +1,24 @@
 """From Consul's records to views. Pure and total: a record that makes no sense is left out."""
 
-import base64
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from msgspec.structs import replace
 
-from consuldns import descriptor, untrusted
+from consuldns import descriptor, reverse_layout, untrusted
 from consuldns.consul.http import replies, unread
 from consuldns.consul.http.unread import UnreadRecord
-from consuldns.descriptor import CLUSTER_DOMAIN, ClusterRecord, DescribedEndpoints, Descriptor
+from consuldns.descriptor import (
+    CLUSTER_DOMAIN,
+    ClusterRecord,
+    DescribedEndpoints,
+    Descriptor,
+    DescriptorKey,
+    EndpointsKey,
+    RecordKey,
+)
 from consuldns.names import MAX_LABEL, parse_address
-from consuldns.untrusted import MAX_UINT64, Unreadable
+from consuldns.untrusted import MAX_UINT64, Unread, Unreadable
 from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
@@ -101,38 +108,38 @@ def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
     folders = (key[:-1] for key in keys if key.endswith("/"))
     return model.ReverseZones(
         index=index,
-        folders=tuple(sorted(name for name in folders if model.reverse_folder_name(name))),
+        folders=tuple(sorted(name for name in folders if reverse_layout.folder_name(name))),
     )
 
 
 def clusters(
-    index: int, records: Iterable[replies.KeyValue]
+    index: int, records: Iterable[replies.KeyValue], unreadable: Iterable[Unread] = ()
 ) -> tuple[Clusters, list[UnreadRecord]]:
     """The Kubernetes clusters of the keys below `descriptor.ROOT`, and the keys that are bad.
 
-    Keys that are named like none of ours are not looked at.
+    Keys that are named like none of ours are not looked at. `unreadable`: see `unread.keys`.
     """
     namespaces: dict[str, set[str]] = {}
     domains: dict[str, str] = {}
     services: dict[str, list[Service]] = {}
     endpoints: dict[tuple[str, str, str], list[EndpointGroup]] = {}
-    bad: list[UnreadRecord] = []
+    bad = unread.keys(unreadable, _listed)
     for record in records:
-        cluster, _, rest = record.key.removeprefix(descriptor.ROOT).partition("/")
+        key = descriptor.parse_path(record.key)
         try:
-            match rest.split("/"):
-                case ["meta"]:
+            match key:
+                case RecordKey(cluster):
                     found = _decode(record, ClusterRecord)
                     namespaces[cluster] = set(filter(_is_label, found.namespaces))
                     domains[cluster] = found.domain
-                case ["svc", namespace, name]:
+                case DescriptorKey(cluster, namespace, name):
                     service = _service(cluster, namespace, name, _decode(record, Descriptor))
                     services.setdefault(cluster, []).append(service)
-                case ["ep", namespace, name] | ["ep", namespace, name, _]:
+                case EndpointsKey(cluster, namespace, name):
                     groups = _endpoint_groups(_decode(record, DescribedEndpoints))
                     endpoints.setdefault((cluster, namespace, name), []).extend(groups)
         except (Unreadable, ValueError) as error:
-            bad.append(unread.key_named(record.key, error, _listed(cluster, rest)))
+            bad.append(unread.key_named(record.key, error, _listed(record.key) or ""))
     found_clusters = tuple(
         Cluster(
             name,
@@ -150,12 +157,14 @@ def clusters(
     return Clusters(index, found_clusters), bad
 
 
-def _listed(cluster: str, rest: str) -> str:
-    """What `guard.names` calls the service that a key is about, or its cluster."""
-    match rest.split("/"):
-        case ["svc" | "ep", namespace, name, *_]:
+def _listed(path: str) -> str | None:
+    """What `guard.names` calls the service that a key is about, or its cluster; None: not ours."""
+    match descriptor.parse_path(path):
+        case DescriptorKey(cluster, namespace, name) | EndpointsKey(cluster, namespace, name):
             return f"{cluster}/{namespace}/{name}"
-    return f"{cluster}/"
+        case RecordKey(cluster):
+            return f"{cluster}/"
+    return None
 
 
 Document = TypeVar("Document", ClusterRecord, Descriptor, DescribedEndpoints)
@@ -163,17 +172,10 @@ Document = TypeVar("Document", ClusterRecord, Descriptor, DescribedEndpoints)
 
 def _decode(record: replies.KeyValue, kind: type[Document]) -> Document:
     """The JSON document in a key. Raises Unreadable, or ValueError for its version."""
-    document = untrusted.read_as(_value(record), kind)
+    document = untrusted.read_as(record.value or b"", kind)
     if document.v != 1:
         raise ValueError(f"it has version {document.v}")
     return document
-
-
-def _value(record: replies.KeyValue) -> bytes:
-    try:
-        return base64.b64decode(record.value or "", validate=True)
-    except ValueError as error:
-        raise Unreadable(f"its value is not base64: {error}") from error
 
 
 def _service(cluster: str, namespace: str, name: str, described: Descriptor) -> Service:
@@ -220,17 +222,25 @@ def _is_label(text: str) -> bool:
 
 
 def reverse_entries(
-    index: int, folder: str, records: Iterable[replies.KeyValue]
+    index: int,
+    folder: str,
+    records: Iterable[replies.KeyValue],
+    unreadable: Iterable[Unread] = (),
 ) -> tuple[model.ReverseEntries, list[UnreadRecord]]:
     """The reverse names in a folder: `<folder>/<address>`, one target a line; and the bad keys.
 
-    Keys that name no address are not looked at.
+    Keys that name no address are not looked at. `unreadable`: see `unread.keys`.
     """
+
+    def listed(key: str) -> str | None:
+        address = key.removeprefix(folder + "/")
+        return address if parse_address(address) is not None else None
+
     entries: list[model.ReverseEntry] = []
-    bad: list[UnreadRecord] = []
+    bad = unread.keys(unreadable, listed)
     for record in records:
-        address = record.key.removeprefix(folder + "/")
-        if parse_address(address) is None:
+        address = listed(record.key)
+        if address is None:
             continue
         try:
             entry = model.ReverseEntry(address, _targets(record), _flags(record))
@@ -242,7 +252,7 @@ def reverse_entries(
 
 
 def _targets(record: replies.KeyValue) -> tuple[str, ...]:
-    lines = (line.strip().removesuffix(".") for line in _value(record).decode().splitlines())
+    lines = (line.strip().removesuffix(".") for line in (record.value or b"").decode().splitlines())
     return tuple(line for line in lines if line)
 
 

@@ -71,7 +71,7 @@ def reverse_zone_list(datacenter: str) -> Source:
     """
 
     def decode(index: int, body: bytes) -> Decoded:
-        return decoders.reverse_zones(index, replies.decode_texts(body) if body else []), ()
+        return decoders.reverse_zones(index, replies.decode_list(body, str) if body else []), ()
 
     query = {"keys": "", "separator": "/", **_of(datacenter)}
     request = Request(("v1", "kv", ""), query, may_be_missing=True)
@@ -82,9 +82,7 @@ def cluster_list(datacenter: str) -> Source:
     """The Kubernetes clusters with all their services, in one request: see ADR 6."""
 
     def decode(index: int, body: bytes) -> Decoded:
-        records, bad = _key_values(body)
-        view, senseless = decoders.clusters(index, records)
-        return view, [*(unread.key_record(each) for each in bad), *senseless]
+        return decoders.clusters(index, *_key_values(body))
 
     path = ("v1", "kv", *descriptor.ROOT.split("/"))
     request = Request(path, {"recurse": "", **_of(datacenter)}, may_be_missing=True)
@@ -95,9 +93,7 @@ def reverse_zone(datacenter: str, folder: str) -> Source:
     """A reverse zone. `folder` must be known to exist."""
 
     def decode(index: int, body: bytes) -> Decoded:
-        records, bad = _key_values(body)
-        view, senseless = decoders.reverse_entries(index, folder, records)
-        return view, [*(unread.key_record(each) for each in bad), *senseless]
+        return decoders.reverse_entries(index, folder, *_key_values(body))
 
     request = Request(("v1", "kv", folder, ""), {"recurse": "", **_of(datacenter)}, True)
     return Source(f"reverse zone {folder!r} in the KV tree", request, decode)

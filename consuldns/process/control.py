@@ -20,6 +20,7 @@ from consuldns.config.schema import Settings
 from consuldns.consul.http.client import Client
 from consuldns.consul.watch.watcher import Watcher
 from consuldns.errors import ConfigError, Denied
+from consuldns.incidents import UnexpectedErrors
 from consuldns.process import systemd
 from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.sync_child import SyncChild
@@ -28,7 +29,7 @@ from consuldns.server import listen
 from consuldns.views import updates
 from consuldns.web import admin, serving
 
-logger = logging.getLogger("consuldns.process")
+_log = logging.getLogger(__name__)
 
 WATCH_AGAIN_SECONDS = 1.0  # after an unexpected error
 CANCEL_AGAIN_SECONDS = 0.05
@@ -78,6 +79,7 @@ class Control:
             need=self._watcher.need,
             asked=self._watcher.asked,
             changed=self._consider_ready,
+            log_level=settings.log_level,
         )
         self._sync = SyncChild(settings) if settings.sync.enabled else None
         self._stop = asyncio.Event()
@@ -85,7 +87,7 @@ class Control:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        logs.configure()
+        logs.configure(self._settings.log_level)
         signals.handle(
             {
                 Signals.SIGTERM: self._stop.set,
@@ -95,7 +97,7 @@ class Control:
             }
         )
         for address in self._settings.listen:
-            logger.info("listening on %s (udp, tcp)", address)
+            _log.info("listening on %s (udp, tcp)", address)
         application = admin.application(self, FiguresCollector(self.figures), self._sync_metrics)
         async with (
             serving.serving(application, self._admin_socket, connections=admin.CONNECTIONS),
@@ -113,17 +115,16 @@ class Control:
                 syncing.cancel()
             await cancel_until_done(watching)
         gc.freeze()  # the interpreter's end need not walk it all once more: a tenth of a second
-        logger.info("stopped")
+        _log.info("stopped")
 
     async def _watch_forever(self) -> None:
         """Watch Consul until cancelled. Even an error of ours does not end the answers."""
-        said = logs.RepeatedLog(logger, asyncio.get_running_loop().time)
+        errors = UnexpectedErrors(_log)
         while True:
             try:
                 await self._watcher.run()
             except Exception as error:
-                what = f"watching Consul failed unexpectedly, please report it: {error!r}"
-                said.warning(what, "the old data stay, and it begins again", trace=True)
+                errors.report("watching Consul, which begins again with the old data", error)
             await asyncio.sleep(WATCH_AGAIN_SECONDS)
 
     def _publish(self, update: updates.ToWorker) -> None:
@@ -176,11 +177,11 @@ class Control:
         try:
             read = self._read()
         except ConfigError as error:
-            logger.error("SIGHUP: the settings stay as they were: %s", error)
+            _log.error("SIGHUP: the settings stay as they were: %s", error)
             return
         deferred = reload.at_next_start(self._settings, read)
         if deferred:
-            logger.warning(
+            _log.warning(
                 "SIGHUP: changed, but only used at the next start: %s", ", ".join(deferred)
             )
         running = reload.reloaded(self._settings, read)
@@ -188,17 +189,17 @@ class Control:
             return
         self._settings = running
         self._workers.set_policy(policy(running))
-        logger.info("SIGHUP: the new settings of [%s] are in use", reload.RELOADED)
+        _log.info("SIGHUP: the new settings of [%s] are in use", reload.RELOADED)
 
     def _read_credentials_again(self) -> None:
         """The token's file, here and in the sync worker."""
         try:
             is_new = self._client.read_token_again()
         except Denied as error:
-            logger.warning("SIGHUP: %s", error)
+            _log.warning("SIGHUP: %s", error)
         else:
             said = "another one from now on" if is_new else "it is the same"
-            logger.info("SIGHUP: the token for Consul has been read again: %s", said)
+            _log.info("SIGHUP: the token for Consul has been read again: %s", said)
         if self._sync is not None:
             self._sync.read_credentials_again()
 
@@ -207,9 +208,9 @@ class Control:
         figures = self.figures()
         counts = " ".join(f"{name}={count}" for name, count in figures.workers.items() if count)
         watcher = figures.watcher
-        logger.info("SIGUSR1: %s", "; ".join(self.not_ready()) or "ready")
-        logger.info("SIGUSR1: workers: restarts=%d %s", figures.worker_restarts, counts)
-        logger.info(
+        _log.info("SIGUSR1: %s", "; ".join(self.not_ready()) or "ready")
+        _log.info("SIGUSR1: workers: restarts=%d %s", figures.worker_restarts, counts)
+        _log.info(
             "SIGUSR1: Consul: reachable=%s requests=%d connections=%d views=%d watched=%d",
             watcher.is_in_contact,
             sum(watcher.requests.values()),
@@ -218,4 +219,4 @@ class Control:
             watcher.views_followed,
         )
         for note in self.notes():
-            logger.info("SIGUSR1: %s", note)
+            _log.info("SIGUSR1: %s", note)

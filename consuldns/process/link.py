@@ -9,18 +9,18 @@ import asyncio
 import logging
 import socket
 import struct
-import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from consuldns.dns.policy import Policy
-from consuldns.logs import RepeatedLog
+from consuldns.incidents import UnexpectedErrors
+from consuldns.logs import Level
 from consuldns.server.listen import Listener
 from consuldns.views import updates
 
-logger = logging.getLogger("consuldns.process")
+_log = logging.getLogger(__name__)
 
 LENGTH = struct.Struct(">I")
 
@@ -30,10 +30,11 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Start(_Message, frozen=True):
-    """First message to a worker: where it is to listen, and by which settings it answers."""
+    """First message to a worker: where it is to listen, how it answers, and what it logs."""
 
     listeners: tuple[Listener, ...]
     policy: Policy
+    log_level: Level = "info"
 
 
 class SettingsChanged(_Message, frozen=True):
@@ -88,6 +89,12 @@ def frame(message: ToWorker | ToControl) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
+def describe(message: object) -> str:
+    """A message for a line of log: what it is, and which view it is about, if any."""
+    key = getattr(message, "key", None)
+    return type(message).__name__ + (f" {key!r:.200}" if key is not None else "")
+
+
 class Link(asyncio.Protocol, Generic[Received]):
     """One end of a link. `receive` is called with each message, `closed` once at its end."""
 
@@ -101,7 +108,7 @@ class Link(asyncio.Protocol, Generic[Received]):
         self._receive = receive
         self._closed = closed
         self._buffer = bytearray()
-        self._said = RepeatedLog(logger, time.monotonic)
+        self._errors = UnexpectedErrors(_log)
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -130,10 +137,7 @@ class Link(asyncio.Protocol, Generic[Received]):
                 message = self._decoder.decode(view[start:end])
             self._receive(message)
         except Exception as error:
-            what = (
-                f"a message between our processes cannot be used, please report it: {error!r:.200}"
-            )
-            self._said.warning(what, "it is skipped", trace=True)
+            self._errors.report("a message between our processes is skipped", error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other process is gone."""

@@ -20,14 +20,17 @@ import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 
 from consuldns import logs, signals
+from consuldns.backoff import Backoff
 from consuldns.config.schema import Settings
 from consuldns.errors import EXIT_FAILED, ConsuldnsError, exit_status
+from consuldns.incidents import Incidents, UnexpectedErrors
 from consuldns.process.workers import describe_status
-from consuldns.sync import worker
 from consuldns.sync.metrics import SyncCollector
+from consuldns.sync.supervisor import Supervisor, first_of
 
-log = logging.getLogger("consuldns.process")
+_log = logging.getLogger(__name__)
 
+NAME = "sync worker"
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 STABLE_SECONDS = 60.0  # a worker that lived so long is started again at once
 STOP_SECONDS = 5.0  # to give the leader's lock back
@@ -80,26 +83,27 @@ class SyncChild:
         self._has_settings = False  # without, it has done nothing yet
         self._report: Report | None = None
         self._problem = self._trace = ""
+        self._errors = UnexpectedErrors(_log)
         self._restarts = 0
         self._last_status: int | None = None
 
     async def run(self) -> None:
         """Keep it running until cancelled; then end it and wait for that."""
         loop = asyncio.get_running_loop()
-        said = logs.RepeatedLog(log, loop.time)
-        pause = FIRST_PAUSE_SECONDS
+        incidents = Incidents(_log)
+        backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while True:
             started = loop.time()
             end = await self._live()
             if loop.time() - started > STABLE_SECONDS:
-                pause = FIRST_PAUSE_SECONDS
-                said.forget()
+                backoff.reset()
+                incidents.ended(NAME, "")
             self._restarts += 1
-            is_news = said.warning(f"sync worker {end}", f"starting another in {pause:.1f} s")
-            if is_news and self._trace:
-                log.warning("please report this: %s", self._trace)
+            pause = backoff.next()
+            is_news = incidents.began(NAME, end, f"starting another in {pause:.1f} s")
+            for line in self._trace.splitlines() if is_news else ():
+                _log.error("please report it: %s", line)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def figures(self) -> SyncFigures:
         """How it is now."""
@@ -130,7 +134,7 @@ class SyncChild:
         except OSError as error:  # no file descriptor, no process, no memory
             end = f"cannot be started: {error.strerror or error}"
         except Exception as error:
-            log.exception("sync worker: unexpected error: please report it")
+            self._errors.report(NAME, error)
             end = f"is given up: {type(error).__name__}"
         self._problem = f"{end}: {self._problem}" if self._problem else end
         return self._problem
@@ -170,7 +174,7 @@ class SyncChild:
                 async with asyncio.timeout(HUNG_SECONDS):
                     line = await reader.readline()
             except TimeoutError:
-                log.error("the sync worker hangs; it is replaced")
+                _log.error("the sync worker hangs; it is replaced")
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 return
@@ -231,38 +235,39 @@ class _Parent:
         with contextlib.suppress(OSError):
             await self._reader.read()
 
-    async def report_forever(self, started: worker.Started) -> None:
+    async def report_forever(self, supervisor: Supervisor) -> None:
         """Tell how the worker is until cancelled."""
         registry = CollectorRegistry()
-        registry.register(SyncCollector(started))
+        registry.register(SyncCollector(supervisor))
         while True:
             metrics = generate_latest(registry).decode()
-            self.tell(Report(tuple(started.not_ready()), started.is_leader, metrics))
+            self.tell(Report(tuple(supervisor.not_ready()), supervisor.is_leader, metrics))
             await asyncio.sleep(REPORT_SECONDS)
 
 
 async def _work(link: socket.socket) -> int:
     """The child's life; its exit status."""
-    stop, started = asyncio.Event(), worker.Started()
-    signals.handle(worker.handlers(stop, started))
+    stop, supervisor = asyncio.Event(), Supervisor()
+    signals.handle(supervisor.handlers(stop))
     reader, writer = await asyncio.open_connection(sock=link, limit=MAX_LINE)
     parent = _Parent(reader, writer)
     parent.tell(Hello())
     settings = await parent.settings()
     if settings is None:
         return 0
+    logs.configure(settings.log_level)
     background = [
         asyncio.create_task(_then_stop(parent, stop)),
-        asyncio.create_task(parent.report_forever(started)),
+        asyncio.create_task(parent.report_forever(supervisor)),
     ]
     try:
-        await worker.until(stop, settings, started, adopt=False, allow_mass_delete=False)
+        await supervisor.run(stop, settings)
         return 0
     except ConsuldnsError as error:
         parent.tell(Failed(str(error)))
         return exit_status(error)
     except Exception as error:
-        first = worker.first_of(error) if isinstance(error, ExceptionGroup) else error
+        first = first_of(error) if isinstance(error, ExceptionGroup) else error
         problem = f"unexpected error: {type(first).__name__}: {first}"
         parent.tell(Failed(problem, "".join(traceback.format_exception(first))))
         return EXIT_FAILED

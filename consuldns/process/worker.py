@@ -27,7 +27,7 @@ from consuldns.views.keys import ViewKey
 from consuldns.views.store import ViewStore
 from consuldns.wire.decode import Rcode
 
-logger = logging.getLogger("consuldns.process.worker")
+_log = logging.getLogger(__name__)
 
 ASKED_SECONDS = 2.0  # between reports of the views in use
 TIME_OUT_SECONDS = 0.1  # between looks for pending queries whose time is up
@@ -88,10 +88,13 @@ class Worker:
         return [each.socket for each in self._listeners if each.transport is transport]
 
     def _receive(self, message: link.ToWorker) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("received %s", link.describe(message))
         match message:
             case link.Ping():
                 self._send(link.Pong(self._counters()))
-            case link.Start(listeners, policy):
+            case link.Start(listeners, policy, log_level):
+                logs.configure(log_level)
                 self._listeners = listeners
                 self._handler = Handler(
                     ViewStore(),
@@ -129,7 +132,7 @@ class Worker:
 
     def _log_figures(self) -> None:
         counts = (f"{name}={count}" for name, count in self._counters().items() if count)
-        logger.info("SIGUSR1: %s", " ".join(counts) or "nothing yet")
+        _log.info("SIGUSR1: %s", " ".join(counts) or "nothing yet")
 
     def _send(self, message: link.ToControl) -> None:
         if self._link is not None:

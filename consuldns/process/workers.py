@@ -9,19 +9,20 @@ import asyncio
 import contextlib
 import logging
 import socket
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from consuldns.backoff import Backoff
 from consuldns.dns.policy import Policy
-from consuldns.logs import RepeatedLog
+from consuldns.incidents import Incidents, UnexpectedErrors
+from consuldns.logs import Level
 from consuldns.process import link
 from consuldns.server.listen import Listener
 from consuldns.signals import command_line, start_process
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 
-logger = logging.getLogger("consuldns.process")
+_log = logging.getLogger(__name__)
 
 PING_SECONDS = 0.5
 HUNG_AFTER_PINGS = 4  # unanswered; at 0.5 s a worker that hangs is replaced after 2 s
@@ -59,6 +60,22 @@ class _Life:
     served_seconds: float
 
 
+class _Pauses:
+    """How long to wait before another process takes the place of one that has ended."""
+
+    def __init__(self) -> None:
+        self._never_served = Backoff(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+        self._served = Backoff(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_AFTER_SERVING_SECONDS)
+
+    def after(self, life: _Life) -> float:
+        """Seconds."""
+        if life.served_seconds >= STABLE_SECONDS:
+            self._never_served.reset()
+            self._served.reset()
+            return 0.0
+        return (self._served if life.served_seconds else self._never_served).next()
+
+
 class Workers:
     """All workers.
 
@@ -75,6 +92,7 @@ class Workers:
         need: Callable[[ViewKey], None],
         asked: Callable[[tuple[ViewKey, ...]], None],
         changed: Callable[[], None],
+        log_level: Level = "info",
     ) -> None:
         self._workers = [_Worker(number, each) for number, each in enumerate(listeners)]
         self._policy = policy
@@ -83,7 +101,9 @@ class Workers:
         self._asked = asked
         self._changed = changed
         self._stopping = False
-        self._said = RepeatedLog(logger, time.monotonic)
+        self._log_level = log_level
+        self._incidents = Incidents(_log)
+        self._errors = UnexpectedErrors(_log)
 
     def set_policy(self, policy: Policy) -> None:
         """Have every worker answer by these settings, those to come included."""
@@ -102,8 +122,7 @@ class Workers:
         try:
             return link.frame(message)
         except Exception as error:
-            what = f"an update cannot be sent to the workers, please report it: {error!r:.200}"
-            self._said.warning(what, "it is skipped", trace=True)
+            self._errors.report("an update that cannot be sent to the workers is skipped", error)
             return b""
 
     def not_serving(self) -> list[int]:
@@ -136,17 +155,17 @@ class Workers:
                 _end(worker)
 
     async def _keep(self, worker: _Worker) -> None:
-        pause = 0.0
-        said = RepeatedLog(logger, asyncio.get_running_loop().time)
+        name = f"worker {worker.number}"
+        pauses = _Pauses()
         while not self._stopping:
             life = await self._live(worker)
             if self._stopping:
                 return
             worker.restarts += 1
-            pause = _pause_after(life, pause)
+            pause = pauses.after(life)
             if life.served_seconds >= STABLE_SECONDS:
-                said.forget()
-            said.warning(f"worker {worker.number} {life.end}", f"starting another in {pause:.2f} s")
+                self._incidents.ended(name, "")
+            self._incidents.began(name, life.end, f"starting another in {pause:.2f} s")
             await asyncio.sleep(pause)
 
     async def _live(self, worker: _Worker) -> "_Life":
@@ -158,7 +177,7 @@ class Workers:
         except OSError as error:  # no file descriptor, no process, no memory
             end = f"cannot be started: {error.strerror or error}"
         except Exception as error:
-            logger.exception("worker %d: unexpected error: please report it", worker.number)
+            self._errors.report(f"worker {worker.number}", error)
             end = f"is given up: {type(error).__name__}"
         since = worker.serving_since
         return _Life(end, 0.0 if since is None else loop.time() - since)
@@ -206,7 +225,7 @@ class Workers:
 
     def _brief(self, worker: _Worker, protocol: link.Link[link.ToControl]) -> None:
         """Send a fresh worker all that is known."""
-        protocol.send(link.frame(link.Start(worker.listeners, self._policy)))
+        protocol.send(link.frame(link.Start(worker.listeners, self._policy, self._log_level)))
         for update in self._known():
             protocol.send(self._framed(update))
         protocol.send(link.frame(link.CaughtUp()))
@@ -228,7 +247,7 @@ class Workers:
             elif worker.unanswered >= (
                 HUNG_AFTER_PINGS if worker.serving else HUNG_AT_START_AFTER_PINGS
             ):
-                logger.error("worker %d hangs; it is replaced", worker.number)
+                _log.error("worker %d hangs; it is replaced", worker.number)
                 process.kill()
             else:
                 worker.unanswered += 1
@@ -253,16 +272,6 @@ class Workers:
 def _add(total: dict[str, int], more: dict[str, int]) -> None:
     for name, count in more.items():
         total[name] = total.get(name, 0) + count
-
-
-def _pause_after(life: _Life, last: float) -> float:
-    """Seconds until another is started; `last` is the pause before this one."""
-    if life.served_seconds >= STABLE_SECONDS:
-        return 0.0
-    longest = LONGEST_PAUSE_SECONDS
-    if life.served_seconds > 0:
-        longest = LONGEST_PAUSE_AFTER_SERVING_SECONDS
-    return min(longest, max(SHORTEST_PAUSE_SECONDS, 2 * last))
 
 
 def _end(worker: _Worker) -> None:

@@ -17,8 +17,8 @@ from consuldns.dns import resolver
 from consuldns.dns.answer import Answer, ExtendedError, Needs, Outcome
 from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question
+from consuldns.incidents import UnexpectedErrors
 from consuldns.names import format_name
-from consuldns.server.limited_log import LimitedLog
 from consuldns.server.listen import Transport
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
@@ -111,7 +111,7 @@ class Handler:
         self.pending_count = 0  # queries, whatever they wait for
         self._unavailable: dict[Pending, tuple[str, float]] = {}  # reason, when to ask again
         self._used_as_is: dict[ViewKey, str] = {}  # why the view is older than it should be
-        self._limited_log = LimitedLog(_log, clock)
+        self._errors = UnexpectedErrors(_log, clock)
         # The hot path, to be tried before `handle`: packet and whether it came over TCP.
         self.find = self._cache.find
 
@@ -221,14 +221,9 @@ class Handler:
             return self._cache.add(query.message, answer, over_tcp=over_tcp)
         except Exception as error:  # whatever it is, this client gets an answer and others do too
             self.counters.failures += 1
-            self._limited_log.warning(
-                "failure",
-                "cannot answer %s type %d: %s: %s",
-                format_name(query.message.question.name),
-                query.message.question.type,
-                type(error).__name__,
-                error,
-                trace=True,
+            question = query.message.question
+            self._errors.report(
+                f"answering {format_name(question.name)} type {question.type}", error
             )
             return self._servfail(query, None, "")
 

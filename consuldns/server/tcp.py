@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
 
+from consuldns.incidents import FloodLog
 from consuldns.server.handler import Handler, Unanswered
-from consuldns.server.limited_log import LimitedLog
 from consuldns.server.listen import Transport
 from consuldns.wire.decode import HEADER_SIZE, Rcode, Rejection, read_query
 from consuldns.wire.encode import encode_rejection
@@ -56,7 +56,7 @@ class TcpServer:
         # In the order of their deadlines' last change: the first is idle for longest.
         self.connections: dict[_Connection, None] = {}
         self.of_client: Counter[str] = Counter()
-        self._limited_log = LimitedLog(_log, self.clock)
+        self._flood_log = FloodLog(_log, self.clock)
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
         """Accept and answer until cancelled; then every connection is closed."""
@@ -76,7 +76,7 @@ class TcpServer:
             try:
                 accepted, address = await loop.sock_accept(listener)
             except OSError as error:
-                self._limited_log.warning("accept", "cannot accept over TCP: %s", error)
+                self._flood_log.warning("accept", "cannot accept over TCP: %s", error)
                 if error.errno in _OUT_OF_RESOURCES:
                     await asyncio.sleep(self.limits.resource_pause)
                 continue

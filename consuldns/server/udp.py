@@ -11,8 +11,8 @@ import socket
 from functools import partial
 from typing import Any
 
+from consuldns.incidents import FloodLog
 from consuldns.server.handler import Handler
-from consuldns.server.limited_log import LimitedLog
 from consuldns.server.listen import Transport
 from consuldns.server.wildcard import replying_as_asked
 
@@ -38,7 +38,7 @@ class UdpServer:
         self._socket = replying_as_asked(listener)
         self._handler = handler
         self._loop = loop
-        self._limited_log = LimitedLog(_log, loop.time)
+        self._flood_log = FloodLog(_log, loop.time)
 
     def start(self) -> None:
         """Answer from now on."""
@@ -59,7 +59,7 @@ class UdpServer:
             except BlockingIOError:
                 return
             except OSError as error:
-                self._limited_log.warning("receive", "cannot receive over UDP: %s", error)
+                self._flood_log.warning("receive", "cannot receive over UDP: %s", error)
                 return
             counters.queries[_TRANSPORT] += 1
             if client[1] in _NEVER_CLIENTS:
@@ -88,4 +88,4 @@ class UdpServer:
     def _not_sent(self, error: OSError) -> None:
         """No route, full buffer or firewall: drop this reply and carry on."""
         self._handler.counters.send_errors += 1
-        self._limited_log.warning("send", "cannot send a reply over UDP: %s", error)
+        self._flood_log.warning("send", "cannot send a reply over UDP: %s", error)

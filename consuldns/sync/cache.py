@@ -4,14 +4,14 @@ Level-triggered: an event marks the services that it touches, and whatever is tr
 looked at counts. So events may come twice, late, or in any order.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from consuldns.config.sync import SyncSettings
 from consuldns.sync.desired import ingresses, state
-from consuldns.sync.desired.flat_names import Claim
+from consuldns.sync.desired.flat_names import NameClaim
 from consuldns.sync.kubernetes.objects import (
     EndpointSlice,
-    Exposure,
+    Ingress,
     Namespace,
     Node,
     Pod,
@@ -27,14 +27,16 @@ class Cluster:
     `dirty` are services to look at again, `dirty_addresses` addresses whose reverse name may have
     to change though no service did, `names_changed` says that flat names are to be assigned anew.
     `recorded_namespaces` are those that Consul has from before; they count until namespaces could
-    be listed.
+    be listed. `on_change` is called after each batch of changes, and after each list.
     """
 
-    def __init__(self, settings: SyncSettings) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: SyncSettings, on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        self._settings, self._on_change = settings, on_change
         self.services: dict[ServiceKey, Service] = {}
         self.problems_of_unwanted: dict[ServiceKey, tuple[str, ...]] = {}
-        self.claims: dict[ServiceKey, Claim] = {}
+        self.claims: dict[ServiceKey, NameClaim] = {}
         self.nodes: dict[str, Node] = {}
         self.namespaces: set[str] = set()
         self.recorded_namespaces: tuple[str, ...] = ()
@@ -42,7 +44,7 @@ class Cluster:
         self.dirty: set[ServiceKey] = set()
         self.dirty_addresses: set[str] = set()
         self.names_changed = True
-        self._exposures: dict[ServiceKey, dict[str, Exposure]] = {}
+        self._exposures: dict[ServiceKey, dict[str, Ingress]] = {}
         self._slices: dict[ServiceKey, dict[str, EndpointSlice]] = {}
         self._node_addresses: set[str] | None = None
 
@@ -50,7 +52,7 @@ class Cluster:
         """The slices of a service."""
         return self._slices.get(service, {}).values()
 
-    def exposures(self, service: ServiceKey) -> Collection[Exposure]:
+    def exposures(self, service: ServiceKey) -> Collection[Ingress]:
         """The Ingresses that lead to a service."""
         return self._exposures.get(service, {}).values()
 
@@ -92,6 +94,7 @@ class Cluster:
                 if problems:
                     self.problems_of_unwanted[key] = problems
             self.names_changed |= claim != self.claims.get(key)
+        self._on_change()
 
     def slices_changed(self, changes: Sequence[Change[EndpointSlice]]) -> None:
         """Slices came, changed or went. A slice may move to another service, by its label."""
@@ -104,6 +107,7 @@ class Cluster:
                         del self._slices[each.service]
             if after is not None and after.service is not None:
                 self._slices.setdefault(after.service, {})[after.metadata.name] = after
+        self._on_change()
 
     def nodes_changed(self, changes: Sequence[Change[Node]]) -> None:
         """Nodes came, changed or went: NodePort services live on them."""
@@ -118,6 +122,7 @@ class Cluster:
         self.dirty |= {
             key for key, service in self.services.items() if service.spec.type == "NodePort"
         }
+        self._on_change()
 
     def namespaces_changed(self, changes: Sequence[Change[Namespace]]) -> None:
         """Namespaces came or went."""
@@ -126,6 +131,7 @@ class Cluster:
                 self.namespaces.discard(before.metadata.name)
             if after is not None:
                 self.namespaces.add(after.metadata.name)
+        self._on_change()
 
     def pods_changed(self, changes: Sequence[Change[Pod]]) -> None:
         """Pods came, changed or went. Those on the host's network own no address."""
@@ -142,8 +148,9 @@ class Cluster:
                         owners.discard(each.metadata.namespace)
                     if not owners:
                         del self.pods[address.ip]
+        self._on_change()
 
-    def ingresses_changed(self, changes: Sequence[Change[Exposure]]) -> None:
+    def ingresses_changed(self, changes: Sequence[Change[Ingress]]) -> None:
         """Ingresses came, changed or went, and with them what services they expose."""
         for before, after in changes:
             if before is not None:
@@ -156,6 +163,7 @@ class Cluster:
                 for key in ingresses.services_of(after):
                     self.dirty.add(key)
                     self._exposures.setdefault(key, {})[after.metadata.name] = after
+        self._on_change()
 
     @property
     def is_dirty(self) -> bool:

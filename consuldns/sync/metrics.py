@@ -15,35 +15,30 @@ from prometheus_client.registry import Collector
 
 from consuldns.sync.kubernetes.reflector import AnyReflector
 from consuldns.sync.statistics import LATENCY_BUCKETS, Statistics
+from consuldns.sync.worker import SyncWorker
 
 
-class Figures(Protocol):
-    """What is asked at each scrape."""
-
-    @property
-    def statistics(self) -> Statistics:
-        """What was done."""
+class Supervised(Protocol):
+    """What has a worker, once its two ends answer."""
 
     @property
-    def reflectors(self) -> Iterable[AnyReflector]:
-        """The copies of the cluster's objects."""
-
-    @property
-    def is_leader(self) -> bool:
-        """Whether this worker writes."""
+    def worker(self) -> SyncWorker | None:
+        """The worker."""
 
 
 class SyncCollector(Collector):
     """Makes metrics of the worker's figures."""
 
-    def __init__(self, figures: Figures) -> None:
-        self._figures = figures
+    def __init__(self, supervised: Supervised) -> None:
+        self._supervised = supervised
 
     def collect(self) -> Iterable[Metric]:
         """All metrics."""
-        yield _gauge("leader", "Whether this worker writes.", self._figures.is_leader)
-        yield from _of_reflectors(self._figures.reflectors)
-        yield from _of_statistics(self._figures.statistics)
+        worker = self._supervised.worker
+        is_leader = worker is not None and worker.is_leader
+        yield _gauge("leader", "Whether this worker writes.", is_leader)
+        yield from _of_reflectors(worker.reflectors if worker is not None else ())
+        yield from _of_statistics(worker.statistics if worker is not None else Statistics())
 
 
 def _of_reflectors(reflectors: Iterable[AnyReflector]) -> Iterator[Metric]:

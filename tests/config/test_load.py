@@ -227,6 +227,7 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
     [
         ("CONSULDNS_LISTEN", "127.0.0.1:1,[::1]:2", "listen", None),
         ("CONSULDNS_WORKERS", "3", "workers", 3),
+        ("CONSULDNS_LOG_LEVEL", "debug", "log_level", "debug"),
         ("CONSULDNS_ADMIN_ADDR", "127.0.0.1:1", "admin_addr", HostPort("127.0.0.1", 1)),
         ("CONSULDNS_CONSUL_ADDRESS", "https://c:1", "consul.address", "https://c:1"),
         ("CONSULDNS_CONSUL_TOKEN", "t", "consul.token", Secret("t")),

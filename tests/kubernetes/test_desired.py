@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from consuldns import reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.names import IPAddress, parse_address
 from consuldns.sync.desired import state
 from consuldns.sync.desired.reverse_names import choose
 from consuldns.sync.desired.state import Entries
 from consuldns.sync.kubernetes.objects import Service
-from consuldns.sync.ownership import reverse_key
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.mapping import IDENTITY, entries
 from tests.kubernetes.objects import endpoint, node, recorded_objects, service, slice_
@@ -651,4 +651,4 @@ def test_the_descriptor_does_not_change_with_the_endpoints() -> None:
 def test_reverse_keys(address: str, key: str) -> None:
     parsed: IPAddress | None = parse_address(address)
     assert parsed is not None
-    assert reverse_key(parsed) == key
+    assert reverse_layout.key(parsed) == key

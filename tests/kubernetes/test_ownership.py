@@ -12,7 +12,7 @@ from consuldns.consul.operations import Key, StoredKey
 from consuldns.sync.existing import contents, others
 from consuldns.sync.ownership import Identity, unnamed_flags
 from consuldns.sync.planning.plan import Plan, removal_of_all
-from tests.kubernetes.memory_registry import MemoryRegistry
+from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import service
 from tests.kubernetes.test_plan import World
 
@@ -27,7 +27,7 @@ ORIGINAL = ("blue", "green")  # see the same cluster; the copy was restored from
 class Worlds:
     """Three workers on one Consul, which has the same UID for each of them."""
 
-    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    registry: MemoryCatalog = field(default_factory=MemoryCatalog)
     sync_settings: SyncSettings = field(default_factory=SyncSettings)
 
     def __post_init__(self) -> None:
@@ -43,17 +43,17 @@ class Worlds:
     async def sync(self, name: str) -> int:
         """Have one worker read, plan and write; how many operations it took."""
         worker = self.workers[name]
-        worker.holding = await contents.read(self.registry, worker.identity)
+        worker.existing = await contents.read(self.registry, worker.identity)
         worker.cluster.take_dirty()
-        found = await others.read(self.registry, worker.holding, worker.cluster, worker.identity)
-        plan = worker.planner.plan_all(worker.holding, others=found, version="v1")
+        found = await others.read(self.registry, worker.existing, worker.cluster, worker.identity)
+        plan = worker.planner.plan_all(worker.existing, others=found, version="v1")
         return await self.do(name, plan)
 
     async def purge(self, name: str) -> None:
         """Remove all that one worker wrote; it runs no more."""
         worker = self.workers[name]
-        worker.holding = await contents.read(self.registry, worker.identity)
-        await self.do(name, removal_of_all(worker.holding, worker.identity.node))
+        worker.existing = await contents.read(self.registry, worker.identity)
+        await self.do(name, removal_of_all(worker.existing, worker.identity.node))
         self.registry.nodes.pop(worker.identity.node, None)
         worker.cluster.services.clear()
         worker.cluster.claims.clear()
@@ -62,8 +62,8 @@ class Worlds:
         """Do a plan, and see that it touches nothing of the others."""
         before = {other: self.entries_of(other) for other in self.workers if other != name}
         operations = sum(plan.counts().values())
-        outcome = await self.workers[name].apply(plan)
-        assert not outcome.failed, outcome.failed
+        result = await self.workers[name].apply(plan)
+        assert not result.failed, result.failed
         assert before == {other: self.entries_of(other) for other in before}
         return operations
 

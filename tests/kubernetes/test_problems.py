@@ -16,12 +16,12 @@ from consuldns.sync import report
 from consuldns.sync.cache import Cluster as KnownCluster
 from consuldns.sync.desired import annotations, state
 from consuldns.sync.desired.state import Entries
-from consuldns.sync.existing.contents import Held
-from consuldns.sync.kubernetes.objects import Exposure, Service
+from consuldns.sync.existing.contents import Existing
+from consuldns.sync.kubernetes.objects import Ingress, Service
 from consuldns.sync.ownership import Identity
 from consuldns.sync.planning import ineffective
 from consuldns.sync.planning.plan import Plan, Planner
-from consuldns.sync.problem_log import MOST_LINES, ProblemLog
+from consuldns.sync.report import MOST_LINES, ProblemLog
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.conftest import Cluster, StartWorker
 from tests.kubernetes.mapping import IDENTITY, entries
@@ -106,7 +106,7 @@ def test_a_port_by_its_name(kind: str, port: int) -> None:
 def test_the_port_of_a_service_that_an_ingress_exposes(
     wanted: str, port: int, problem: str
 ) -> None:
-    exposed = msgspec.convert(ingress("web", rule("web.example.com", "web")), Exposure)
+    exposed = msgspec.convert(ingress("web", rule("web.example.com", "web")), Ingress)
     object_ = KINDS["cluster-ip"](annotations={"consul.hashicorp.com/service-port": wanted})
     settings = SyncSettings(ingress="host")
     found = state.entries(decoded(object_), [], {}, "web", settings, IDENTITY, [exposed])
@@ -475,11 +475,11 @@ class Known:
 
     def plan_all(self) -> Plan:
         self.cluster.take_dirty()
-        return self.planner.plan_all(Held(), version="v1")
+        return self.planner.plan_all(Existing(), version="v1")
 
     def plan_dirty(self) -> Plan:
         services, addresses, names = self.cluster.take_dirty()
-        return self.planner.plan(Held(), services=services, addresses=addresses, assign=names)
+        return self.planner.plan(Existing(), services=services, addresses=addresses, assign=names)
 
 
 BAD = {"consuldns/service-weight": "many"}

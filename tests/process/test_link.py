@@ -105,7 +105,7 @@ def test_a_message_that_cannot_be_used_is_skipped_and_named_once(
     for _ in range(3):
         end.data_received(stream * 2 + link.frame(link.Ping()))
     assert received == [link.Ping()] * 3
-    assert all("it is skipped" in record.message for record in caplog.records)
+    assert all("is skipped: unexpected error" in record.message for record in caplog.records)
     assert all(len(record.message) < 400 for record in caplog.records)
 
 

@@ -4,11 +4,10 @@ The same payloads can be put to a real Consul: `register` are bodies of PUT /v1/
 `kv` are keys and values. Fields as in Consul's documentation; the defaults are Consul's.
 """
 
-from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from consuldns import descriptor
+from consuldns import descriptor, reverse_layout
 from consuldns.consul import decoders
 from consuldns.consul.http import replies
 from consuldns.consul.watch.address_index import AddressBook
@@ -41,7 +40,7 @@ class Catalog:
 
     def _add_clusters(self, store: ViewStore) -> None:
         records = [
-            replies.KeyValue(key=key, value=b64encode(value.encode()).decode())
+            replies.KeyValue(key=key, value=value.encode())
             for key, value in self.kv.items()
             if key.startswith(descriptor.ROOT)
         ]
@@ -87,7 +86,7 @@ class Catalog:
         folders: dict[str, list[model.ReverseEntry]] = {}
         for key, value in self.kv.items():
             folder, slash, address = key.partition("/")
-            if slash and model.reverse_folder_name(folder) is not None:
+            if slash and reverse_layout.folder_name(folder) is not None:
                 targets = tuple(value.split())
                 folders.setdefault(folder, []).append(model.ReverseEntry(address, targets, 0))
         store.replace(keys.ReverseZoneList(), model.ReverseZones(len(self.kv), tuple(folders)))

@@ -11,9 +11,9 @@ from enum import Enum
 
 import msgspec
 
-from consuldns import descriptor
 from consuldns.consul.http import replies
 from consuldns.consul.http.client import Client
+from consuldns.descriptor import DescriptorKey, RecordKey
 from consuldns.errors import BadResponse, Denied, NotFound
 from consuldns.views import model
 from consuldns.views.clusters import Clusters
@@ -56,21 +56,16 @@ async def may_read(client: Client, datacenter: str, view: AnyView, names: Iterab
             body=msgspec.json.encode(questions),
             query={"dc": datacenter},
         )
-        answers = replies.decode(reply.body, list[_Allowed])
+        answers = replies.decode(reply.body, list[replies.Permission])
     except Denied:
         return Verdict.MISSING
     except NotFound:
         return Verdict.UNKNOWN
     except BadResponse as error:
-        is_off = "answered 401" in str(error)
-        return Verdict.WITHOUT_ACLS if is_off else Verdict.UNKNOWN
+        return Verdict.WITHOUT_ACLS if error.status == 401 else Verdict.UNKNOWN
     if len(answers) != len(questions):
         return Verdict.UNKNOWN
     return Verdict.GRANTED if all(each.allow for each in answers) else Verdict.MISSING
-
-
-class _Allowed(msgspec.Struct, frozen=True, rename="pascal"):
-    allow: bool
 
 
 def _question(view: AnyView, name: str) -> dict[str, str]:
@@ -81,8 +76,8 @@ def _question(view: AnyView, name: str) -> dict[str, str]:
             resource, segment = "node", name.removesuffix(".node")
         case Clusters():
             cluster, _, service = name.partition("/")
-            below = f"svc/{service}" if service else "meta"
-            resource, segment = "key", f"{descriptor.ROOT}{cluster}/{below}"
+            key = DescriptorKey(cluster, *service.split("/")) if service else RecordKey(cluster)
+            resource, segment = "key", key.path
         case _:
             resource, segment = "key", f"{name}/"
     return {"Resource": resource, "Access": "read", "Segment": segment}

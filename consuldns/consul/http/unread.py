@@ -5,7 +5,7 @@ kept. It is named in the log once, until the list of such records changes.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from consuldns.untrusted import Unread, find
@@ -52,9 +52,18 @@ def check_record(record: Unread) -> UnreadRecord:
     return UnreadRecord(f"{_named('check', check)} of {_named('node', node)}", record.reason)
 
 
-def key_record(record: Unread) -> UnreadRecord:
-    """An entry of /v1/kv/?recurse."""
-    return UnreadRecord(_named("key", find(record.content, "Key")), record.reason)
+def keys(records: Iterable[Unread], listed: Callable[[str], str | None]) -> list[UnreadRecord]:
+    """Entries of /v1/kv/?recurse. `listed` says what a key is called in the list.
+
+    Left out are those that nobody looks at: None there. One whose name cannot be read is not.
+    """
+    named = ((find(record.content, "Key"), record.reason) for record in records)
+    return [
+        UnreadRecord(_named("key", key), reason, found)
+        for key, reason in named
+        for found in (listed(key) if key else "",)
+        if found is not None
+    ]
 
 
 def key_named(key: str, reason: object, listed: str = "") -> UnreadRecord:

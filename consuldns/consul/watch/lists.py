@@ -33,24 +33,6 @@ CHECKS_SHARE = 3.0  # pauses this many times as long as the server takes to filt
 CHECKS_TRIALS = 3
 
 
-async def find_local_datacenter(client: Client) -> str:
-    """The datacenter to use for names that say none: as set, or the agent's own.
-
-    /v1/agent/self needs agent:read, which a token for DNS seldom has; nodes tell it as well.
-    """
-    if client.settings.datacenter:
-        return client.settings.datacenter
-    try:
-        reply = await client.get("v1", "agent", "self")
-        return replies.decode(reply.body, replies.AgentSelf).config.datacenter
-    except (Denied, BadResponse):
-        reply = await client.get("v1", "catalog", "nodes", query={"consistent": ""})
-    for node in replies.decode_records(reply.body, replies.NODES)[0]:
-        if node.datacenter:
-            return node.datacenter
-    raise Denied("Consul shows no node: the token needs node:read")
-
-
 Follow = Callable[[], AsyncGenerator[None, None]]
 
 
@@ -240,7 +222,7 @@ class StandingLists:
     async def _poll_datacenters(self) -> AsyncGenerator[None, None]:
         while True:
             reply = await self._client.get("v1", "catalog", "datacenters")
-            found = frozenset(replies.decode_texts(reply.body))
+            found = frozenset(replies.decode_list(reply.body, str))
             if not found:
                 raise BadResponse("a list of no datacenters: Consul knows its own")
             # One that is missing once is kept: a server that has just started knows itself only.

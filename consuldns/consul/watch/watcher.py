@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from consuldns.consul.http.blocking import Backoff
 from consuldns.consul.http.client import Client
+from consuldns.consul.http.datacenter import local_datacenter
 from consuldns.consul.http.unread import UnreadRecords
 from consuldns.consul.incidents import Incidents
-from consuldns.consul.watch.lists import StandingLists, find_local_datacenter
+from consuldns.consul.watch.lists import StandingLists
 from consuldns.consul.watch.on_demand import NeededViews
 from consuldns.consul.watch.published import Publication
 from consuldns.consul.watch.reachability import Contact
@@ -103,7 +104,7 @@ class Watcher:
     async def _standing_lists(self) -> StandingLists:
         """The lists of the local datacenter, whose name is found out once."""
         if self._standing is None:
-            local = await find_local_datacenter(self._client)
+            local = await local_datacenter(self._client)
             self._reader.local = local
             self._standing = StandingLists(
                 self._client,

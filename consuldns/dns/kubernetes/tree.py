@@ -216,7 +216,7 @@ def _pod(labels: Labels, namespaces: Namespaces, datacenter: str, request: Reque
         return NXDOMAIN
     if len(labels) == 1:
         return EMPTY_NON_TERMINAL
-    address = targets.undashed(labels[0])
+    address = names.undashed(labels[0])
     if address is None:
         return NXDOMAIN
     if policy.pods == "verified" and not targets.is_pod(address, labels[1], datacenter, request):

@@ -13,14 +13,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from consuldns.config.sync import CollisionPolicy
+from consuldns.names import MAX_LABEL
 from consuldns.sync.kubernetes.objects import ServiceKey
 
 RESERVED = frozenset(("consul",))  # the servers' own service
-MAX_LABEL = 63
 
 
 @dataclass(frozen=True)
-class Claim:
+class NameClaim:
     """A service that wants a name. `since` orders those that come at the same time: age, UID.
 
     `given`: by annotation. `is_shared`: with every service that was given the same name.
@@ -28,7 +29,7 @@ class Claim:
 
     service: ServiceKey
     wanted: str
-    policy: str  # suffix, merge or skip
+    policy: CollisionPolicy
     since: tuple[str, str]
     given: bool = False
     is_shared: bool = False
@@ -79,7 +80,7 @@ class Others:
 
 
 def assign(
-    claims: Iterable[Claim],
+    claims: Iterable[NameClaim],
     held: Mapping[str, ServiceKey],
     others: Others,
     uid: str,
@@ -121,14 +122,14 @@ class _Assignment:
         self.handed_down: dict[ServiceKey, set[str]] = {}
         self.names: dict[ServiceKey, str] = {}
 
-    def keep(self, claim: Claim) -> None:
+    def keep(self, claim: NameClaim) -> None:
         """Leave a service the best name that it has already."""
         held = self.held.get(claim.owner, ())
         kept = [name for name in claim.candidates(*self._cluster) if name.lower() in held]
         if kept:
             self.give(claim, kept[0])
 
-    def improve(self, claim: Claim) -> None:
+    def improve(self, claim: NameClaim) -> None:
         """Give it a better one if it was chosen for it, or is handed down to it, and is free."""
         handed_down = self.handed_down.get(claim.owner, ())
         now = self.names.get(claim.service)
@@ -141,18 +142,18 @@ class _Assignment:
                 self.give(claim, name)
                 return
 
-    def give(self, claim: Claim, name: str) -> None:
+    def give(self, claim: NameClaim, name: str) -> None:
         """Assign a name."""
         folded = name.lower()
         if name:
             self._users.setdefault(folded, set()).add(claim.owner)
         self.names[claim.service] = self._spelled.setdefault(folded, name)
 
-    def free(self, claim: Claim) -> Iterator[str]:
+    def free(self, claim: NameClaim) -> Iterator[str]:
         """The names that a service may get, the best first."""
         return (name for name in claim.candidates(*self._cluster) if self._is_free(claim, name))
 
-    def _is_free(self, claim: Claim, name: str) -> bool:
+    def _is_free(self, claim: NameClaim, name: str) -> bool:
         folded = name.lower()
         if folded in RESERVED:
             return False

@@ -9,24 +9,25 @@ is without an Ingress while there is nothing of use: no host, no address yet.
 from collections.abc import Iterable, Iterator
 
 from consuldns import names
+from consuldns.config.sync import IngressAddresses
 from consuldns.sync.desired import addresses
-from consuldns.sync.kubernetes.objects import Exposure, IngressRule, Service, ServiceKey
+from consuldns.sync.kubernetes.objects import Ingress, IngressRule, Service, ServiceKey
 from consuldns.sync.ownership import Identity
 
 PATHS = ("/", "")  # an empty path means everything, too
 HTTP, HTTPS = 80, 443
 
-Front = tuple[str, int]
+VIP = tuple[str, int]
 """An address or a hostname, and a port."""
 
 
-def services_of(exposure: Exposure) -> set[ServiceKey]:
+def services_of(exposure: Ingress) -> set[ServiceKey]:
     """The services that an Ingress exposes."""
     rules = exposure.spec.rules or ()
     return {(exposure.metadata.namespace, name) for rule in rules for name in _services(rule)}
 
 
-def may_expose(service: Service, setting: str) -> bool:
+def may_expose(service: Service, setting: IngressAddresses) -> bool:
     """Whether an Ingress counts for the service: `setting` is `off`, `host` or `address`.
 
     A headless service is its endpoints, by whose names its pods find each other.
@@ -34,17 +35,17 @@ def may_expose(service: Service, setting: str) -> bool:
     return setting != "off" and service.spec.type == "ClusterIP" and not service.is_headless
 
 
-def fronts(
-    exposures: Iterable[Exposure],
+def vips(
+    exposures: Iterable[Ingress],
     service: ServiceKey,
-    setting: str,
+    setting: IngressAddresses,
     identity: Identity,
-) -> tuple[list[Front], list[str]]:
+) -> tuple[list[VIP], list[str]]:
     """Where the service is found, each place once, in a fixed order; empty if nothing is of use.
 
     And what cannot be used, in words.
     """
-    found: dict[Front, None] = {}
+    found: dict[VIP, None] = {}
     problems: list[str] = []
     # In the order of names, not of events: what is written must not depend on chance.
     for exposure in sorted(exposures, key=lambda each: each.metadata.name):
@@ -71,7 +72,7 @@ def _services(rule: IngressRule) -> Iterator[str]:
             yield path.backend.service.name
 
 
-def _addresses(exposure: Exposure) -> list[str]:
+def _addresses(exposure: Ingress) -> list[str]:
     """The addresses of the load balancer, or its names; none until it has some."""
     given = exposure.status.load_balancer.ingress or ()
     return [each.ip or each.hostname for each in given if each.ip or each.hostname]

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address
 
+from consuldns.config.sync import NodePortAddresses
 from consuldns.names import IPAddress, parse_address
 from consuldns.sync.desired import addresses
 from consuldns.sync.desired.endpoints import JoinedEndpoint, State
 from consuldns.sync.kubernetes.objects import Node, NodeAddress, Service
 
 FAMILIES = ("IPv4", "IPv6")
-TYPES = {
+TYPES: dict[NodePortAddresses, tuple[str, ...]] = {
     "external-first": ("ExternalIP", "InternalIP"),
     "external-only": ("ExternalIP",),
     "internal-only": ("InternalIP",),

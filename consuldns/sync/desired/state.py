@@ -12,10 +12,17 @@ from dataclasses import dataclass
 
 import msgspec
 
-from consuldns import names
+from consuldns import names, reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import CRITICAL, Instance, Key
-from consuldns.descriptor import NONE, ClusterRecord, DescribedPort, Descriptor
+from consuldns.descriptor import (
+    NONE,
+    ClusterRecord,
+    DescribedPort,
+    Descriptor,
+    NameKey,
+    NameOwner,
+)
 from consuldns.sync.desired import (
     addresses,
     annotations,
@@ -23,14 +30,15 @@ from consuldns.sync.desired import (
     endpoints,
     ingresses,
     instances,
+    registrations,
 )
 from consuldns.sync.desired.endpoints import JoinedEndpoint, State
-from consuldns.sync.desired.flat_names import Claim
-from consuldns.sync.desired.ingresses import Front
-from consuldns.sync.desired.instances import Subject
+from consuldns.sync.desired.flat_names import NameClaim
+from consuldns.sync.desired.ingresses import VIP
+from consuldns.sync.desired.registrations import ServiceContext
 from consuldns.sync.desired.reverse_names import Candidate, Rank
-from consuldns.sync.kubernetes.objects import EndpointSlice, Exposure, Node, Service, ServiceKey
-from consuldns.sync.ownership import NAMES, Identity, reverse_key
+from consuldns.sync.kubernetes.objects import EndpointSlice, Ingress, Node, Service, ServiceKey
+from consuldns.sync.ownership import Identity
 
 NO_ADDRESS_YET = "no address yet"  # of a service whose load balancer has not been given one
 
@@ -65,11 +73,11 @@ def problems_of_unwanted(service: Service, settings: SyncSettings) -> tuple[str,
     """
     if not _is_in_scope(service, settings):
         return ()
-    wishes = annotations.read(service.metadata.annotations)
-    if wishes.sync and service.spec.type not in settings.types:
+    overrides = annotations.read(service.metadata.annotations)
+    if overrides.sync and service.spec.type not in settings.types:
         problem = f"service-sync has no effect: sync.types leaves out {service.spec.type} services"
-        return (*wishes.problems, problem)
-    return wishes.problems
+        return (*overrides.problems, problem)
+    return overrides.problems
 
 
 def _is_in_scope(service: Service, settings: SyncSettings) -> bool:
@@ -82,16 +90,16 @@ def _is_in_scope(service: Service, settings: SyncSettings) -> bool:
     )
 
 
-def claim(service: Service, settings: SyncSettings) -> Claim:
+def claim(service: Service, settings: SyncSettings) -> NameClaim:
     """The service's claim to a flat name. One that it was given is taken as it is, unprefixed."""
-    wishes = annotations.read(service.metadata.annotations)
-    return Claim(
+    overrides = annotations.read(service.metadata.annotations)
+    return NameClaim(
         service.key,
-        wishes.name or settings.prefix + service.metadata.name,
-        wishes.collision or settings.flat_names,
+        overrides.name or settings.prefix + service.metadata.name,
+        overrides.collision or settings.flat_names,
         (service.metadata.creation_timestamp, service.metadata.uid),
-        given=bool(wishes.name),
-        is_shared=bool(wishes.name) and wishes.collision in ("", "merge"),
+        given=bool(overrides.name),
+        is_shared=bool(overrides.name) and overrides.collision in ("", "merge"),
     )
 
 
@@ -102,53 +110,54 @@ def entries(
     flat: str,
     settings: SyncSettings,
     identity: Identity,
-    exposures: Iterable[Exposure] = (),
+    exposures: Iterable[Ingress] = (),
 ) -> Entries:
     """What the service is to be in Consul under this flat name (empty: it has none)."""
     joined = endpoints.join(
         slices, service.key, publish_not_ready=service.spec.publish_not_ready_addresses
     )
-    wishes = annotations.read(service.metadata.annotations)
-    fronts: list[Front] = []
-    problems = [*wishes.problems, *joined.problems]
-    if ingresses.may_expose(service, settings.ingress) and not wishes.mode:
-        fronts, unusable = ingresses.fronts(exposures, service.key, settings.ingress, identity)
+    overrides = annotations.read(service.metadata.annotations)
+    vips: list[VIP] = []
+    problems = [*overrides.problems, *joined.problems]
+    if ingresses.may_expose(service, settings.ingress) and not overrides.mode:
+        vips, unusable = ingresses.vips(exposures, service.key, settings.ingress, identity)
         problems += unusable
-    subject = Subject(service, joined.endpoints, wishes, flat, fronts)
-    registered = instances.instances(subject, nodes, settings, identity)
-    candidates, no_name = _candidates(subject, registered.instances, settings, identity)
+    mode = registrations.mode_of(service, overrides, settings, is_exposed=bool(vips))
+    context = ServiceContext(service, joined.endpoints, overrides, flat, mode, vips)
+    registered = instances.instances(context, nodes, settings, identity)
+    candidates, no_name = _candidates(context, registered.instances, settings, identity)
     problems += [*registered.problems, *no_name]
     return Entries(
         registered.instances,
-        endpoint_names.keys(subject, settings, identity),
-        _descriptor(subject, settings, identity),
+        endpoint_names.keys(context, settings, identity),
+        _descriptor(context, settings, identity),
         candidates,
         tuple(dict.fromkeys(problems)),
-        "" if registered.instances else _absent(subject, settings),
+        "" if registered.instances else _absent(context),
     )
 
 
-def _absent(subject: Subject, settings: SyncSettings) -> str:
+def _absent(context: ServiceContext) -> str:
     """Why a service has no instances."""
-    if not subject.flat:
+    if not context.flat:
         return "no flat name"
-    ingress = subject.service.status.load_balancer.ingress or ()
-    match instances.mode(subject, settings):
+    ingress = context.service.status.load_balancer.ingress or ()
+    match context.mode:
         case "load-balancer" if not any(each.ip or each.hostname for each in ingress):
             return NO_ADDRESS_YET
-        case "endpoints" if not subject.endpoints:
+        case "endpoints" if not context.endpoints:
             return "no endpoints"
         case _:
             return "no instances"
 
 
-def _descriptor(subject: Subject, settings: SyncSettings, identity: Identity) -> Key:
-    service = subject.service
+def _descriptor(context: ServiceContext, settings: SyncSettings, identity: Identity) -> Key:
+    service = context.service
     described = Descriptor(
         uid=service.metadata.uid,
         type=service.spec.type,
-        flat=subject.flat,
-        mode=instances.mode(subject, settings),
+        flat=context.flat,
+        mode=context.mode,
         headless=service.is_headless,
         cluster_ips=service.cluster_ips,
         families=service.spec.ip_families or (),
@@ -158,22 +167,22 @@ def _descriptor(subject: Subject, settings: SyncSettings, identity: Identity) ->
         ),
         external_name=service.spec.external_name.rstrip("."),
         publish_not_ready=service.spec.publish_not_ready_addresses,
-        reverse=_reverse_without_key(subject, settings),
+        reverse=_reverse_without_key(context, settings),
     )
     path = identity.descriptor_key(*service.key)
     return Key(path, msgspec.json.encode(described), identity.flags)
 
 
-def _reverse_without_key(subject: Subject, settings: SyncSettings) -> str:
+def _reverse_without_key(context: ServiceContext, settings: SyncSettings) -> str:
     """Which name the cluster IPs point to where there is no key; only a key has a given name."""
-    wish = subject.wishes.reverse
+    wish = context.overrides.reverse
     if "cluster-ip" not in settings.reverse or wish is False or isinstance(wish, str):
         return NONE
     return settings.reverse_target
 
 
 def _candidates(
-    subject: Subject,
+    context: ServiceContext,
     registered: tuple[Instance, ...],
     settings: SyncSettings,
     identity: Identity,
@@ -183,18 +192,18 @@ def _candidates(
     A target always leads back to the address: the flat name only if Consul answers it with the
     address, else the nested name. (A name that the annotation gives is taken as it is.)
     """
-    wish = subject.wishes.reverse
+    wish = context.overrides.reverse
     candidates, problems = [], []
-    if wish and not _may_have_reverse(subject, settings):
+    if wish and not _may_have_reverse(context, settings):
         problems.append("service-reverse has no effect: sync.reverse has no addresses of its kind")
     at_flat_name = {each.address for each in registered if each.status != CRITICAL}
-    for text, rank, nested in _claimed(subject, at_flat_name, settings, identity):
+    for text, rank, nested in _claimed(context, at_flat_name, settings, identity):
         address = names.parse_address(text)
         if address is None:
             problems.append(f"{addresses.shown(text)} is not an IP address: it has no reverse name")
             continue
         is_flat = settings.reverse_target == "flat" and str(address) in at_flat_name
-        target = identity.flat(subject.flat) if is_flat else nested
+        target = identity.flat(context.flat) if is_flat else nested
         target = wish if isinstance(wish, str) else target
         is_wanted = wish is not False and _is_to_be_named(rank, settings)
         if is_wanted and len(target) > addresses.MAX_NAME:
@@ -202,7 +211,7 @@ def _candidates(
             is_wanted = False
         if not is_wanted:
             rank, target = (rank if rank is Rank.CLUSTER_IP else Rank.UNNAMED), ""
-        candidates.append(Candidate(str(address), rank, subject.service.key, target))
+        candidates.append(Candidate(str(address), rank, context.service.key, target))
     return tuple(candidates), problems
 
 
@@ -212,12 +221,12 @@ def _is_to_be_named(rank: Rank, settings: SyncSettings) -> bool:
     )
 
 
-def _may_have_reverse(subject: Subject, settings: SyncSettings) -> bool:
+def _may_have_reverse(context: ServiceContext, settings: SyncSettings) -> bool:
     """Whether addresses of such a service may have a reverse name, whether there are any or not."""
-    service, is_now = subject.service, instances.mode(subject, settings)
+    service, is_now = context.service, context.mode
     kinds = {
         "cluster-ip": bool(service.cluster_ips),
-        "headless": service.is_headless or endpoint_names.are_described(subject, settings),
+        "headless": service.is_headless or endpoint_names.are_described(context, settings),
         "endpoints": is_now in ("endpoints", "both") and not service.is_headless,
         "load-balancer": service.spec.type == "LoadBalancer",
     }
@@ -225,35 +234,35 @@ def _may_have_reverse(subject: Subject, settings: SyncSettings) -> bool:
 
 
 def _claimed(
-    subject: Subject, at_flat_name: set[str], settings: SyncSettings, identity: Identity
+    context: ServiceContext, at_flat_name: set[str], settings: SyncSettings, identity: Identity
 ) -> Iterator[tuple[str, Rank, str]]:
     """Addresses, why each is claimed, and its nested name."""
-    nested = identity.nested(*subject.service.key)
-    yield from ((text, Rank.CLUSTER_IP, nested) for text in subject.service.cluster_ips)
-    for endpoint in subject.endpoints:
-        rank = _endpoint_rank(endpoint, subject, settings)
+    nested = identity.nested(*context.service.key)
+    yield from ((text, Rank.CLUSTER_IP, nested) for text in context.service.cluster_ips)
+    for endpoint in context.endpoints:
+        rank = _endpoint_rank(endpoint, context, settings)
         if rank is not None:
             label = endpoints.label(endpoint, pod_names=settings.pod_names)
             yield endpoint.address, rank, f"{label}.{nested}"
     if "load-balancer" in settings.reverse:
-        for ingress in subject.service.status.load_balancer.ingress or ():
+        for ingress in context.service.status.load_balancer.ingress or ():
             if ingress.ip in at_flat_name:
                 yield ingress.ip, Rank.LOAD_BALANCER, nested
 
 
 def _endpoint_rank(
-    endpoint: JoinedEndpoint, subject: Subject, settings: SyncSettings
+    endpoint: JoinedEndpoint, context: ServiceContext, settings: SyncSettings
 ) -> Rank | None:
     """Why an endpoint is claimed; None if the service does not lead to it."""
-    if endpoint.state is not State.READY or not endpoint_names.have_names(subject, settings):
+    if endpoint.state is not State.READY or not endpoint_names.have_names(context, settings):
         return None
     if not endpoint.is_pod and "manual" not in settings.reverse:
         return Rank.UNNAMED
-    if subject.service.is_headless:
+    if context.service.is_headless:
         if "headless" not in settings.reverse:
             return Rank.UNNAMED
         return Rank.HOSTNAME if endpoint.hostname else Rank.HEADLESS
-    in_catalog = endpoint_names.are_in_catalog(subject, settings)
+    in_catalog = endpoint_names.are_in_catalog(context)
     is_wanted = ("endpoints" in settings.reverse and in_catalog) or (
         "headless" in settings.reverse and settings.endpoint_names
     )
@@ -264,7 +273,7 @@ def reverse_entry(candidate: Candidate, identity: Identity) -> Key:
     """The reverse key that makes an address point to its name."""
     address = names.parse_address(candidate.address)
     assert address is not None
-    return Key(reverse_key(address), candidate.target.encode(), identity.flags)
+    return Key(reverse_layout.key(address), candidate.target.encode(), identity.flags)
 
 
 def name_entry(flat: str, owner: ServiceKey, identity: Identity) -> Key:
@@ -272,8 +281,8 @@ def name_entry(flat: str, owner: ServiceKey, identity: Identity) -> Key:
 
     Where several services share the name, its owner has no namespace.
     """
-    value = f"{identity.cluster}/{owner[0]}/{owner[1]}"
-    return Key(NAMES + flat.lower(), value.encode(), identity.flags)
+    value = NameOwner(identity.cluster, *owner).value
+    return Key(NameKey(flat.lower()).path, value, identity.flags)
 
 
 def cluster_record(

@@ -10,22 +10,23 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias
 
 from consuldns import descriptor, names
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import Instance
+from consuldns.descriptor import NameKey
 from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import endpoints
 from consuldns.sync.desired.flat_names import Others
-from consuldns.sync.existing.contents import Held
+from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import ServiceKey
-from consuldns.sync.ownership import NAMES, Identity, is_of_consul_k8s
-from consuldns.sync.registry import Registry
+from consuldns.sync.ownership import Identity, is_of_consul_k8s
 
 Given: TypeAlias = tuple[ServiceKey, str]
 """A service, and a name that it wants and that consul-k8s has given to one in its namespace."""
 
 
 async def read(
-    registry: Registry,
-    holding: Held,
+    catalog: Catalog,
+    existing: Existing,
     cluster: Cluster,
     identity: Identity,
     *,
@@ -37,10 +38,12 @@ async def read(
     consul-k8s are asked for only while a name that we want is taken.
     """
     claimed = {
-        path.removeprefix(NAMES).lower() for path in holding.foreign_keys if path.startswith(NAMES)
+        key.flat.lower()
+        for key in map(descriptor.parse_path, existing.foreign_keys)
+        if isinstance(key, NameKey)
     }
-    claimed |= {name for name, owner in holding.incumbents.items() if owner in unknown}
-    in_catalog = await registry.service_names() - holding.incumbents.keys() - claimed
+    claimed |= {name for name, owner in existing.current_owners.items() if owner in unknown}
+    in_catalog = await catalog.service_names() - existing.current_owners.keys() - claimed
     contested: dict[tuple[str, str], list[ServiceKey]] = {}
     for claim in cluster.claims.values():
         for name in claim.candidates(identity.uid, identity.cluster):
@@ -48,8 +51,8 @@ async def read(
                 contested.setdefault((name.lower(), claim.service[0]), []).append(claim.service)
     given: dict[Given, list[Instance]] = {}
     if contested:
-        for node in filter(is_of_consul_k8s, await registry.kubernetes_nodes()):
-            async for stored in registry.instances(node.name):
+        for node in filter(is_of_consul_k8s, await catalog.kubernetes_nodes()):
+            async for stored in catalog.instances(node.name):
                 name = stored.instance.service.lower()
                 for service in contested.get((name, _namespace(stored.instance)), ()):
                     given.setdefault((service, name), []).append(stored.instance)
@@ -83,7 +86,7 @@ def _leads_to(key: ServiceKey, instances: Iterable[Instance], cluster: Cluster) 
 
     None: the service has no address yet, or the instances have none, but hostnames.
     """
-    fronts = _fronts(key, cluster)
+    vips = _vips(key, cluster)
     joined = endpoints.join(cluster.slices(key), key, publish_not_ready=True)
     pods = {endpoint.address: endpoint.pod for endpoint in joined.endpoints}
     has_address = False
@@ -93,21 +96,21 @@ def _leads_to(key: ServiceKey, instances: Iterable[Instance], cluster: Cluster) 
         known = pods.get(instance.address)
         if known is not None and (not pod or known in ("", pod)):
             return True
-        if instance.address in fronts:
+        if instance.address in vips:
             return True
         has_address |= names.parse_address(instance.address) is not None
-    return False if has_address and (pods or fronts) else None
+    return False if has_address and (pods or vips) else None
 
 
-def _fronts(key: ServiceKey, cluster: Cluster) -> set[str]:
+def _vips(key: ServiceKey, cluster: Cluster) -> set[str]:
     """Addresses and hostnames in front of a service that consul-k8s registers: no cluster IPs."""
     service = cluster.services[key]
     exposures = cluster.exposures(key)
     balancers = (service.status, *(exposure.status for exposure in exposures))
     ingress = [each for status in balancers for each in status.load_balancer.ingress or ()]
-    fronts = {text for each in ingress for text in (each.ip, each.hostname)}
-    fronts |= {rule.host for exposure in exposures for rule in exposure.spec.rules or ()}
-    fronts |= set(service.spec.external_ips or ())
+    vips = {text for each in ingress for text in (each.ip, each.hostname)}
+    vips |= {rule.host for exposure in exposures for rule in exposure.spec.rules or ()}
+    vips |= set(service.spec.external_ips or ())
     if service.spec.type == "NodePort":
-        fronts |= cluster.node_addresses
-    return fronts - {""}
+        vips |= cluster.node_addresses
+    return vips - {""}

@@ -82,5 +82,5 @@ def _of_reverse(sync: SyncSettings, services: Iterable[Service]) -> Iterator[str
 def _has_endpoints(sync: SyncSettings, services: Iterable[Service]) -> bool:
     if sync.mode in _IN_CATALOG or sync.load_balancer_endpoints:
         return True
-    wishes = (annotations.read(each.metadata.annotations) for each in services)
-    return any(each.mode in _IN_CATALOG for each in wishes)
+    overrides = (annotations.read(each.metadata.annotations) for each in services)
+    return any(each.mode in _IN_CATALOG for each in overrides)

@@ -15,7 +15,7 @@ from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import RemoveInstance, SetInstance
 from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import annotations
-from consuldns.sync.existing.contents import Held
+from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import EndpointSlice, Service, ServiceKey
 from consuldns.sync.kubernetes.reflector import AnyReflector
 from consuldns.sync.planning.knowledge import OF_ENDPOINTS, needed
@@ -49,7 +49,7 @@ class MassDeletion:
     def check(
         self,
         plan: Plan,
-        holding: Held,
+        existing: Existing,
         namespaces: Collection[str] | None,
         *,
         now: float,
@@ -61,9 +61,9 @@ class MassDeletion:
         `namespaces` are those that there are, None if they are not known; `proof` tells of some
         services which of them are proven to go.
         """
-        vanishing = _vanishing(plan, holding)
+        vanishing = _vanishing(plan, existing)
         doubtful = {key for key in vanishing if namespaces is None or key[0] in namespaces}
-        few = max(MANY, len(holding.instances) * SHARE)
+        few = max(MANY, len(existing.instances) * SHARE)
         if len(doubtful) > few:
             doubtful -= proof(doubtful)
         if self.allowed or len(doubtful) <= few:
@@ -129,17 +129,17 @@ def _declines(service: Service) -> bool:
     return annotations.read(service.metadata.annotations).sync is False
 
 
-def forget_done(holding: Held, reflectors: Sequence[AnyReflector]) -> None:
+def forget_done(existing: Existing, reflectors: Sequence[AnyReflector]) -> None:
     """Keep in mind what was deleted only as long as Consul has something of it."""
     for reflector in reflectors:
         deleted = reflector.store.deleted
         for key, each in list(deleted.items()):
             of_service = each.service if isinstance(each, EndpointSlice) else key
-            if of_service not in holding.instances:
+            if of_service not in existing.instances:
                 del deleted[key]
 
 
-def _vanishing(plan: Plan, holding: Held) -> set[ServiceKey]:
+def _vanishing(plan: Plan, existing: Existing) -> set[ServiceKey]:
     """Services that would have no instance in the catalog any more."""
     removed = Counter(
         step.service for step in plan.removals if isinstance(step.operation, RemoveInstance)
@@ -148,5 +148,5 @@ def _vanishing(plan: Plan, holding: Held) -> set[ServiceKey]:
     return {
         key
         for key, count in removed.items()
-        if key is not None and key not in added and count == len(holding.instances.get(key, ()))
+        if key is not None and key not in added and count == len(existing.instances.get(key, ()))
     }

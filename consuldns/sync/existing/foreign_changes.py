@@ -6,14 +6,13 @@ may hide behind a write of ours. So the part that changed is read and compared w
 but for what we wrote meanwhile.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from consuldns.consul.operations import SetCheck, SetInstance, SetKey, SetNode
-from consuldns.sync.existing.contents import Held, read_instances, read_keys
+from consuldns.consul.catalog import Catalog
+from consuldns.consul.operations import Operation, SetCheck, SetInstance, SetKey, SetNode
+from consuldns.sync.existing.contents import Existing, read_instances, read_keys
 from consuldns.sync.ownership import Identity
-from consuldns.sync.planning.plan import Plan, Step
-from consuldns.sync.registry import Registry
 
 
 @dataclass
@@ -23,9 +22,9 @@ class Writes:
     now: set[str] = field(default_factory=set)
     looking: list[set[str]] = field(default_factory=list)
 
-    def begin(self, plan: Plan) -> None:
-        """A plan is about to be done."""
-        self.now = {_name(step) for step in plan.steps}
+    def begin(self, operations: Iterable[Operation]) -> None:
+        """These are about to be done."""
+        self.now = set(map(_name, operations))
         for seen in self.looking:
             seen |= self.now
 
@@ -35,7 +34,7 @@ class Writes:
 
 
 async def is_changed(
-    registry: Registry, identity: Identity, resource: str, holding: Held, writes: Writes
+    catalog: Catalog, identity: Identity, resource: str, existing: Existing, writes: Writes
 ) -> bool:
     """Whether a resource of ours differs from what we hold. Raises ConsulError.
 
@@ -45,16 +44,16 @@ async def is_changed(
     ours = set(writes.now)
     writes.looking.append(ours)
     try:
-        there = Held()
+        there = Existing()
         if kind == "node":
-            await read_instances(registry, identity, there)
-            node_differs = there.node != holding.node and name not in ours
-            return node_differs or _differ(_by_id(there), _by_id(holding), ours)
-        await read_keys(registry, identity, name, there)
+            await read_instances(catalog, identity, there)
+            node_differs = there.node != existing.node and name not in ours
+            return node_differs or _differ(_by_id(there), _by_id(existing), ours)
+        await read_keys(catalog, identity, name, there)
         ours |= there.undecided.keys()  # whose they are, only a look at everything tells
-        return _differ(there.keys, _below(name, holding), ours) or bool(
+        return _differ(there.keys, _below(name, existing), ours) or bool(
             there.foreign_keys.symmetric_difference(
-                path for path in holding.foreign_keys if path.startswith(name)
+                path for path in existing.foreign_keys if path.startswith(name)
             )
             - ours
         )
@@ -62,25 +61,25 @@ async def is_changed(
         writes.looking.remove(ours)
 
 
-def _name(step: Step) -> str:
-    """What a step writes: the path of a key, the id of an instance, the name of a node."""
-    match step.operation:
+def _name(operation: Operation) -> str:
+    """What an operation writes: the path of a key, the id of an instance, the name of a node."""
+    match operation:
         case SetKey(key=key):
             return key.path
         case SetInstance(instance=instance) | SetCheck(instance=instance):
             return instance.id
         case SetNode(node=node):
             return node.name
-        case operation:
+        case _:
             return str(getattr(operation, "path", "") or getattr(operation, "id", ""))
 
 
-def _by_id(holding: Held) -> dict[str, object]:
-    return {id_: each for there in holding.instances.values() for id_, each in there.items()}
+def _by_id(existing: Existing) -> dict[str, object]:
+    return {id_: each for there in existing.instances.values() for id_, each in there.items()}
 
 
-def _below(prefix: str, holding: Held) -> dict[str, object]:
-    return {path: each for path, each in holding.keys.items() if path.startswith(prefix)}
+def _below(prefix: str, existing: Existing) -> dict[str, object]:
+    return {path: each for path, each in existing.keys.items() if path.startswith(prefix)}
 
 
 def _differ(there: Mapping[str, object], held: Mapping[str, object], ours: set[str]) -> bool:
