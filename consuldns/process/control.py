@@ -47,7 +47,7 @@ async def cancel_until_done(task: asyncio.Task[None]) -> None:
     """Cancel a task that need not do anything in order.
 
     Once may not be enough: a task group that fails while it is cancelled (Consul has just gone)
-    raises its failure and forgets the cancellation, and whoever handles the failure goes on.
+    raises its failure and forgets the cancellation, and what handles the failure continues.
     """
     while not task.done():
         task.cancel()
@@ -95,7 +95,7 @@ class Control:
         )
         for address in self._settings.listen:
             _log.info("listening on %s (udp, tcp)", address)
-        application = admin.application(self, FiguresCollector(self), self._sync_metrics)
+        application = admin.application(self, FiguresCollector(self.figures), self._sync_metrics)
         async with (
             serving.serving(application, self._admin_socket, connections=admin.CONNECTIONS),
             asyncio.TaskGroup() as tasks,
@@ -158,7 +158,7 @@ class Control:
         )
 
     def notes(self) -> list[str]:
-        """How the sync worker is. The DNS does not depend on it, so that it is no reason."""
+        """The state of the sync worker. DNS does not depend on it: it is not a reason."""
         return [f"sync worker: {self._sync.describe()}"] if self._sync is not None else []
 
     def _sync_metrics(self) -> str:
@@ -208,7 +208,7 @@ class Control:
         _log.info("SIGUSR1: %s", "; ".join(self.not_ready()) or "ready")
         _log.info("SIGUSR1: workers: restarts=%d %s", figures.worker_restarts, counts)
         _log.info(
-            "SIGUSR1: Consul: contact=%s requests=%d connections=%d views=%d followed=%d",
+            "SIGUSR1: Consul: reachable=%s requests=%d connections=%d views=%d watched=%d",
             watcher.is_in_contact,
             sum(watcher.requests.values()),
             watcher.connections_open,

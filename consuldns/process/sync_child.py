@@ -36,11 +36,11 @@ STABLE_SECONDS = 60.0  # a worker that lived so long is started again at once
 STOP_SECONDS = 5.0  # to give the leader's lock back
 REPORT_SECONDS = 1.0
 HUNG_SECONDS = 60.0  # without a report; the largest plans keep it busy for some seconds
-MAX_LINE = 1 << 20  # octets
+MAX_LINE = 1 << 20  # bytes
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
-    """I can be given my settings, and told to end."""
+    """Ready for the settings, and for signals."""
 
 
 class Report(msgspec.Struct, frozen=True, tag=True):
@@ -88,7 +88,7 @@ class SyncChild:
         self._last_status: int | None = None
 
     async def run(self) -> None:
-        """Keep it running until cancelled; then it is told to end, and waited for."""
+        """Keep it running until cancelled; then end it and wait for that."""
         loop = asyncio.get_running_loop()
         incidents = Incidents(_log)
         backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)

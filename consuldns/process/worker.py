@@ -29,7 +29,7 @@ from consuldns.wire.decode import Rcode
 
 _log = logging.getLogger(__name__)
 
-ASKED_SECONDS = 2.0  # between reports of what is being asked for
+ASKED_SECONDS = 2.0  # between reports of the views in use
 TIME_OUT_SECONDS = 0.1  # between looks for pending queries whose time is up
 
 _START_IS_FIRST = "Start is the first message"
@@ -58,7 +58,7 @@ class Worker:
         if self._end.is_set():
             return
         assert self._handler is not None
-        # What was told at the start lives long: keep the collector from walking it again and again.
+        # What came at the start lives long: keep the collector from walking it again and again.
         gc.collect()
         gc.freeze()
         await self._serve(self._handler)
@@ -126,7 +126,8 @@ class Worker:
         if self._handler is None:
             return {}
         counters = asdict(self._handler.counters)
-        replies = counters.pop("replies")
+        queries, replies = counters.pop("queries"), counters.pop("replies")
+        counters |= {f"queries_{transport}": count for transport, count in queries.items()}
         return counters | {f"replies_{code.name.lower()}": replies[code] for code in Rcode}
 
     def _log_figures(self) -> None:

@@ -79,8 +79,8 @@ class _Pauses:
 class Workers:
     """All workers.
 
-    `known` gives what a fresh worker must be told before it answers; `need` and `asked` take what
-    workers say of the views; `changed` is called when a worker begins to answer or ends.
+    `known` gives what a fresh worker must know before it answers; `need` and `asked` take the
+    views that workers need and use; `changed` is called when a worker begins to answer or ends.
     """
 
     def __init__(

@@ -56,8 +56,7 @@ class Counters:
     Queries that were not `misses` were answered from the response cache.
     """
 
-    udp_queries: int = 0
-    tcp_queries: int = 0
+    queries: dict[str, int] = field(default_factory=lambda: {each.value: 0 for each in Transport})
     misses: int = 0
     dropped: int = 0
     rejected: int = 0

@@ -22,6 +22,8 @@ _WRITE_BUFFER = 128 * 1024  # bytes that a client may leave unread before we sto
 _MAX_DISCARDED = 128 * 1024  # bytes that may follow what is not a query
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+_TRANSPORT = Transport.TCP.value  # counters are by its name
+
 _log = logging.getLogger(__name__)
 
 
@@ -220,7 +222,7 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, length: int, message: bytes) -> bytes | None:
         """The reply to a message, None if there is none or it comes later."""
-        self._handler.counters.tcp_queries += 1
+        self._handler.counters.queries[_TRANSPORT] += 1
         if length > _MAX_QUERY:
             self._invalid = True
             query = read_query(message)

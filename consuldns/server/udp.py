@@ -23,6 +23,8 @@ _MAX_QUERY = 4096  # bytes; what is longer is cut, and is not a query
 # an attack on somebody (echo, discard, daytime, quotd, chargen, time). Port 0 cannot be sent to.
 _NEVER_CLIENTS = frozenset({0, 7, 9, 13, 17, 19, 37})
 
+_TRANSPORT = Transport.UDP.value  # counters are by its name
+
 _log = logging.getLogger(__name__)
 
 
@@ -59,7 +61,7 @@ class UdpServer:
             except OSError as error:
                 self._flood_log.warning("receive", "cannot receive over UDP: %s", error)
                 return
-            counters.udp_queries += 1
+            counters.queries[_TRANSPORT] += 1
             if client[1] in _NEVER_CLIENTS:
                 counters.dropped += 1
                 continue

@@ -29,7 +29,7 @@ from uvicorn.server import ServerState
 from consuldns.names import parse_address
 
 CONNECTIONS = 500  # at once; with fewer file descriptors, a quarter of these
-REQUEST_SECONDS = 10.0  # from its first octet, or from the connection, until a request is complete
+REQUEST_SECONDS = 10.0  # from its first byte, or from the connection, until a request is complete
 STALL_SECONDS = 30.0  # for a client to read on
 IDLE_SECONDS = 600  # a client may keep an idle connection; uvicorn's 5 would race its next request
 CLOSING_SECONDS = 2.0  # for replies that are being written when the server stops
@@ -178,7 +178,7 @@ class _Connection(H11Protocol):
     def __init__(self, server: _Server, config: uvicorn.Config, state: ServerState) -> None:
         super().__init__(config, state, {})
         self._server = server
-        self._is_idle = False  # no octet of a request since the last reply
+        self._is_idle = False  # no byte of a request since the last reply
         self.deadline = inf
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -338,10 +338,6 @@ class ResponseCache:
                 error_options(ExtendedError.STALE_NXDOMAIN_ANSWER),
             )
 
-    def __len__(self) -> int:
-        """Questions in the fresh generations."""
-        return len(self._positive.fresh.entries) + len(self._negative.fresh.entries)
-
     def _older(self, key: bytes) -> _Entry | None:
         """An entry of the negative part, or of the previous generation."""
         return (

@@ -3,7 +3,7 @@
 A query is read by hand and only as far as it is used: a header, one question, at most one OPT
 record. Whatever else a message may hold is refused without being looked at, so the cost of a packet
 is bounded by its length (general parsers need 2 ms for a 1.2 kB packet made to hurt). A label may
-hold any octet: what is not a hostname is still a name (RFC 2181 section 11).
+hold any byte: what is not a hostname is still a name (RFC 2181 section 11).
 """
 
 from enum import IntEnum
@@ -17,7 +17,7 @@ from consuldns.names import MAX_LABEL, MAX_NAME
 HEADER_SIZE = 12
 OPT_FIXED_SIZE = 11  # root, type, size, extended rcode and flags, length of the options
 
-# The counts of questions, answers and authority, and the high octet of that of additional records.
+# The counts of questions, answers and authority, and the high byte of that of additional records.
 _ONE_QUESTION = b"\0\1\0\0\0\0\0"
 _TYPE_AND_CLASS = Struct("!HH")
 _OPT = Struct("!BHHBBHH")
@@ -142,7 +142,7 @@ def _read_edns(packet: bytes, offset: int) -> tuple[Edns | None, int]:
 
     What follows behind it is ignored, as NSD, BIND and PowerDNS do.
     """
-    if not packet[11]:  # the low octet of ARCOUNT, which is 0 or 1 here
+    if not packet[11]:  # the low byte of ARCOUNT, which is 0 or 1 here
         return None, 0
     if offset + OPT_FIXED_SIZE > len(packet):
         raise _Malformed

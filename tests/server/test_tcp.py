@@ -119,7 +119,7 @@ class TestMessages:
                 message = parse(await client.reply())
                 assert len(records(message.answer)) == 3
                 assert (message.edns == 0) is bool(edns)
-            assert place.worker.handler.counters.tcp_queries == 2
+            assert place.worker.handler.counters.queries["tcp"] == 2
 
     async def test_thousands_in_one_segment(self) -> None:
         async with serving() as place:
@@ -284,7 +284,7 @@ class TestLimits:
             await place.until_connections(1)
             await place.until_connections(0)
             # 6 kB each: what the sockets hold and our buffer, not the 120 MB of all replies.
-            assert place.worker.handler.counters.tcp_queries < 5_000
+            assert place.worker.handler.counters.queries["tcp"] < 5_000
 
     async def test_a_slow_reader_gets_everything(self) -> None:
         async with serving() as place:
@@ -355,7 +355,7 @@ async def test_several_workers_share_a_listener() -> None:
                 assert await client.reply()
                 client.writer.close()
                 await client.writer.wait_closed()
-            assert sum(worker.handler.counters.tcp_queries for worker in workers) == 20
+            assert sum(worker.handler.counters.queries["tcp"] for worker in workers) == 20
         finally:
             for task in tasks:
                 task.cancel()

@@ -48,7 +48,7 @@ async def test_answers(address: str) -> None:
         for edns in (b"", opt(), opt(), opt()):
             client.send(query_packet(edns=edns))
             assert len(records(parse(await receive(client)).answer)) == 3
-    assert worker.handler.counters.udp_queries == 4
+    assert worker.handler.counters.queries["udp"] == 4
 
 
 @pytest.mark.parametrize(

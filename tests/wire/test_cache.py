@@ -23,6 +23,11 @@ def new_cache() -> ResponseCache:
     return ResponseCache(Random(1), [0] * (max(Rcode) + 1))
 
 
+def entries(cache: ResponseCache) -> int:
+    """Questions in the fresh generations of both parts."""
+    return len(cache._positive.fresh.entries) + len(cache._negative.fresh.entries)
+
+
 def teach(cache: ResponseCache, packet: bytes, answer: Answer, *, over_tcp: bool = False) -> bytes:
     """Put an answer into the cache, and ask until every order of it is compiled."""
     query = packets.as_query(packet)
@@ -79,7 +84,7 @@ def test_a_name_with_a_zero_octet_is_never_kept() -> None:
     cache = new_cache()
     packet = query_packet((b"a\0b", b"consul"))
     assert parse(cache.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False))
-    assert len(cache) == 0
+    assert entries(cache) == 0
     assert cache.find(packet, False) is None
 
 
@@ -178,12 +183,12 @@ class TestDropping:
         teach(cache, query_packet(), made_answers.addresses(1))
         teach(cache, denied, made_answers.NXDOMAIN)
         cache.drop(keys.ServiceInstances("dc1", "other"))
-        assert len(cache) == 2
+        assert entries(cache) == 2
         cache.drop(WEB_INSTANCES)
         assert cache.find(query_packet(), False) is None
         assert cache.find(denied, False) is not None
         cache.drop(SERVICES)
-        assert len(cache) == 0
+        assert entries(cache) == 0
 
     def test_in_the_previous_generation_too(self) -> None:
         cache = new_cache()
@@ -200,21 +205,21 @@ class TestDropping:
         moved = Answer(Outcome.NODATA, dependencies=frozenset({other}))
         cache.add(packets.as_query(packet), moved, over_tcp=False)
         cache.drop(WEB_INSTANCES)
-        assert len(cache) == 1
+        assert entries(cache) == 1
         cache.drop(other)
-        assert len(cache) == 0
+        assert entries(cache) == 0
 
     def test_clear(self) -> None:
         cache = new_cache()
         teach(cache, query_packet(), made_answers.addresses(1))
         cache.clear()
-        assert len(cache) == 0
+        assert entries(cache) == 0
 
     def test_servfail_is_never_kept(self) -> None:
         cache = new_cache()
         failed = Answer(Outcome.SERVFAIL, authoritative=False)
         cache.add(packets.as_query(query_packet()), failed, over_tcp=False)
-        assert len(cache) == 0
+        assert entries(cache) == 0
 
 
 class TestGenerations:
@@ -245,7 +250,7 @@ class TestGenerations:
         for n in range(5000):
             packet = query_packet(f"random-{n}.service.consul")
             cache.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False)
-        assert len(cache) <= 10 + 2000
+        assert entries(cache) <= 10 + 2000
         for packet in packets_that_exist:
             assert cache.find(packet, False) is not None
 
@@ -256,8 +261,8 @@ class TestGenerations:
         for name in names:
             packet = query_packet(name, packets.SRV)
             cache.add(packets.as_query(packet), large, over_tcp=True)
-        assert 5 < len(cache) < 200
-        kept = len(cache)
+        assert 5 < entries(cache) < 200
+        kept = entries(cache)
         cache.rotate()
         found = [
             cache.find_for(packets.as_query(query_packet(name, packets.SRV)), True)
