@@ -14,7 +14,7 @@ from consuldns.agent.watching import Watching
 from consuldns.sockets import HostPort, listen_tcp
 from consuldns.web import serving
 
-log = logging.getLogger("consuldns.agent")
+_log = logging.getLogger(__name__)
 
 NODE = "consuldns-dev"
 """The name of the agent's own node."""
@@ -89,5 +89,5 @@ async def _expire(state: State, watching: Watching) -> None:
             try:
                 state.expire()
             except Exception:
-                log.exception("sessions and checks cannot expire: please report it")
+                _log.exception("sessions and checks cannot expire: please report it")
                 return  # it would be the same again at once; everything else goes on
