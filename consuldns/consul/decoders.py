@@ -155,7 +155,7 @@ def clusters(
 
 
 def _listed(path: str) -> str | None:
-    """What `guard.names` calls the service that a key is about, or its cluster; None: not ours."""
+    """What `names_listed` has for a key's service, or its cluster; None: not ours."""
     match descriptor.parse_path(path):
         case DescriptorKey(cluster, namespace, name) | EndpointsKey(cluster, namespace, name):
             return f"{cluster}/{namespace}/{name}"

@@ -8,13 +8,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from consuldns.incidents import Incidents
 from consuldns.untrusted import Unread, find
 
-log = logging.getLogger("consuldns.consul")
+_log = logging.getLogger(__name__)
 
 MAX_NAMED = 3  # in one line of log
 MAX_NAME = 80  # characters
-MAX_LISTS = 1_000  # about which it is remembered what was logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +80,15 @@ class UnreadRecords:
 
     def __init__(self) -> None:
         self.count = 0
-        self._named: dict[str, tuple[UnreadRecord, ...]] = {}
+        self._incidents = Incidents(_log)
 
     def note(self, where: str, records: Sequence[UnreadRecord]) -> None:
         """What was skipped of a reply; `where` says of which."""
         self.count += len(records)
-        named = tuple(records[:MAX_NAMED])
-        if named == self._named.get(where, ()):
-            return
-        if not named:
-            del self._named[where]
-            log.info("%s: every record can be read again", where)
-        elif where in self._named or len(self._named) < MAX_LISTS:
-            self._named[where] = named
-            log.warning("%s: skipped, and the rest used: %s", where, describe(records))
+        if records:
+            self._incidents.began(where, f"skipped, and the rest used: {describe(records)}")
+        else:
+            self._incidents.ended(where, "every record can be read again")
 
 
 def describe(records: Sequence[UnreadRecord]) -> str:

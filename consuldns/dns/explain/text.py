@@ -17,7 +17,6 @@ from consuldns.dns.kubernetes import consul_k8s
 from consuldns.dns.question import Type
 from consuldns.dns.request import Finding, Request
 from consuldns.names import Labels, format_name
-from consuldns.views import keys
 from consuldns.views.clusters import Namespaces
 from consuldns.views.keys import ViewKey
 
@@ -230,20 +229,4 @@ def _missing_in_cluster(path: Labels, namespaces: Namespaces) -> str:
 
 def view(key: ViewKey) -> str:
     """A view, in words."""
-    match key:
-        case keys.DatacenterList():
-            return "the datacenters"
-        case keys.ServiceList(datacenter):
-            return f"the services of {datacenter}"
-        case keys.NodeList(datacenter):
-            return f"the nodes of {datacenter}"
-        case keys.ServiceInstances(datacenter, service):
-            return f"the instances of {service!r} in {datacenter}"
-        case keys.ReverseZoneList():
-            return "the reverse zones of the KV tree"
-        case keys.ReverseZone(folder):
-            return f"the KV folder {folder}"
-        case keys.ServiceAddresses(datacenter):
-            return f"the addresses of all services of {datacenter}"
-        case keys.ClusterList(datacenter):
-            return f"the Kubernetes clusters of {datacenter}"
+    return key.label
