@@ -256,6 +256,7 @@ async def _work(link: socket.socket) -> int:
     if settings is None:
         return 0
     logs.configure(settings.log_level)
+    _log.debug("received the settings")
     background = [
         asyncio.create_task(_then_stop(parent, stop)),
         asyncio.create_task(parent.report_forever(supervisor)),

@@ -119,6 +119,8 @@ class Published:
             else:
                 self.confirm(key)
             return False
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("read, and another one than before: %s, index %d", key.label, view.index)
         held = self._held[key] = _Held(view)
         self._awaited.discard(key)
         if kept:
