@@ -107,6 +107,10 @@ def _of_statistics(statistics: Statistics) -> Iterator[Metric]:
         ("last_sync_timestamp_seconds", "When a plan was done.", statistics.last_sync),
     ):
         yield _gauge(name, text, value)
+    yield _latency(statistics)
+
+
+def _latency(statistics: Statistics) -> Metric:
     latency = HistogramMetricFamily(
         "consuldns_sync_latency_seconds", "From a change of the cluster until it is in Consul."
     )
@@ -117,7 +121,7 @@ def _of_statistics(statistics: Statistics) -> Iterator[Metric]:
         total += count
         buckets.append((bound, float(total)))
     latency.add_metric([], buckets, statistics.latency_sum)
-    yield latency
+    return latency
 
 
 def _labelled_gauge(name: str, text: str) -> GaugeMetricFamily:

@@ -10,7 +10,7 @@ from consuldns import reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.names import IPAddress, parse_address
 from consuldns.sync import selection
-from consuldns.sync.desired import state
+from consuldns.sync.desired import reverse_names
 from consuldns.sync.desired.reverse_names import choose
 from consuldns.sync.desired.state import Entries
 from consuldns.sync.kubernetes.objects import Service
@@ -597,7 +597,7 @@ def test_recorded_endpoints() -> None:
 def test_the_reverse_entry_of_the_proof_of_concept() -> None:
     chosen = choose(recorded("monitoring-heapster").candidates, nodes=())
     assert chosen is not None
-    entry = state.reverse_entry(chosen, IDENTITY)
+    entry = reverse_names.entry(chosen, IDENTITY)
     assert entry.path == "0.70.254.10.IN-ADDR.ARPA/10.254.70.176"
     assert entry.value == b"monitoring-heapster.service.dc1.consul"
     assert entry.flags == IDENTITY.flags != 0

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from consuldns import untrusted
 from consuldns.sync.kubernetes import errors
 from consuldns.sync.kubernetes.access import Access
-from consuldns.sync.kubernetes.connection import Connection, error_of, read_status
+from consuldns.sync.kubernetes.connection import APIConnection, error_of, read_status
 from consuldns.sync.kubernetes.objects import (
     Item,
     ListMetadata,
@@ -65,7 +65,7 @@ class KubernetesClient:
 
     def __init__(self, access: Access) -> None:
         self.unread = UnreadObjects()
-        self._connection = Connection(access)
+        self._connection = APIConnection(access)
 
     async def __aenter__(self) -> "KubernetesClient":
         return self

@@ -31,7 +31,7 @@ _KEEPALIVE = [
 ]
 
 
-class Connection:
+class APIConnection:
     """The connections to one API server. Close it after use.
 
     `access` is replaced by what its origin says when it is no longer accepted.

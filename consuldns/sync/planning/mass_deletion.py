@@ -76,17 +76,7 @@ class MassDeletion:
         if not unproven:
             self.waiting.clear()
             return []
-        held = [
-            replace(step, waits_for="too many at once")
-            for step in plan.removals
-            if step.service is None or step.service in unproven
-        ]
-        plan.removals = [
-            step
-            for step in plan.removals
-            if step.service is not None and step.service not in unproven
-        ]
-        return held
+        return _hold_back(plan, unproven)
 
     def is_proven(self, *, now: float, lists: int) -> bool:
         """Whether something is held that need not be any more."""
@@ -137,6 +127,18 @@ def forget_done(existing: Existing, reflectors: Sequence[AnyReflector]) -> None:
             of_service = each.service if isinstance(each, EndpointSlice) else key
             if of_service not in existing.instances:
                 del deleted[key]
+
+
+def _hold_back(plan: Plan, services: Collection[ServiceKey]) -> list[Step]:
+    """Take the removals of these services out of the plan, and those that may be anybody's."""
+    removals, plan.removals = plan.removals, []
+    held: list[Step] = []
+    for step in removals:
+        if step.service is None or step.service in services:
+            held.append(replace(step, waits_for="too many at once"))
+        else:
+            plan.removals.append(step)
+    return held
 
 
 def _vanishing(plan: Plan, existing: Existing) -> set[ServiceKey]:

@@ -275,7 +275,7 @@ class Planner:
                 pods=pods,
             )
             if chosen is not None:
-                entry = state.reverse_entry(chosen, self._identity)
+                entry = reverse_names.entry(chosen, self._identity)
                 self._set_key(plan, entry, chosen.service, existing, plan.reverse)
             else:
                 self._remove_key(plan, reverse_layout.key(address), service, existing)
