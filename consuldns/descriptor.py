@@ -25,9 +25,9 @@ ROOT = "consuldns/k8s/"
 NAMES = "consuldns/k8s-names/"
 
 # Consul's limits for metadata, measured with 1.8.7: more, or another key, and the registration is
-# refused as a whole. The length of a value is in octets.
+# refused as a whole. The length of a value is in bytes.
 MAX_META = 64  # pairs
-MAX_META_VALUE = 512  # octets
+MAX_META_VALUE = 512  # bytes
 META_KEY = re.compile(r"(?!consul-)[A-Za-z0-9_-]{1,128}")  # `consul-` is for Consul's own use
 
 # Metadata by which an instance in the catalog tells what it is, under the names of consul-k8s.
@@ -144,7 +144,7 @@ def root(cluster: str) -> str:
 
 
 def parse_path(path: str) -> AnyKey | None:
-    """What a path is the key of, None if it is named like none of ours."""
+    """What a path is the key of, None if it is not one of ours."""
     if path.startswith(NAMES):
         return NameKey(path.removeprefix(NAMES))
     if not path.startswith(ROOT):
@@ -198,7 +198,7 @@ _PORTS_KEY = re.compile(rf"{PORTS}(-[1-9][0-9]?)?")
 
 
 def is_own(key: str) -> bool:
-    """Whether the key of an instance's metadata is of ours: nobody else may set it."""
+    """Whether the key of an instance's metadata is reserved for the worker."""
     return key in OWN or _PORTS_KEY.fullmatch(key) is not None
 
 
@@ -211,7 +211,7 @@ def is_port(port: Port) -> bool:
 def write_ports(ports: Iterable[Port], room: int) -> tuple[dict[str, str], int]:
     """Metadata that hold the ports in their order, of at most `room` pairs, and how many are left.
 
-    A hundred ports with the longest names that Kubernetes allows take 17 pairs. Whoever reads them
+    A hundred ports with the longest names that Kubernetes allows take 17 pairs. The reader
     finds either an endpoint's own number or none; never another's.
     """
     values: list[str] = []

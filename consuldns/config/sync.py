@@ -287,3 +287,10 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
             flag="--admin-addr",
         ),
     ] = None
+
+    def allows(self, namespace: str) -> bool:
+        """Whether services of a namespace may be synced; what is denied wins."""
+        is_denied = namespace in self.deny_namespaces or "*" in self.deny_namespaces
+        return not is_denied and (
+            "*" in self.allow_namespaces or namespace in self.allow_namespaces
+        )

@@ -69,7 +69,7 @@ class ApplyResult:
 
 
 class Applier:
-    """Does plans under a lock, and keeps `existing` true to what was done."""
+    """Applies plans under a lock, and keeps `existing` true to what was done."""
 
     def __init__(self, catalog: Catalog, rate: Rate) -> None:
         self._catalog, self._rate = catalog, rate
@@ -142,7 +142,7 @@ def chunks(steps: Iterable[Step]) -> Iterator[list[Step]]:
 
 
 def _size(operation: Operation) -> int:
-    """About how many octets the operation is in a transaction's body."""
+    """About how many bytes the operation takes in a transaction's body."""
     match operation:
         case SetKey(key=key):
             return 200 + len(key.path) + len(key.value) * 4 // 3

@@ -1,14 +1,11 @@
-"""The cluster as far as it is known: the stores, seen by service, and which services have changed.
+"""The cluster as far as it is known: objects by service, and which services have changed.
 
 Level-triggered: an event marks the services that it touches, and whatever is true when they are
 looked at counts. So events may come twice, late, or in any order.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from consuldns.config.sync import SyncSettings
-from consuldns.sync.desired import ingresses, state
-from consuldns.sync.desired.flat_names import NameClaim
 from consuldns.sync.kubernetes.objects import (
     EndpointSlice,
     Ingress,
@@ -21,29 +18,22 @@ from consuldns.sync.kubernetes.objects import (
 from consuldns.sync.kubernetes.reflector import Change
 
 
-class Cluster:
-    """Services with what belongs to them.
+class ClusterCache:
+    """What the cluster has, and which services have changed.
 
     `dirty` are services to look at again, `dirty_addresses` addresses whose reverse name may have
-    to change though no service did, `names_changed` says that flat names are to be assigned anew.
-    `recorded_namespaces` are those that Consul has from before; they count until namespaces could
-    be listed. `on_change` is called after each batch of changes, and after each list.
+    to change though no service did. `on_change` is called after each batch of changes, and after
+    each list.
     """
 
-    def __init__(
-        self, settings: SyncSettings, on_change: Callable[[], None] = lambda: None
-    ) -> None:
-        self._settings, self._on_change = settings, on_change
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        self._on_change = on_change
         self.services: dict[ServiceKey, Service] = {}
-        self.problems_of_unwanted: dict[ServiceKey, tuple[str, ...]] = {}
-        self.claims: dict[ServiceKey, NameClaim] = {}
         self.nodes: dict[str, Node] = {}
         self.namespaces: set[str] = set()
-        self.recorded_namespaces: tuple[str, ...] = ()
-        self.pods: dict[str, set[str]] = {}
+        self.pods: dict[str, set[str]] = {}  # their namespaces, by address
         self.dirty: set[ServiceKey] = set()
         self.dirty_addresses: set[str] = set()
-        self.names_changed = True
         self._exposures: dict[ServiceKey, dict[str, Ingress]] = {}
         self._slices: dict[ServiceKey, dict[str, EndpointSlice]] = {}
         self._node_addresses: set[str] | None = None
@@ -65,35 +55,15 @@ class Cluster:
             }
         return self._node_addresses
 
-    @property
-    def exposed_namespaces(self) -> list[str]:
-        """The namespaces whose services may be synced, as far as they are known."""
-        allow, deny = self._settings.allow_namespaces, self._settings.deny_namespaces
-        known = self.namespaces or self.recorded_namespaces
-        return [
-            name
-            for name in {*known, *(namespace for namespace, _ in self.services)}
-            if ("*" in allow or name in allow) and name not in deny and "*" not in deny
-        ]
-
     def services_changed(self, changes: Sequence[Change[Service]]) -> None:
         """Services came, changed or went."""
         for before, after in changes:
-            each = after or before
-            assert each is not None
-            key = each.key
-            self.dirty.add(key)
-            claim = self.claims.pop(key, None)
-            self.services.pop(key, None)
-            self.problems_of_unwanted.pop(key, None)
-            if after is not None and state.is_wanted(after, self._settings):
-                self.services[key] = after
-                self.claims[key] = state.claim(after, self._settings)
-            elif after is not None:
-                problems = state.problems_of_unwanted(after, self._settings)
-                if problems:
-                    self.problems_of_unwanted[key] = problems
-            self.names_changed |= claim != self.claims.get(key)
+            if before is not None:
+                self.services.pop(before.key, None)
+                self.dirty.add(before.key)
+            if after is not None:
+                self.services[after.key] = after
+                self.dirty.add(after.key)
         self._on_change()
 
     def slices_changed(self, changes: Sequence[Change[EndpointSlice]]) -> None:
@@ -154,13 +124,13 @@ class Cluster:
         """Ingresses came, changed or went, and with them what services they expose."""
         for before, after in changes:
             if before is not None:
-                for key in ingresses.services_of(before):
+                for key in before.services:
                     self.dirty.add(key)
                     self._exposures.get(key, {}).pop(before.metadata.name, None)
                     if not self._exposures.get(key, True):
                         del self._exposures[key]
             if after is not None:
-                for key in ingresses.services_of(after):
+                for key in after.services:
                     self.dirty.add(key)
                     self._exposures.setdefault(key, {})[after.metadata.name] = after
         self._on_change()
@@ -168,15 +138,10 @@ class Cluster:
     @property
     def is_dirty(self) -> bool:
         """Whether there is anything to look at."""
-        return bool(self.dirty or self.dirty_addresses or self.names_changed)
+        return bool(self.dirty or self.dirty_addresses)
 
-    def take_dirty(self) -> tuple[set[ServiceKey], set[str], bool]:
-        """What is to be looked at, and forget it."""
-        taken = self.dirty, self.dirty_addresses, self.names_changed
-        self.dirty, self.dirty_addresses, self.names_changed = set(), set(), False
+    def take_dirty(self) -> tuple[set[ServiceKey], set[str]]:
+        """The services and addresses that are to be looked at, and forget them."""
+        taken = self.dirty, self.dirty_addresses
+        self.dirty, self.dirty_addresses = set(), set()
         return taken
-
-    @property
-    def pods_by_address(self) -> Mapping[str, Collection[str]] | None:
-        """The namespaces by address of pod, None if pods are not to be asked."""
-        return self.pods if self._settings.reverse_verify_pods else None

@@ -51,7 +51,7 @@ async def diff(settings: Settings, *, adopt: bool) -> Difference:
 
 
 async def _difference(worker: SyncWorker, existing: contents.Existing) -> Difference:
-    planner = Planner(worker.cluster, worker.settings.sync, worker.election.identity)
+    planner = Planner(worker.selection, worker.settings.sync, worker.election.identity)
     plan = await worker.reconciler.plan_all(planner, existing)
     return Difference(plan, worker.reconciler.check(plan, existing))
 

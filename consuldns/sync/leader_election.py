@@ -56,7 +56,7 @@ class WorkerName(msgspec.Struct, frozen=True):
     started: int
 
     def __str__(self) -> str:
-        """As people are told it."""
+        """As it is shown to people."""
         return f"process {self.pid} on {self.host}"
 
     def is_dead(self) -> bool:
@@ -93,7 +93,7 @@ async def claim_node(catalog: Catalog, identity: Identity, *, adopt: bool) -> Id
     """
     claimed = await recognised(catalog, identity, adopt=adopt)
     if await catalog.node(identity.node) is None:
-        with contextlib.suppress(TransactionRefused):  # another worker of ours was faster
+        with contextlib.suppress(TransactionRefused):  # another worker of this cluster was faster
             await catalog.apply([SetNode(claimed.node_registration(), is_new=True)], None)
         claimed = await recognised(catalog, identity, adopt=adopt)
     if adopt and claimed.former:

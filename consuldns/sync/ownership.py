@@ -6,8 +6,8 @@ name that it points to, and nothing else) by 64 bits of Flags; a claimed name li
 by its path below our own lock.
 
 The owner is a cluster (its UID) under a name: one cluster may be synced under two names, and a
-cluster that was restored from a snapshot has the UID of its model. Whoever writes under one name
-leaves alone what was written under another, although the UID is the same (ADR 13).
+cluster that was restored from a snapshot has the UID of its model. A worker leaves alone what was
+written under another name, although the UID is the same (ADR 13).
 """
 
 from dataclasses import dataclass

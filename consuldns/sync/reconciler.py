@@ -22,7 +22,6 @@ from consuldns.consul.operations import LockLost
 from consuldns.errors import ConsulError
 from consuldns.sync import report
 from consuldns.sync.apply import Applier, ApplyResult, Rate
-from consuldns.sync.cache import Cluster
 from consuldns.sync.desired.flat_names import Others
 from consuldns.sync.existing import contents, foreign_changes
 from consuldns.sync.existing import others as others_
@@ -37,6 +36,7 @@ from consuldns.sync.planning.knowledge import Knowledge, Limits
 from consuldns.sync.planning.mass_deletion import MassDeletion
 from consuldns.sync.planning.plan import NOBODY, Plan, Planner, Step
 from consuldns.sync.report import ProblemLog
+from consuldns.sync.selection import Selection
 from consuldns.sync.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Reconciler:
         settings: SyncSettings,
         catalog: Catalog,
         election: LeaderElection,
-        cluster: Cluster,
+        selection: Selection,
         reflectors: Sequence[AnyReflector],
         *,
         version: str,
@@ -100,7 +100,7 @@ class Reconciler:
         allow_mass_delete: bool,
     ) -> None:
         self.settings, self.catalog, self.election = settings, catalog, election
-        self.cluster, self.reflectors = cluster, reflectors
+        self.selection, self.reflectors = selection, reflectors
         self.version = version  # of the API server
         self.troubles = troubles
         self.guard = MassDeletion(settings.mass_delete_hold.total_seconds(), allow_mass_delete)
@@ -128,7 +128,7 @@ class Reconciler:
         return not missing or (enough and self.known().any_services)
 
     def known(self) -> Knowledge:
-        """What is known of the cluster since this worker leads; if it does not, at all."""
+        """What is known of the cluster since this worker leads, or ever if it does not lead."""
         since = self.election.since if self.election.lock is not None else 0.0
         return knowledge.survey(self.reflectors, since)
 
@@ -167,10 +167,10 @@ class Reconciler:
         have led, and what was listed before says nothing about what is gone.
         """
         since = self.election.since
-        planner = Planner(self.cluster, self.settings, self.election.identity)
+        planner = Planner(self.selection, self.settings, self.election.identity)
         existing = self._existing = None
         await self._freshen()
-        while self.election.lock is not None and self.election.since == since:
+        while self._is_in_term(since):
             self._survey()
             if existing is None or time.monotonic() >= self._everything_at:
                 existing = self._existing = await self._read(first=existing is None)
@@ -180,8 +180,13 @@ class Reconciler:
                 plan = await self.plan_all(planner, existing)
             else:
                 plan = await self._plan_dirty(planner, existing)
-            await self._do(plan, existing)
-            await self._rest()
+            if self._is_in_term(since):
+                await self._do(plan, existing)
+            if self._is_in_term(since):  # else nobody may wake us
+                await self._rest()
+
+    def _is_in_term(self, since: float) -> bool:
+        return self.election.lock is not None and self.election.since == since
 
     def _survey(self) -> None:
         """Look at everything again if a kind came to be known, or was withheld."""
@@ -193,13 +198,13 @@ class Reconciler:
 
     async def plan_all(self, planner: Planner, existing: Existing) -> Plan:
         """A plan for everything."""
-        self.cluster.take_dirty()
-        self.cluster.recorded_namespaces = existing.namespaces
+        self.selection.take_dirty()
+        self.selection.recorded_namespaces = existing.namespaces
         others = await self._others(existing)
         return planner.plan_all(existing, others=others, version=self.version)
 
     async def _plan_dirty(self, planner: Planner, existing: Existing) -> Plan:
-        services, addresses, names = self.cluster.take_dirty()
+        services, addresses, names = self.selection.take_dirty()
         others = await self._others(existing) if names else NOBODY
         return planner.plan(
             existing,
@@ -222,7 +227,7 @@ class Reconciler:
     async def _others(self, existing: Existing) -> Others:
         identity = self.election.identity
         unknown = knowledge.unknown_owners(existing, self.known())
-        return await others_.read(self.catalog, existing, self.cluster, identity, unknown=unknown)
+        return await others_.read(self.catalog, existing, self.selection, identity, unknown=unknown)
 
     async def _do(self, plan: Plan, existing: Existing) -> None:
         """Guard a plan, do it, and note what came of it."""
@@ -250,15 +255,15 @@ class Reconciler:
         """Take out what is not known well enough and what the guard holds back, and say so."""
         known, was_holding_back = self.known(), bool(self.guard.waiting)
         record_key = self.election.identity.record_key
-        waiting = Limits(known, self.cluster, self.settings, record_key).apply(plan, existing)
+        waiting = Limits(known, self.selection, self.settings, record_key).apply(plan, existing)
         kept_back = self.guard.check(
             plan,
             existing,
-            self.cluster.namespaces if known.knows(NAMESPACES, "") else None,
+            self.selection.cache.namespaces if known.knows(NAMESPACES, "") else None,
             now=time.monotonic(),
             lists=self._lists,
             proof=lambda keys: mass_deletion.proven(
-                keys, self.cluster, self.settings, self.reflectors
+                keys, self.selection, self.settings, self.reflectors
             ),
         )
         if kept_back and not was_holding_back:
@@ -305,7 +310,7 @@ class Reconciler:
     async def _rest(self) -> None:
         """Wait until there is something to do; then a moment more, for what comes along."""
         until = min(self._everything_at, self._settle_held())
-        if not self.cluster.is_dirty:
+        if not self.selection.is_dirty:
             await self._wakeup.wait(max(until - time.monotonic(), 0))
         await asyncio.sleep(DEBOUNCE)
 
@@ -364,7 +369,7 @@ class Reconciler:
                 index = 0  # whatever happened meanwhile: look again
 
     async def _is_foreign(self, resource: str) -> bool:
-        """Whether a part of Consul differs from what we hold, not by writes of ours."""
+        """Whether a part of Consul differs from what we know of it, not by our own writes."""
         existing = self._existing
         if existing is None:
             return False  # it is about to be read

@@ -1,9 +1,9 @@
 """One sync worker: the parts that follow a cluster and write to Consul, put together.
 
-    reflectors (one a kind) --> cluster --> reconciler --> catalog (Consul)
-    leader election (session and lock) ------^
+    reflectors (one a kind) --> cache --> selection --> reconciler --> catalog (Consul)
+    leader election (session and lock) -------------------^
 
-A worker that is told to end gives the lock back and removes nothing.
+A worker that is stopped releases the lock and removes nothing.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from consuldns.config.schema import Settings
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.catalog import Catalog
 from consuldns.consul.http.client import Client as ConsulClient
-from consuldns.sync.cache import Cluster
+from consuldns.sync.cache import ClusterCache
 from consuldns.sync.kubernetes import cluster_uid
 from consuldns.sync.kubernetes.client import KubernetesClient
 from consuldns.sync.kubernetes.kubeconfig import find_access
@@ -27,13 +27,14 @@ from consuldns.sync.kubernetes.objects import (
     NODES,
     PODS,
     SERVICES,
-    Kind,
+    ResourceKind,
 )
 from consuldns.sync.kubernetes.reflector import AnyReflector, Reflector
 from consuldns.sync.kubernetes.troubles import Troubles
 from consuldns.sync.leader_election import LeaderElection
 from consuldns.sync.ownership import Identity, node_of
 from consuldns.sync.reconciler import Reconciler, Wakeup
+from consuldns.sync.selection import Selection
 from consuldns.sync.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,8 @@ class SyncWorker:
         self.troubles = Troubles()
         self._uid = identity.uid if is_proven else ""
         wakeup = Wakeup()
-        self.cluster = Cluster(settings.sync, wakeup.set)
+        self.cache = ClusterCache(wakeup.set)
+        self.selection = Selection(self.cache, settings.sync)
         self.reflectors = list(self._reflectors(settings.sync))
         self.election = LeaderElection(
             catalog, identity, wakeup.set, adopt=adopt, troubles=self.troubles
@@ -73,7 +75,7 @@ class SyncWorker:
             settings.sync,
             catalog,
             self.election,
-            self.cluster,
+            self.selection,
             self.reflectors,
             version=version,
             troubles=self.troubles,
@@ -109,22 +111,20 @@ class SyncWorker:
             await consul.aclose()
 
     def _reflectors(self, sync: SyncSettings) -> Iterator[AnyReflector]:
-        cluster = self.cluster
+        cache = self.cache
         for namespace in listed_namespaces(sync):
-            yield self._reflector(
-                SERVICES, cluster.services_changed, namespace, sync.label_selector
-            )
-            yield self._reflector(ENDPOINT_SLICES, cluster.slices_changed, namespace)
+            yield self._reflector(SERVICES, cache.services_changed, namespace, sync.label_selector)
+            yield self._reflector(ENDPOINT_SLICES, cache.slices_changed, namespace)
             if sync.reverse_verify_pods:
-                yield self._reflector(PODS, cluster.pods_changed, namespace)
+                yield self._reflector(PODS, cache.pods_changed, namespace)
             if sync.ingress != "off":
-                yield self._reflector(INGRESSES, cluster.ingresses_changed, namespace)
-        yield self._reflector(NODES, cluster.nodes_changed)
-        yield self._reflector(NAMESPACES, cluster.namespaces_changed)
+                yield self._reflector(INGRESSES, cache.ingresses_changed, namespace)
+        yield self._reflector(NODES, cache.nodes_changed)
+        yield self._reflector(NAMESPACES, cache.namespaces_changed)
 
     def _reflector(
         self,
-        kind: Kind[Any],
+        kind: ResourceKind[Any],
         on_change: Callable[[Any], None],
         namespace: str = "",
         label_selector: str = "",

@@ -9,7 +9,7 @@ from consuldns.sync.kubernetes.access import Access, FixedCredentials, plain_url
 from consuldns.sync.kubernetes.client import KubernetesClient
 from consuldns.sync.kubernetes.errors import Gone, Unauthorized
 from consuldns.sync.kubernetes.kubeconfig import from_kubeconfig
-from consuldns.sync.kubernetes.objects import ENDPOINT_SLICES, NODES, SERVICES, Item, Kind
+from consuldns.sync.kubernetes.objects import ENDPOINT_SLICES, NODES, SERVICES, Item, ResourceKind
 from tests.kubernetes.clusters import ScriptedCluster
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.objects import endpoint, node, service, slice_
@@ -21,7 +21,7 @@ def access(kubernetes: Cluster) -> Access:
 
 
 async def watched(
-    client: KubernetesClient, kind: Kind[Item], version: str, *, label_selector: str = ""
+    client: KubernetesClient, kind: ResourceKind[Item], version: str, *, label_selector: str = ""
 ) -> list[tuple[str, str]]:
     """Type and name of what a watch of 2 s tells, until the server ends it."""
     watch = client.watch(kind, version, seconds=2, silence=20, label_selector=label_selector)

@@ -62,10 +62,11 @@ async def names_beside(
     )
     for object_ in objects:
         world.put(object_)
+    world.selection.take_dirty()
     world.existing = await contents.read(registry, IDENTITY)
     if held_name:
         world.existing.names[held_name] = ("default", "web")
-    found = await others.read(registry, world.existing, world.cluster, IDENTITY)
+    found = await others.read(registry, world.existing, world.selection, IDENTITY)
     world.planner.plan_all(world.existing, others=found, version="v1")
     return {"/".join(key): name for key, name in world.planner.names.items()}
 

@@ -9,12 +9,13 @@ import pytest
 from consuldns import reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.names import IPAddress, parse_address
+from consuldns.sync import selection
 from consuldns.sync.desired import state
 from consuldns.sync.desired.reverse_names import choose
 from consuldns.sync.desired.state import Entries
 from consuldns.sync.kubernetes.objects import Service
 from tests.kubernetes.api_server import Object
-from tests.kubernetes.mapping import IDENTITY, entries
+from tests.kubernetes.mapping import IDENTITY, entries, overrides_of
 from tests.kubernetes.objects import endpoint, node, recorded_objects, service, slice_
 
 
@@ -527,12 +528,12 @@ def test_which_services_are_synced(
     settings: dict[str, Any], annotations: dict[str, str], wanted: bool
 ) -> None:
     object_ = msgspec.convert(service("web", "10.0.0.1", annotations=annotations), Service)
-    assert state.is_wanted(object_, SyncSettings(**settings)) is wanted
+    assert selection.is_wanted(object_, overrides_of(object_), SyncSettings(**settings)) is wanted
 
 
 def test_kube_system_is_synced_by_default() -> None:
-    object_ = service("kube-dns", "10.0.0.1", namespace="kube-system")
-    assert state.is_wanted(msgspec.convert(object_, Service), SyncSettings())
+    object_ = msgspec.convert(service("kube-dns", "10.0.0.1", namespace="kube-system"), Service)
+    assert selection.is_wanted(object_, overrides_of(object_), SyncSettings())
 
 
 # --- the recorded cluster ------------------------------------------------------------------------

@@ -384,8 +384,12 @@ def test_a_lock_that_is_lost_and_won_again_begins_another_term(
     start_worker(of=api)
     wait_until(lambda: len(services(consul)) == 4, "the services")
     for number in range(3):
-        session = leader(consul)
-        consul.client.put(f"/v1/session/destroy/{session}")
-        wait_until(lambda old=session: leader(consul) not in ("", old), "the next term")
+        begin_another_term(consul)
         api.delete("services", f"s{number}")
-        wait_until(lambda gone=f"s{number}": gone not in services(consul), "a deletion")
+        wait_until(lambda: len(services(consul)) == 3 - number, "a deletion")  # noqa: B023
+
+
+def begin_another_term(consul: ConsulAgent) -> None:
+    session = leader(consul)
+    consul.client.put(f"/v1/session/destroy/{session}")
+    wait_until(lambda: leader(consul) not in ("", session), "the next term")

@@ -44,8 +44,8 @@ class Worlds:
         """Have one worker read, plan and write; how many operations it took."""
         worker = self.workers[name]
         worker.existing = await contents.read(self.registry, worker.identity)
-        worker.cluster.take_dirty()
-        found = await others.read(self.registry, worker.existing, worker.cluster, worker.identity)
+        worker.selection.take_dirty()
+        found = await others.read(self.registry, worker.existing, worker.selection, worker.identity)
         plan = worker.planner.plan_all(worker.existing, others=found, version="v1")
         return await self.do(name, plan)
 
@@ -55,8 +55,8 @@ class Worlds:
         worker.existing = await contents.read(self.registry, worker.identity)
         await self.do(name, removal_of_all(worker.existing, worker.identity.node))
         self.registry.nodes.pop(worker.identity.node, None)
-        worker.cluster.services.clear()
-        worker.cluster.claims.clear()
+        worker.selection.services.clear()
+        worker.selection.claims.clear()
 
     async def do(self, name: str, plan: Plan) -> int:
         """Do a plan, and see that it touches nothing of the others."""
@@ -93,7 +93,7 @@ class Worlds:
         users: dict[str, tuple[str, object]] = {}
         for name, worker in self.workers.items():
             for key, flat in worker.planner.names.items():
-                if key in worker.cluster.services:
+                if key in worker.selection.services:
                     assert users.setdefault(flat, (name, key)) == (name, key)
                     claim = self.registry.stored_keys[f"consuldns/k8s-names/{flat}"].key
                     assert claim.value.decode() == f"{name}/{key[0]}/{key[1]}"
@@ -101,7 +101,7 @@ class Worlds:
         wanted = {
             address: key
             for worker in self.workers.values()
-            for key, service_ in worker.cluster.services.items()
+            for key, service_ in worker.selection.services.items()
             for address in service_.cluster_ips
         }
         paths = {path for path in self.registry.stored_keys if path.startswith("0.")}
@@ -163,7 +163,7 @@ def test_two_names_and_a_copy_come_to_rest_and_leave_each_other_alone(
             worlds.assert_right()
             # Who stays takes over the addresses, and keeps its names.
             for other, worker in worlds.workers.items():
-                if worker.cluster.services:
+                if worker.selection.services:
                     assert worker.planner.names == flat[other]
 
     asyncio.run(check())
@@ -267,7 +267,7 @@ def test_keys_of_an_earlier_version_that_no_claim_decides(
 def wanted(worlds: Worlds) -> dict[str, set[tuple[str, str]]]:
     """The services of the original that have each address."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for key, service_ in worlds.workers["blue"].cluster.services.items():
+    for key, service_ in worlds.workers["blue"].selection.services.items():
         for address in service_.cluster_ips:
             found.setdefault(address, set()).add(key)
     return found
@@ -279,7 +279,7 @@ def targets(worlds: Worlds, address: str) -> list[str]:
         {
             worlds.workers[name].planner.names[key]
             for name in ORIGINAL
-            for key, service_ in worlds.workers[name].cluster.services.items()
+            for key, service_ in worlds.workers[name].selection.services.items()
             if address in service_.cluster_ips
         }
     )

@@ -23,7 +23,7 @@ from consuldns.consul.operations import (
     StoredKey,
 )
 from consuldns.sync.apply import Applier, ApplyResult, Rate, chunks
-from consuldns.sync.cache import Cluster
+from consuldns.sync.cache import ClusterCache
 from consuldns.sync.desired.flat_names import Others
 from consuldns.sync.existing import contents
 from consuldns.sync.existing.contents import Existing
@@ -31,6 +31,7 @@ from consuldns.sync.kubernetes.objects import EndpointSlice, Ingress, Service
 from consuldns.sync.ownership import Identity
 from consuldns.sync.planning.mass_deletion import MassDeletion
 from consuldns.sync.planning.plan import Plan, Planner, Step
+from consuldns.sync.selection import Selection
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import endpoint, service, slice_
@@ -55,8 +56,9 @@ class World:
     existing: Existing = field(default_factory=Existing)
 
     def __post_init__(self) -> None:
-        self.cluster = Cluster(self.sync)
-        self.planner = Planner(self.cluster, self.sync, self.identity)
+        self.cluster = ClusterCache()
+        self.selection = Selection(self.cluster, self.sync)
+        self.planner = Planner(self.selection, self.sync, self.identity)
         key = self.identity.leader_key
         self.registry.stored_keys[key] = StoredKey(Key(key, b""), 1, LOCK.session)
         self.applier = Applier(self.registry, Rate(1_000_000))
@@ -95,11 +97,11 @@ class World:
             self.cluster.services_changed([(before, after)])
 
     def plan_all(self) -> Plan:
-        self.cluster.take_dirty()
+        self.selection.take_dirty()
         return self.planner.plan_all(self.existing, others=self._others(), version="v1")
 
     def plan_dirty(self) -> Plan:
-        services, addresses, names = self.cluster.take_dirty()
+        services, addresses, names = self.selection.take_dirty()
         return self.planner.plan(
             self.existing,
             services=services,

@@ -24,6 +24,7 @@ from consuldns.sync.ownership import Identity
 from consuldns.sync.planning.plan import Plan, Planner
 from consuldns.sync.worker import SyncWorker
 from tests.kubernetes.api_server import ApiServer, Grant, Object
+from tests.kubernetes.mapping import overrides_of
 from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import endpoint, ingress, node, rule, service, slice_
 from tests.support.properties import examples
@@ -108,7 +109,9 @@ class Facts:
             own = [s for s in slices if s.service == each.key]
             by_name = {n.metadata.name: n for n in nodes}
             near = [e for e in exposures if e.metadata.namespace == each.key[0]]
-            entries = state.entries(each, own, by_name, "flat", sync, IDENTITY, near)
+            entries = state.entries(
+                each, overrides_of(each), own, by_name, "flat", sync, IDENTITY, near
+            )
             found |= {(*each.key, instance.address) for instance in entries.instances}
         return found
 
@@ -137,7 +140,7 @@ class Consul:
             except KubernetesError:
                 return Plan()  # no services at all: nothing can be done
             existing = await contents.read(self.registry, IDENTITY)
-            planner = Planner(worker.cluster, self.sync, IDENTITY)
+            planner = Planner(worker.selection, self.sync, IDENTITY)
             plan = await worker.reconciler.plan_all(planner, existing)
             worker.reconciler.check(plan, existing)
             result = await worker.reconciler.applier.apply(plan, existing, None)

@@ -8,7 +8,7 @@
     ExternalName   the name, for which Consul answers with a CNAME
 
 An annotation for the mode wins over the type; without one, NodePort and LoadBalancer services are
-not of the mode, because whoever made them wants them to be reached from outside. External IPs, if
+not of the mode, because they are made to be reached from outside. External IPs, if
 they are believed, come before all of it, as for consul-k8s.
 """
 
@@ -22,7 +22,7 @@ from consuldns.descriptor import Mode, Port
 from consuldns.sync.desired import addresses, hostnames, node_addresses
 from consuldns.sync.desired import endpoints as endpoints_
 from consuldns.sync.desired.annotations import Overrides
-from consuldns.sync.desired.endpoints import JoinedEndpoint, State
+from consuldns.sync.desired.endpoints import EndpointState, JoinedEndpoint
 from consuldns.sync.desired.ingresses import VIP
 from consuldns.sync.kubernetes.objects import Node, Service, ServicePort
 from consuldns.sync.ownership import Identity
@@ -198,7 +198,7 @@ def _at_endpoints(context: ServiceContext, settings: SyncSettings) -> Registrati
     for endpoint in context.endpoints:
         serves = endpoint.state <= worst
         by_name = endpoints_.label_by_name(endpoint, pod_names=settings.pod_names)
-        if endpoint.state is State.GONE or (not serves and settings.not_ready == "omit"):
+        if endpoint.state is EndpointState.GONE or (not serves and settings.not_ready == "omit"):
             continue
         meta = {
             **descriptor.write_label(endpoint.hostname, by_name),

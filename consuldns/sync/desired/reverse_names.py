@@ -1,10 +1,10 @@
 """Which name an address points to.
 
-One address may be claimed by several: a pod is an endpoint of many services, and whoever may write
-slices can claim any address. So a cluster IP comes first and nobody else may have it, an address of
-a node belongs to nobody, an endpoint that two namespaces claim points nowhere unless the pods
-themselves settle it, and of the rest the first in order wins: one address, one name. A claim counts
-against others even if its service is to have no reverse name.
+One address may be claimed by several: a pod is an endpoint of many services, and anyone who may
+write slices can claim any address. So a cluster IP comes first and nobody else may have it, an
+address of a node belongs to nobody, an endpoint that two namespaces claim points nowhere unless the
+pods themselves settle it, and of the rest the first in order wins: one address, one name. A claim
+counts against others even if its service is to have no reverse name.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -25,15 +25,14 @@ from consuldns.descriptor import (
 )
 from consuldns.sync.desired import (
     addresses,
-    annotations,
     endpoint_names,
     endpoints,
     ingresses,
     instances,
     registrations,
 )
-from consuldns.sync.desired.endpoints import JoinedEndpoint, State
-from consuldns.sync.desired.flat_names import NameClaim
+from consuldns.sync.desired.annotations import Overrides
+from consuldns.sync.desired.endpoints import EndpointState, JoinedEndpoint
 from consuldns.sync.desired.ingresses import VIP
 from consuldns.sync.desired.registrations import ServiceContext
 from consuldns.sync.desired.reverse_names import Candidate, Rank
@@ -58,53 +57,9 @@ class Entries:
     absent: str = ""
 
 
-def is_wanted(service: Service, settings: SyncSettings) -> bool:
-    """Whether the service is to be synced at all: namespaces, its type, then its annotation."""
-    if not _is_in_scope(service, settings) or service.spec.type not in settings.types:
-        return False
-    wish = annotations.read(service.metadata.annotations).sync
-    return settings.default if wish is None else wish
-
-
-def problems_of_unwanted(service: Service, settings: SyncSettings) -> tuple[str, ...]:
-    """What is wrong with a service that is not synced, in words.
-
-    Nothing in namespaces that are left out: they may be another worker's.
-    """
-    if not _is_in_scope(service, settings):
-        return ()
-    overrides = annotations.read(service.metadata.annotations)
-    if overrides.sync and service.spec.type not in settings.types:
-        problem = f"service-sync has no effect: sync.types leaves out {service.spec.type} services"
-        return (*overrides.problems, problem)
-    return overrides.problems
-
-
-def _is_in_scope(service: Service, settings: SyncSettings) -> bool:
-    namespace = service.metadata.namespace
-    allowed = "*" in settings.allow_namespaces or namespace in settings.allow_namespaces
-    return (
-        allowed
-        and namespace not in settings.deny_namespaces
-        and "*" not in settings.deny_namespaces
-    )
-
-
-def claim(service: Service, settings: SyncSettings) -> NameClaim:
-    """The service's claim to a flat name. One that it was given is taken as it is, unprefixed."""
-    overrides = annotations.read(service.metadata.annotations)
-    return NameClaim(
-        service.key,
-        overrides.name or settings.prefix + service.metadata.name,
-        overrides.collision or settings.flat_names,
-        (service.metadata.creation_timestamp, service.metadata.uid),
-        given=bool(overrides.name),
-        is_shared=bool(overrides.name) and overrides.collision in ("", "merge"),
-    )
-
-
 def entries(
     service: Service,
+    overrides: Overrides,
     slices: Iterable[EndpointSlice],
     nodes: Mapping[str, Node],
     flat: str,
@@ -116,7 +71,6 @@ def entries(
     joined = endpoints.join(
         slices, service.key, publish_not_ready=service.spec.publish_not_ready_addresses
     )
-    overrides = annotations.read(service.metadata.annotations)
     vips: list[VIP] = []
     problems = [*overrides.problems, *joined.problems]
     if ingresses.may_expose(service, settings.ingress) and not overrides.mode:
@@ -254,7 +208,9 @@ def _endpoint_rank(
     endpoint: JoinedEndpoint, context: ServiceContext, settings: SyncSettings
 ) -> Rank | None:
     """Why an endpoint is claimed; None if the service does not lead to it."""
-    if endpoint.state is not State.READY or not endpoint_names.have_names(context, settings):
+    if endpoint.state is not EndpointState.READY or not endpoint_names.have_names(
+        context, settings
+    ):
         return None
     if not endpoint.is_pod and "manual" not in settings.reverse:
         return Rank.UNNAMED

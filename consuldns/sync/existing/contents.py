@@ -1,6 +1,6 @@
-"""What Consul holds of ours now, as far as we know: read from it, and brought up to date by writes.
+"""What exists in Consul for the cluster, as far as we know: read from it, updated by our writes.
 
-Contents are kept as fingerprints: what was written must be told from what should be, not shown. So
+Contents are kept as fingerprints, since they are compared with what should be, and never shown:
 50,000 instances take 15 MB, not 100.
 """
 
@@ -42,7 +42,7 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 @dataclass(slots=True)
 class ExistingInstance:
-    """An instance of ours: fingerprints of it and of its check."""
+    """One of our instances: fingerprints of it and of its check."""
 
     fingerprint: int
     check: int
@@ -52,7 +52,7 @@ class ExistingInstance:
 
 @dataclass(slots=True)
 class ExistingKey:
-    """A key of ours."""
+    """One of our keys."""
 
     fingerprint: int
     index: int
@@ -86,12 +86,12 @@ def key_fingerprint(key: Key) -> int:
 
 @dataclass
 class Existing:
-    """Everything of ours in Consul. `names` is who holds which flat name (in lower case).
+    """Everything that is ours in Consul. `names` is who has which flat name (in lower case).
 
     `foreign_keys` are reverse keys and flat names of others; `foreign_instances` counts instances
     that somebody else put on our node. Neither is ever touched. `undecided` are reverse keys of an
     earlier version that wrote for this cluster under one of several names, nobody knows which: they
-    are foreign, but whoever wants exactly the same takes them over.
+    are foreign, but a worker that wants exactly the same takes them over.
     """
 
     node: Node | None = None
@@ -229,7 +229,7 @@ def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:
 
 
 async def read(catalog: Catalog, identity: Identity) -> Existing:
-    """Read everything of ours."""
+    """Read everything that is ours."""
     held = Existing()
     await read_instances(catalog, identity, held)
     for prefix in (identity.root, descriptor.NAMES, reverse_layout.PREFIX):

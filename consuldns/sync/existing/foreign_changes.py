@@ -1,9 +1,9 @@
-"""Whether somebody else changed what is ours in Consul, told from our own writes by its content.
+"""Whether somebody else changed our entries in Consul; our own writes are recognised by content.
 
 Consul wakes us whenever something changes, and an index does not say who wrote: a removal leaves
 none behind, a service's index rises for every service of the catalog, and one of somebody else
-may hide behind a write of ours. So the part that changed is read and compared with what we hold,
-but for what we wrote meanwhile.
+may hide behind one of our own writes. So the part that changed is read and compared with what
+exists as far as we know, but for what we wrote meanwhile.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ class Writes:
 async def is_changed(
     catalog: Catalog, identity: Identity, resource: str, existing: Existing, writes: Writes
 ) -> bool:
-    """Whether a resource of ours differs from what we hold. Raises ConsulError.
+    """Whether one of our resources differs from `existing`. Raises ConsulError.
 
     `resource` is `node:<name>` (instances) or `keys:<prefix>`.
     """

@@ -15,10 +15,10 @@ from consuldns.sync.kubernetes.access import Access
 from consuldns.sync.kubernetes.connection import Connection, error_of, read_status
 from consuldns.sync.kubernetes.objects import (
     Item,
-    Kind,
     ListMetadata,
     Namespace,
     ObjectKey,
+    ResourceKind,
     Versioned,
 )
 from consuldns.sync.kubernetes.unread import UnreadObjects, key_of
@@ -27,7 +27,7 @@ from consuldns.untrusted import Part, Unreadable, find
 T = TypeVar("T")
 
 PAGE = 500  # objects
-READ = 60.0  # seconds until a list's next octets; an API server gives up after 60
+READ = 60.0  # seconds until a list's next bytes; an API server gives up after 60
 GRACE = 30.0  # seconds that a watch may be silent beyond the end that it was to have
 
 
@@ -95,7 +95,7 @@ class KubernetesClient:
         return _decode(await self._get(f"/api/v1/namespaces/{name}", {}), Namespace)
 
     async def list(
-        self, kind: Kind[Item], label_selector: str = "", namespace: str = ""
+        self, kind: ResourceKind[Item], label_selector: str = "", namespace: str = ""
     ) -> ListResult[Item]:
         """All objects of a kind, in a namespace or in all of them, in pages of 500.
 
@@ -119,14 +119,14 @@ class KubernetesClient:
                 return ListResult(objects, page.metadata.resource_version, frozenset(unread))
             parameters["continue"] = page.metadata.continue_
 
-    def _skip(self, kind: Kind[Item], item: Part, error: Unreadable) -> ObjectKey | None:
+    def _skip(self, kind: ResourceKind[Item], item: Part, error: Unreadable) -> ObjectKey | None:
         key = key_of(bytes(item))
         self.unread.skipped(kind.name, key, error)
         return key
 
     async def watch(
         self,
-        kind: Kind[Item],
+        kind: ResourceKind[Item],
         version: str,
         *,
         seconds: int,
@@ -137,7 +137,7 @@ class KubernetesClient:
         """What happens to objects of a kind after a resource version.
 
         Ends when the server ends it, which it does after `seconds`; Unreachable after `silence`
-        seconds without an octet. Raises Gone if the history since that version is lost. Events
+        seconds without a byte. Raises Gone if the history since that version is lost. Events
         of types that this client does not know are left out.
         """
         parameters = {
@@ -155,7 +155,7 @@ class KubernetesClient:
                 if event is not None:
                     yield event
 
-    def _event(self, line: bytes, kind: Kind[Item]) -> WatchEvent[Item] | None:
+    def _event(self, line: bytes, kind: ResourceKind[Item]) -> WatchEvent[Item] | None:
         type_, content = _split_event(line)
         if type_ == "ERROR":
             status = read_status(content)
@@ -179,7 +179,7 @@ class KubernetesClient:
 
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    r"""The lines of a stream of octets, split on `\n` only; what follows the last one is dropped.
+    r"""The lines of a stream of bytes, split on `\n` only; what follows the last one is dropped.
 
     Text iterators also split at U+0085 and U+2028, which are legal inside of JSON strings. A line
     may be of any length (an object has up to 1.5 MB), and one that was cut short is no event.

@@ -87,7 +87,7 @@ class Connection:
                 raise errors.Unauthorized(f"{problem}; it cannot be read again: {unread}")
 
     async def _renew(self, used: Access, refused: Mapping[str, str] | None) -> ConfigError | None:
-        """Read from the origin again what was used in vain; what is wrong with it, if anything.
+        """Read from the origin again what was refused; what is wrong with it, if anything.
 
         `refused`: the header fields that were not taken, None if they were not what is wrong. Of
         several requests that failed together, one renews.

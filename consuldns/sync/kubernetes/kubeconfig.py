@@ -110,7 +110,7 @@ class _Located(Generic[T]):
 def from_kubeconfig(paths: Sequence[Path], context: str = "") -> Access:
     """The access that the files describe, in `context` or else their current one.
 
-    Whoever got an access keeps to that context, even if another one becomes the current one.
+    An access keeps to that context, even if another one becomes the current one.
     Raises ConfigError.
     """
     files = [(path, read_kubeconfig(path)) for path in paths if path.exists()]

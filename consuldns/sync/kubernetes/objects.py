@@ -281,6 +281,13 @@ class IngressRule(APIObject, frozen=True):
     host: str = ""
     http: IngressPaths | None = None
 
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of the services that the path `/` leads to; an empty one means that, too."""
+        paths = (self.http.paths if self.http is not None else None) or ()
+        backends = (path.backend.service for path in paths if path.path in ("/", ""))
+        return tuple(backend.name for backend in backends if backend is not None)
+
 
 class IngressTLS(APIObject, frozen=True):
     """Hosts that are served by TLS."""
@@ -302,12 +309,18 @@ class Ingress(APIObject, frozen=True):
     spec: IngressSpec = IngressSpec()
     status: ServiceStatus = ServiceStatus()
 
+    @property
+    def services(self) -> set[ServiceKey]:
+        """The services that it exposes."""
+        rules = self.spec.rules or ()
+        return {(self.metadata.namespace, name) for rule in rules for name in rule.services}
+
 
 Object = Service | EndpointSlice | Node | Namespace | Pod | Ingress
 Item = TypeVar("Item", bound=Object)
 
 
-class Kind(msgspec.Struct, Generic[Item], frozen=True):
+class ResourceKind(msgspec.Struct, Generic[Item], frozen=True):
     """A kind of object and where the API has it."""
 
     name: str  # plural, as in rules of RBAC: "endpointslices"
@@ -323,12 +336,14 @@ class Kind(msgspec.Struct, Generic[Item], frozen=True):
         return self.name
 
 
-SERVICES: Kind[Service] = Kind("services", "", Service)
-ENDPOINT_SLICES: Kind[EndpointSlice] = Kind("endpointslices", "discovery.k8s.io", EndpointSlice)
-NODES: Kind[Node] = Kind("nodes", "", Node)
-NAMESPACES: Kind[Namespace] = Kind("namespaces", "", Namespace)
-PODS: Kind[Pod] = Kind("pods", "", Pod)
-INGRESSES: Kind[Ingress] = Kind("ingresses", "networking.k8s.io", Ingress)
+SERVICES: ResourceKind[Service] = ResourceKind("services", "", Service)
+ENDPOINT_SLICES: ResourceKind[EndpointSlice] = ResourceKind(
+    "endpointslices", "discovery.k8s.io", EndpointSlice
+)
+NODES: ResourceKind[Node] = ResourceKind("nodes", "", Node)
+NAMESPACES: ResourceKind[Namespace] = ResourceKind("namespaces", "", Namespace)
+PODS: ResourceKind[Pod] = ResourceKind("pods", "", Pod)
+INGRESSES: ResourceKind[Ingress] = ResourceKind("ingresses", "networking.k8s.io", Ingress)
 
 
 class ListMetadata(APIObject, frozen=True):

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Never
+from typing import Generic, Never
 
 from consuldns.errors import ConsuldnsError
 from consuldns.sync.kubernetes import errors
@@ -20,11 +20,11 @@ from consuldns.sync.kubernetes.objects import (
     EndpointSlice,
     Ingress,
     Item,
-    Kind,
     Namespace,
     Node,
     ObjectKey,
     Pod,
+    ResourceKind,
     Service,
 )
 from consuldns.sync.kubernetes.troubles import Troubles
@@ -63,11 +63,11 @@ class RetryPolicy:
 class Store(Generic[Item]):
     """The copy of all objects of a kind.
 
-    `deleted` are objects that a DELETED event told to be gone, until they are there again or
+    `deleted` are objects that a DELETED event reported as gone, until they are there again or
     somebody takes them out: for those there is proof, not for what is merely missing in a list.
     """
 
-    def __init__(self, kind: Kind[Item]) -> None:
+    def __init__(self, kind: ResourceKind[Item]) -> None:
         self.kind = kind
         self.objects: dict[ObjectKey, Item] = {}
         self.deleted: dict[ObjectKey, Item] = {}
@@ -128,7 +128,7 @@ class Reflector(Generic[Item]):
     """
 
     client: KubernetesClient
-    kind: Kind[Item]
+    kind: ResourceKind[Item]
     on_change: Callable[[list[Change[Item]]], None]
     label_selector: str = ""
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -162,10 +162,6 @@ class Reflector(Generic[Item]):
         One that has just started knows no rights yet, so the second denial counts, not the first.
         """
         return self._denials >= DENIALS
-
-    def covers(self, kind: Kind[Any], namespace: str) -> bool:
-        """Whether this is what knows of objects of the kind in that namespace."""
-        return self.kind == kind and self.namespace in ("", namespace)
 
     def request_list(self) -> None:
         """List again now, whatever the watch says; one that is on its way will do."""
@@ -322,7 +318,7 @@ class Reflector(Generic[Item]):
         self._version = ""
         wait = self._failure(type(error).__name__.lower(), error)
         if self._denials == DENIALS:
-            self.on_change([])  # whoever waits for this kind need not
+            self.on_change([])  # nobody need wait for this kind
         return min(wait, self._jitter(self.retry_policy.withheld))
 
     def _note(self, reason: str, error: ConsuldnsError) -> None:

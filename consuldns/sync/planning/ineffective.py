@@ -1,6 +1,6 @@
 """Settings of `[sync]` that have no effect as they are: with one another, or in this cluster.
 
-Each is valid by itself, so nothing is refused; but whoever wrote it expects something of it.
+Each is valid by itself, so nothing is refused; but the operator expects it to do something.
 """
 
 import re

@@ -23,7 +23,6 @@ from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import PASSING, SetCheck, SetInstance, SetKey
 from consuldns.descriptor import EndpointsKey
 from consuldns.names import parse_address
-from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import annotations, ingresses, registrations
 from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import (
@@ -33,14 +32,15 @@ from consuldns.sync.kubernetes.objects import (
     NODES,
     PODS,
     SERVICES,
-    Kind,
+    ResourceKind,
     Service,
     ServiceKey,
 )
 from consuldns.sync.kubernetes.reflector import AnyReflector
 from consuldns.sync.planning.plan import Plan, Step
+from consuldns.sync.selection import Selection
 
-AnyKind = Kind[Any]
+AnyKind = ResourceKind[Any]
 OF_ENDPOINTS = (ENDPOINT_SLICES, PODS)
 PLACED = {k.name for k in (SERVICES, ENDPOINT_SLICES, NODES, NAMESPACES, PODS, INGRESSES)}
 INDEPENDENT = ("vip", "load-balancer", "external-ips", "name")  # the service alone decides
@@ -92,7 +92,7 @@ class Limits:
     """Takes out of plans what is not known well enough."""
 
     knowledge: Knowledge
-    cluster: Cluster
+    selection: Selection
     settings: SyncSettings
     record_key: str  # the key that says that a cluster is synced
 
@@ -114,7 +114,7 @@ class Limits:
     def _explain(self, plan: Plan) -> None:
         """Say of services that they wait, in place of what seems to be wrong with them."""
         for key in list(plan.problems):
-            service = self.cluster.services.get(key) if key is not None else None
+            service = self.selection.services.get(key) if key is not None else None
             if key is None or service is None:
                 continue
             kinds = [
@@ -141,7 +141,7 @@ class Limits:
             return step if self._knows_all(OF_ENDPOINTS, key[0]) else None
         there = existing.instances.get(key, {})
         if isinstance(operation, SetInstance | SetCheck) and operation.instance.id not in there:
-            service = self.cluster.services.get(key)
+            service = self.selection.services.get(key)
             is_exposed = service is not None and INGRESSES in needed(service, self.settings)
             if there and is_exposed and not self.knowledge.knows(INGRESSES, key[0]):
                 return None
@@ -149,7 +149,7 @@ class Limits:
             not isinstance(operation, SetCheck)
             or operation.instance.status == PASSING
             or self.knowledge.knows(ENDPOINT_SLICES, key[0])
-            or self.cluster.slices(key)
+            or self.selection.cache.slices(key)
         ):
             return step
         if operation.instance.id in there:
@@ -163,7 +163,7 @@ class Limits:
         """Whether an address may get a reverse name: its own, or one that is no node's."""
         operation, key = step.operation, step.service
         assert isinstance(operation, SetKey)
-        service = self.cluster.services.get(key) if key is not None else None
+        service = self.selection.services.get(key) if key is not None else None
         address = reverse_layout.address_in(operation.key.path)
         if service is None or _is_cluster_ip(service, address):
             return True
@@ -183,7 +183,7 @@ class Limits:
                 and all(name in PLACED for name, _ in knowledge.missing)
             )
         namespace = key[0]
-        service = self.cluster.services.get(key)
+        service = self.selection.services.get(key)
         if not knowledge.knows_others(namespace):
             return False
         if service is None:

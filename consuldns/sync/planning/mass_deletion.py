@@ -3,7 +3,7 @@
 What a list does not show may have been deleted, or hidden: by a right that was taken away, by an
 etcd that was restored from a backup, by a label selector with a typo. One service that goes is
 believed. Many at once are held, until two complete lists, some time apart, say the same; or until
-somebody says `--allow-mass-delete`. What an event told to be deleted is believed: of that there is
+somebody says `--allow-mass-delete`. What an event reports as deleted is believed: of that there is
 proof.
 """
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import RemoveInstance, SetInstance
-from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import annotations
 from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import EndpointSlice, Service, ServiceKey
 from consuldns.sync.kubernetes.reflector import AnyReflector
 from consuldns.sync.planning.knowledge import OF_ENDPOINTS, needed
 from consuldns.sync.planning.plan import Plan, Step
+from consuldns.sync.selection import Selection
 
 MANY = 10  # services
 SHARE = 0.5  # of all that are in the catalog
@@ -98,7 +98,7 @@ class MassDeletion:
 
 def proven(
     services: Collection[ServiceKey],
-    cluster: Cluster,
+    selection: Selection,
     settings: SyncSettings,
     reflectors: Sequence[AnyReflector],
 ) -> set[ServiceKey]:
@@ -113,13 +113,13 @@ def proven(
         declined |= {e.key for e in found if isinstance(e, Service) and _declines(e)}
 
     def is_proven(key: ServiceKey) -> bool:
-        service = cluster.services.get(key)
+        service = selection.services.get(key)
         if service is None:
             return key in deleted or key in declined
         if any(kind not in OF_ENDPOINTS for kind in needed(service, settings)):
             return False
         # A slice without endpoints says so itself; without any slice, it takes a deleted one.
-        return bool(cluster.slices(key)) or key in emptied
+        return bool(selection.cache.slices(key)) or key in emptied
 
     return {key for key in services if is_proven(key)}
 

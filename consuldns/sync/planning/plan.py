@@ -24,7 +24,6 @@ from consuldns.consul.operations import (
 )
 from consuldns.descriptor import DescriptorKey, NameKey
 from consuldns.names import parse_address
-from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import flat_names, reverse_names, state
 from consuldns.sync.desired.flat_names import Others
 from consuldns.sync.desired.reverse_names import Candidate
@@ -34,6 +33,7 @@ from consuldns.sync.existing.contents import Existing, ExistingInstance, Existin
 from consuldns.sync.kubernetes.objects import ServiceKey
 from consuldns.sync.ownership import Identity
 from consuldns.sync.planning import ineffective
+from consuldns.sync.selection import Selection
 
 NOBODY = Others()
 
@@ -86,8 +86,8 @@ class Planner:
     Plans for some services cost as much as those services do, not as much as the cluster.
     """
 
-    def __init__(self, cluster: Cluster, settings: SyncSettings, identity: Identity) -> None:
-        self._cluster, self._settings, self._identity = cluster, settings, identity
+    def __init__(self, selection: Selection, settings: SyncSettings, identity: Identity) -> None:
+        self._selection, self._settings, self._identity = selection, settings, identity
         self._names: dict[ServiceKey, str] = {}
         self._owners: dict[str, ServiceKey] = {}
         self._claims: dict[str, dict[ServiceKey, Candidate]] = {}
@@ -128,8 +128,8 @@ class Planner:
 
     def plan_all(self, existing: Existing, *, others: Others = NOBODY, version: str) -> Plan:
         """A plan for everything: whatever is ours and should not be is to go."""
-        known = set(self._cluster.services) | existing.instances.keys()
-        known |= self._cluster.problems_of_unwanted.keys()
+        known = set(self._selection.services) | existing.instances.keys()
+        known |= self._selection.problems.keys()
         for path in existing.keys:
             match descriptor.parse_path(path):
                 case DescriptorKey(self._identity.cluster, namespace, name):
@@ -141,14 +141,14 @@ class Planner:
             existing, services=known, addresses=addresses, others=others, version=version
         )
         plan.problems[None] = ineffective.settings(
-            self._settings, self._cluster.services.values(), self._cluster.namespaces
+            self._settings, self._selection.services.values(), self._selection.cache.namespaces
         )
         return plan
 
     def _assign(self, existing: Existing, others: Others) -> set[ServiceKey]:
         """Assign flat names; the services whose name is new, or has another owner."""
         before, owners = self._names, self._owners
-        claims = self._cluster.claims
+        claims = self._selection.claims
         self._names = flat_names.assign(
             claims.values(),
             existing.current_owners,
@@ -170,21 +170,22 @@ class Planner:
 
     def _plan_service(self, plan: Plan, key: ServiceKey, existing: Existing) -> set[str]:
         """Add the steps of one service; the addresses that it claims, or did so far."""
-        service = self._cluster.services.get(key)
+        service = self._selection.services.get(key)
         entries = None
         if service is not None:
             entries = state.entries(
                 service,
-                self._cluster.slices(key),
-                self._cluster.nodes,
+                self._selection.overrides[key],
+                self._selection.cache.slices(key),
+                self._selection.cache.nodes,
                 self._names[key],
                 self._settings,
                 self._identity,
-                self._cluster.exposures(key),
+                self._selection.cache.exposures(key),
             )
             if entries.absent:
                 plan.absent[key] = entries.absent
-        unwanted = self._cluster.problems_of_unwanted.get(key, ())
+        unwanted = self._selection.problems.get(key, ())
         plan.problems[key] = (
             (*entries.problems, *self._name_problems(key)) if entries is not None else unwanted
         )
@@ -194,7 +195,7 @@ class Planner:
 
     def _name_problems(self, key: ServiceKey) -> Iterator[str]:
         """What there is to say about a name that was asked for and not given."""
-        claim, name = self._cluster.claims[key], self._names[key]
+        claim, name = self._selection.claims[key], self._names[key]
         if claim.given and name.lower() != flat_names.shortened(claim.wanted).lower():
             instead = f"it is {name!r} until that is gone" if name else "it has none"
             yield f"service-name: another service has the name {claim.wanted!r}; {instead}"
@@ -208,7 +209,7 @@ class Planner:
             if entry.path not in plan.claimed:
                 plan.claimed.add(entry.path)
                 self._set_key(plan, entry, key, existing)
-        # Before the descriptor, so that whoever finds a service finds its endpoints.
+        # Before the descriptor, so that a resolver that finds a service finds its endpoints.
         described = entries.endpoints if entries is not None else ()
         for each in described:
             self._set_key(plan, each, key, existing)
@@ -221,7 +222,7 @@ class Planner:
 
     def _is_claimed(self, key: ServiceKey) -> bool:
         """Names that are shared on purpose are nobody's."""
-        return self._cluster.claims[key].policy != "merge"
+        return self._selection.claims[key].policy != "merge"
 
     def _plan_instances(
         self, plan: Plan, key: ServiceKey, entries: Entries | None, existing: Existing
@@ -262,14 +263,16 @@ class Planner:
     def _plan_addresses(
         self, plan: Plan, addresses: Mapping[str, ServiceKey | None], existing: Existing
     ) -> None:
+        cache = self._selection.cache
+        pods = cache.pods if self._settings.reverse_verify_pods else None
         for text, service in sorted(addresses.items(), key=lambda item: item[0]):
             address = parse_address(text)
             if address is None:
                 continue
             chosen = reverse_names.choose(
                 self._claims.get(text, {}).values(),
-                nodes=self._cluster.node_addresses,
-                pods=self._cluster.pods_by_address,
+                nodes=cache.node_addresses,
+                pods=pods,
             )
             if chosen is not None:
                 entry = state.reverse_entry(chosen, self._identity)
@@ -282,9 +285,9 @@ class Planner:
         first = [] if existing.node == node else [Step(SetNode(node))]
         plan.additions[:0] = first
         if version:
-            # After all services: whoever finds the record knows that none of them is missing.
+            # After all services: a resolver that finds it knows that none of them is missing.
             record = state.cluster_record(
-                version, self._cluster.exposed_namespaces, self._settings, self._identity
+                version, self._selection.namespaces, self._settings, self._identity
             )
             self._set_key(plan, record, None, existing)
 
@@ -326,7 +329,7 @@ def _set(node: str, instance: Instance, there: ExistingInstance | None) -> Itera
 
 
 def removal_of_all(existing: Existing, node: str) -> Plan:
-    """A plan to remove everything of ours, but for the node."""
+    """A plan to remove everything that this cluster has in Consul, but for the node."""
     instances = [
         Step(RemoveInstance(node, id_, each.service, each.index), key)
         for key, there in existing.instances.items()
