@@ -4,6 +4,11 @@ import asyncio
 import random
 
 
+def jittered(seconds: float, jitter: float = 0.5) -> float:
+    """At most so many seconds; `jitter` is the part of them that is random."""
+    return seconds * (1 - jitter * random.random())
+
+
 class Backoff:
     """Pauses of `first` seconds, then up to twice the last, at most `last` seconds.
 
@@ -23,7 +28,7 @@ class Backoff:
         """The seconds to wait now; the next time it is up to twice as long."""
         nominal = self._nominal
         self._nominal = min(2 * nominal, self._last)
-        return nominal * (1 - self._jitter * random.random())
+        return jittered(nominal, self._jitter)
 
     async def pause(self) -> None:
         """Wait."""

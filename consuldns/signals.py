@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
-logger = logging.getLogger("consuldns.process")
+_log = logging.getLogger(__name__)
 
 
 def handle(handlers: Mapping[signal.Signals, Callable[[], object]]) -> None:
@@ -40,7 +40,7 @@ def _contained(handler: Callable[[], object]) -> Callable[[], None]:
         try:
             handler()
         except Exception:
-            logger.exception("a signal could not be handled: please report it")
+            _log.exception("a signal could not be handled: please report it")
 
     return call
 

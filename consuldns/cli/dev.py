@@ -9,8 +9,9 @@ from consuldns.cli import hold_signals
 from consuldns.cli.options import setting_option
 from consuldns.config.load import load
 from consuldns.config.schema import Settings
-from consuldns.config.values import HOST_PORT, HostPort
+from consuldns.config.values import HOST_PORT
 from consuldns.errors import ConfigError
+from consuldns.sockets import HostPort
 
 # Consul's own ports, so that what is written about Consul works here as it stands.
 HTTP_ADDRESS = "127.0.0.1:8500"
@@ -64,7 +65,7 @@ async def _serve(agent: HostPort, settings: Settings, *, sample: bool) -> None:
     from consuldns.process.control import Control
 
     control = Control(lambda: settings)
-    async with serving.serve((agent.host, agent.port), sample=sample) as embedded:
+    async with serving.serve(agent, sample=sample) as embedded:
         click.echo(embedded.announcement, err=True)
         if sample:
             click.echo("Try, in another shell:", err=True)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from consuldns.cli.options import config_option, setting_option
-from consuldns.config.values import HOST_PORT, HostPort
+from consuldns.config.values import HOST_PORT
 from consuldns.errors import ConsuldnsError
 from consuldns.names import Labels, parse_address, parse_name, reverse_name
+from consuldns.sockets import HostPort
 
 if TYPE_CHECKING:  # dnslib is behind it, and help and completion must not wait for that
     from consuldns.wire.client import Reply

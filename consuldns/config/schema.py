@@ -30,7 +30,6 @@ from consuldns.config.values import (
     SECRET,
     TEXT,
     URL,
-    HostPort,
     Secret,
     list_of,
     one_of,
@@ -39,6 +38,7 @@ from consuldns.config.values import (
 )
 from consuldns.dns.policy import PodNames
 from consuldns.logs import Level
+from consuldns.sockets import HostPort
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
 NO_TIME = timedelta()

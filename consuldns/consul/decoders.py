@@ -17,14 +17,11 @@ from consuldns.descriptor import (
     EndpointsKey,
     RecordKey,
 )
-from consuldns.names import MAX_LABEL, parse_address
+from consuldns.names import MAX_LABEL, MAX_PORT, MAX_WEIGHT, parse_address
 from consuldns.untrusted import MAX_UINT64, Unread, Unreadable
 from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
-
-MAX_WEIGHT = 65535  # RFC 2782
-MAX_PORT = 65535
 
 
 def services(index: int, tags: Mapping[str, Iterable[str]]) -> model.Services:

@@ -26,6 +26,7 @@ from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.sync_child import SyncChild
 from consuldns.process.workers import Workers
 from consuldns.server import listen
+from consuldns.sockets import listen_tcp
 from consuldns.views import updates
 from consuldns.web import admin, serving
 
@@ -62,14 +63,10 @@ class Control:
     def __init__(self, read: Callable[[], Settings]) -> None:
         self._read = read
         self._settings = settings = read()
-        admin_address = settings.admin_addr
-        self._admin_socket = serving.bind(
-            (admin_address.host, admin_address.port),
-            what="the admin endpoint",
-            option="--admin-addr",
+        self._admin_socket = listen_tcp(
+            settings.admin_addr, what="the admin endpoint", option="--admin-addr"
         )
-        addresses = [str(address) for address in settings.listen]
-        listeners = listen.listen(addresses, settings.workers or usable_cpus())
+        listeners = listen.listen(settings.listen, settings.workers or usable_cpus())
         self._client = Client(settings.consul)
         self._watcher = Watcher(self._client, self._publish)
         self._workers = Workers(

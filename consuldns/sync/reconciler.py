@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Never
 
 from consuldns import descriptor, reverse_layout
+from consuldns.backoff import Backoff
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import LockLost
@@ -112,7 +113,7 @@ class Reconciler:
         self._existing: Existing | None = None
         self._writes = Writes()
         self._known = Knowledge()
-        self._failures = 0
+        self._backoff = Backoff(*RETRY)
         self._problems = ProblemLog()
 
     @property
@@ -296,13 +297,11 @@ class Reconciler:
         if result.failed:
             self._retry(result)
         else:
-            self._failures = 0
+            self._backoff.reset()
 
     def _retry(self, result: ApplyResult) -> None:
         """What failed may have failed because we know Consul badly: look at everything again."""
-        first, longest = RETRY
-        wait = min(longest, first * 2 ** min(self._failures, 16))
-        self._failures += 1
+        wait = self._backoff.next()
         self._everything_at = min(self._everything_at, time.monotonic() + wait)
         for key, reason in list(result.failed.items())[:MOST_LINES]:
             log.warning("refused service=%s retry=%.1fs: %s", "/".join(key or ("-",)), wait, reason)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from consuldns.config.load import Level, load, near_misses
 from consuldns.config.schema import ConsulSettings, Settings, declared
-from consuldns.config.values import HostPort, Secret, format_value
+from consuldns.config.values import Secret, format_value
 from consuldns.errors import ConfigError
+from consuldns.sockets import HostPort
 
 
 def written(folder: Path, text: str) -> Path:

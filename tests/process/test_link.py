@@ -11,6 +11,7 @@ from consuldns.dns.policy import Policy
 from consuldns.process import link
 from consuldns.process.workers import Workers
 from consuldns.server.listen import Listener, Transport
+from consuldns.sockets import HostPort
 from consuldns.views import keys, model, updates
 
 NODE = model.Node("n1", "id", "10.0.0.1", "dc1", {"lan_ipv4": "10.0.0.1"}, {"k": "v"})
@@ -59,14 +60,14 @@ def test_messages_survive_any_cut(sizes: list[int]) -> None:
 def test_a_listener_travels_with_its_socket() -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as own:
         own.bind(("127.0.0.1", 0))
-        sent = Listener(Transport.UDP, own, "127.0.0.1:0")
+        sent = Listener(Transport.UDP, own, HostPort("127.0.0.1", 0))
         received: list[link.ToWorker] = []
         end = link.Link(link.worker_decoder(), received.append, lambda: None)
         end.data_received(link.frame(link.Start((sent,), Policy())))
         (start,) = received
         assert isinstance(start, link.Start)
         (listener,) = start.listeners
-        assert (listener.transport, listener.address) == (Transport.UDP, "127.0.0.1:0")
+        assert (listener.transport, listener.address) == (Transport.UDP, sent.address)
         assert listener.socket.getsockname() == own.getsockname()
         assert listener.socket.type is socket.SOCK_DGRAM
         listener.socket.detach()  # in one process, two objects have this descriptor

@@ -5,17 +5,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from consuldns.server.listen import Listener, Transport, listen
+from consuldns.sockets import HostPort
 
 
 @contextmanager
 def listening(addresses: Sequence[str], workers: int = 1) -> Iterator[list[tuple[Listener, ...]]]:
     """The listeners of each worker."""
-    listeners = listen(addresses, workers)
+    listeners = listen([address_of(each) for each in addresses], workers)
     try:
         yield listeners
     finally:
         for each in {listener.socket for worker in listeners for listener in worker}:
             each.close()
+
+
+def address_of(text: str) -> HostPort:
+    """The address, whose port may be 0 here."""
+    host, _, port = text.rpartition(":")
+    return HostPort(host.strip("[]"), int(port))
 
 
 def sockets(worker: tuple[Listener, ...], transport: Transport) -> list[socket.socket]:

@@ -23,6 +23,7 @@ from consuldns.descriptor import (
     NameKey,
     NameOwner,
 )
+from consuldns.names import MAX_HOST_NAME
 from consuldns.sync.desired import (
     addresses,
     endpoint_names,
@@ -160,7 +161,7 @@ def _candidates(
         target = identity.flat(context.flat) if is_flat else nested
         target = wish if isinstance(wish, str) else target
         is_wanted = wish is not False and _is_to_be_named(rank, settings)
-        if is_wanted and len(target) > addresses.MAX_NAME:
+        if is_wanted and len(target) > MAX_HOST_NAME:
             problems.append("an address has no reverse name, because it would be too long a name")
             is_wanted = False
         if not is_wanted:
