@@ -92,9 +92,7 @@ def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
     yield _gauge("consul_connections", "Connections to Consul.", watcher.connections_open)
     yield _gauge("consul_reachable", "Whether Consul answers.", watcher.is_in_contact)
     yield _gauge("views", "Views of Consul's state in memory.", watcher.views)
-    yield _gauge(
-        "views_watched", "Views with a blocking query of their own.", watcher.views_followed
-    )
+    yield _gauge("views_watched", "Views with a blocking query.", watcher.views_followed)
     yield _gauge(
         "views_kept",
         "Views that could not be renewed and are served as they were, marked stale.",

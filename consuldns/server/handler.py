@@ -83,7 +83,7 @@ class _Query(msgspec.Struct, frozen=True):
 
 
 class Handler:
-    """ResponseCache the queries of one worker from its views.
+    """Answers the queries of one worker from its views.
 
     `need` requests what a query waits for: called once until `receive` gets the outcome. `clock`
     gives seconds that never go back. The worker calls `receive` with each message of control,

@@ -53,6 +53,7 @@ class UdpServer:
         receive, send = self._socket.recvfrom, self._socket.sendto
         find = self._handler.find
         counters = self._handler.counters
+        queries = counters.queries
         for _ in range(_BATCH):
             try:
                 packet, client = receive(_MAX_QUERY)
@@ -61,7 +62,7 @@ class UdpServer:
             except OSError as error:
                 self._flood_log.warning("receive", "cannot receive over UDP: %s", error)
                 return
-            counters.queries[_TRANSPORT] += 1
+            queries[_TRANSPORT] += 1
             if client[1] in _NEVER_CLIENTS:
                 counters.dropped += 1
                 continue

@@ -9,7 +9,7 @@ import pytest
 from tests.end_to_end.conftest import register
 from tests.support import elsewhere
 from tests.support.ask import answers, ask, wait_for_answer
-from tests.support.consul_agent import ConsulAgent, wait_until
+from tests.support.consul_agent import ConsulAgent, free_ports, wait_until
 from tests.support.consuldns_process import Serve, children_of
 
 
@@ -38,3 +38,10 @@ def test_workers_are_replaced(consul: ConsulAgent, tmp_path: Path) -> None:
             os.kill(victim, signal.SIGKILL)
         wait_until(lambda: len(set(children_of(serve.pid)) - before) == 2, "two new workers")
         wait_for_answer(serve.port, "far.service.consul", "A", "10.9.9.8")
+
+
+def test_the_sync_worker_is_started(consul: ConsulAgent, tmp_path: Path) -> None:
+    (closed,) = free_ports(1)
+    config = f'[sync]\nenabled = true\nkube_api = "http://127.0.0.1:{closed}"\n'
+    with Serve(consul.url, config=config, program=(elsewhere.binary(tmp_path),)) as serve:
+        serve.wait_for_line("cannot start, trying again")

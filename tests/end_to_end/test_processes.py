@@ -138,7 +138,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again(steady: Serve) -> None:
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
         for number in (0, 1):
-            text = f"worker {number} cannot be started: Too many open files"
+            text = f"worker {number}: cannot be started: Too many open files"
             wait_until(
                 lambda text=text: any(text in line for line in steady.lines[lines:]),  # type: ignore[misc]
                 f"why worker {number} is not started",

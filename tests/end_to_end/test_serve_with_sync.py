@@ -22,7 +22,7 @@ from tests.support.consuldns_process import ConsuldnsProcess, Serve, children_of
 
 STOPS = int(os.environ.get("CONSULDNS_TEST_STOPS", "1"))
 STOP_SECONDS = 0.5 if STOPS > 1 else 5.0
-OWN_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ (INFO|WARNING) consuldns\.|ready$")
+OWN_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (INFO|WARNING) consuldns\.|ready$")
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_ready_and_metrics_tell_of_the_worker(consul: ConsulAgent, tmp_path: Pat
     config = f'[sync]\nenabled = true\nkubeconfig = "{kubeconfig}"\n'
     with Serve(consul.url, config=config) as serve:
         reason = f"{kubeconfig}: there is no such kubeconfig file"
-        serve.wait_for_line(f"sync worker ended with exit status 4: {reason}")
+        serve.wait_for_line(f"sync worker: ended with exit status 4: {reason}")
 
         def ready() -> tuple[int, list[str]]:
             reply = serve.admin("/ready")
