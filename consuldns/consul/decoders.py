@@ -18,6 +18,8 @@ from consuldns.views.model import Health
 
 MAX_WEIGHT = 65535  # RFC 2782
 MAX_PORT = 65535
+MAX_CHECK_TEXT = 100  # characters
+MAX_FAILING = 5  # checks of an instance that are named
 
 
 def services(index: int, tags: Mapping[str, Iterable[str]]) -> model.Services:
@@ -66,6 +68,16 @@ def _instance(record: replies.HealthEntry) -> model.Instance:
         weight_passing=_weight(weights.passing),
         weight_warning=_weight(weights.warning),
         health=health(check.status for check in record.checks or ()),
+        failing=failing(record.node.name, record.checks or ()),
+    )
+
+
+def failing(node: str, checks: Iterable[replies.Check]) -> tuple[str, ...]:
+    """The checks that do not pass, "node/check: status" each, for `query --explain`."""
+    bad = [check for check in checks if check.status != "passing"]
+    return tuple(
+        f"{node}/{str(check.name)[:MAX_CHECK_TEXT]}: {check.status[:MAX_CHECK_TEXT]}"
+        for check in bad[:MAX_FAILING]
     )
 
 
