@@ -19,7 +19,7 @@ that Consul refuses: nested Kubernetes names, services with dots in their names,
 A name is parsed here and nowhere else: what a finder needs of it is a field.
 """
 
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 
@@ -93,7 +93,7 @@ class DottedTagNonTerminal(_Interpretation, frozen=True):
     datacenter: bytes | None
 
 
-class Form(Enum):
+class Form(StrEnum):
     """The forms of names in a Kubernetes zone, by what is left of the zone."""
 
     ZONE = "zone"  # nothing

@@ -39,6 +39,8 @@ from consuldns.views.clusters import Namespaces, Port, Service
 SPECIFICATION = b"1.1.0"
 SPECIFICATION_TTL = 28800  # seconds, as in CoreDNS
 ALIASED = frozenset((Type.A, Type.AAAA, Type.CNAME, Type.ANY))  # what an alias is given for
+# Looked up once: a member of an Enum costs 75 ns each time on CPython 3.11.
+_BELOW_SERVICE, _ENDPOINT, _SERVICE = Form.BELOW_SERVICE, Form.ENDPOINT, Form.SERVICE
 _NXDOMAIN, _NO_NAMESPACE = Outcome.NXDOMAIN, Reason.NO_NAMESPACE
 NO_CLUSTER = missing(Reason.NO_CLUSTER)
 OF_CONSUL_K8S = (Why(Reason.OF_CONSUL_K8S),)
@@ -176,22 +178,27 @@ def _service(asked: RecordRequest, tree: Tree, request: Request) -> Finding:
     if service is None:
         reason = Reason.NO_SERVICE_IN_NAMESPACE
         return missing_below(tree.levels + 1, services, reason, asked.service, services)
-    why = (Why(Reason.OF_CLUSTER, (service.cluster,)),) if tree.is_shared else ()
+    why = _of_cluster(service.cluster) if tree.is_shared else ()
     if service.external_name:
         if asked.left:
             return missing(Reason.BELOW_EXTERNAL_NAME)
         return _alias(service, why, tree.datacenter, request)
-    if asked.form is Form.BELOW_SERVICE:
+    if asked.form is _BELOW_SERVICE:
         return missing(Reason.NOT_A_SERVICE_NAME)
-    if asked.form is Form.ENDPOINT:
+    if asked.form is _ENDPOINT:
         reached = targets.endpoints_at(asked.endpoint, service, tree.datacenter, request)
     else:
         reached = targets.targets_of(service, tree.datacenter, request)
-    if not reached and asked.form is Form.SERVICE:
+    if not reached and asked.form is _SERVICE:
         is_headless = service.is_headless
         return missing(Reason.NO_READY_ENDPOINT if is_headless else Reason.HIDDEN_SINCE_EMPTY)
-    chosen = _choose(asked, reached, request)
+    chosen = reached if asked.form is _SERVICE else _choose(asked, reached, request)
     return chosen if isinstance(chosen, Finding) else _answer(asked, chosen, why, request)
+
+
+@lru_cache(maxsize=1024)
+def _of_cluster(cluster: str) -> tuple[Why, ...]:
+    return (Why(Reason.OF_CLUSTER, (cluster,)),)
 
 
 def _choose(
