@@ -140,11 +140,16 @@ class Reconciler:
                 await self._wake.wait()
 
     async def _term(self) -> None:
-        """Reconcile while we lead. Raises LockLost and other ConsulErrors."""
+        """Reconcile until the lock is lost. Raises LockLost and other ConsulErrors.
+
+        A lock that was lost and is held again begins another term: in between somebody else may
+        have led, and what was listed before says nothing about what is gone.
+        """
+        since = self.leadership.since
         planner = Planner(self.cluster, self.settings, self.leadership.identity)
         holding = self._holding = None
         await self._freshen()
-        while self.leadership.lock is not None:
+        while self._is_in_term(since):
             self._survey()
             if holding is None or time.monotonic() >= self._everything_at:
                 holding = self._holding = await self._read(first=holding is None)
@@ -154,8 +159,13 @@ class Reconciler:
                 plan = await self.plan_all(planner, holding)
             else:
                 plan = await self._plan_dirty(planner, holding)
-            await self._do(plan, holding)
-            await self._rest()
+            if self._is_in_term(since):
+                await self._do(plan, holding)
+            if self._is_in_term(since):  # else nobody may wake us
+                await self._rest()
+
+    def _is_in_term(self, since: float) -> bool:
+        return self.leadership.lock is not None and self.leadership.since == since
 
     def _survey(self) -> None:
         """Look at everything again if a kind came to be known, or was withheld."""

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.kubernetes.api_server import Object, Request
-from tests.kubernetes.catalog import addresses, keys, services
+from tests.kubernetes.catalog import addresses, keys, leader, services
 from tests.kubernetes.clusters import ScriptedCluster, scripted
 from tests.kubernetes.conftest import StartWorker
 from tests.kubernetes.objects import endpoint, node, service, slice_
@@ -370,3 +370,26 @@ def test_an_outage_of_consul_is_one_line(api: ScriptedCluster, start_worker: Sta
         wait_until(lambda: {"web", "api"} <= services(consul), "both in the new Consul")
         worker.wait_for_line(" again, after ")
         assert sum("cannot follow" in line for line in worker.lines) == 1
+
+
+# --- the lock ------------------------------------------------------------------------------------
+
+
+def test_a_lock_that_is_lost_and_won_again_begins_another_term(
+    consul: ConsulAgent, api: ScriptedCluster, start_worker: StartWorker
+) -> None:
+    """What was listed before proves nothing: without other lists, removals would wait for hours."""
+    for number in range(4):
+        api.put("services", service(f"s{number}", f"10.254.1.{number + 1}"))
+    start_worker(of=api)
+    wait_until(lambda: len(services(consul)) == 4, "the services")
+    for number in range(3):
+        begin_another_term(consul)
+        api.delete("services", f"s{number}")
+        wait_until(lambda: len(services(consul)) == 3 - number, "a deletion")  # noqa: B023
+
+
+def begin_another_term(consul: ConsulAgent) -> None:
+    session = leader(consul)
+    consul.client.put(f"/v1/session/destroy/{session}")
+    wait_until(lambda: leader(consul) not in ("", session), "the next term")

@@ -32,7 +32,6 @@ from tests.support.consuldns_process import ConsuldnsProcess
 ROUNDS = int(os.environ.get("CONSULDNS_MODEL_ROUNDS", "12"))
 SEED = int(os.environ.get("CONSULDNS_MODEL_SEED", "1"))
 SETTLE = 5.0  # seconds
-SETTLE_AFTER = {"lose_a_right": 60.0}  # a right that comes is noticed at the next try
 
 NODE = "k8s-kubernetes"
 ServiceKey = tuple[str, str]
@@ -164,6 +163,7 @@ class History:
     workers: list[ConsuldnsProcess] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     denied: str = ""  # a kind that may not be listed now
+    rounds: list[str] = field(default_factory=list)  # what happened in each, for explanations
 
     # --- the cluster ---
 
@@ -278,15 +278,28 @@ class History:
         wait_until(lambda: self._count(line) > said, "a worker that noticed it", 30)
 
     def give_rights_back(self) -> None:
+        """A right that comes is noticed at the next try only: later rounds must not wait for it."""
         if self.denied and isinstance(self.kubernetes, ScriptedCluster):
             self.kubernetes.grant(None)
+            what = f"all workers list {self.denied} again"
+            wait_until(lambda: not any(map(self._goes_without, self.workers)), what, 60)
         self.denied = ""
+
+    def _goes_without(self, worker: ConsuldnsProcess) -> bool:
+        """Whether the last that the worker said of the denied kind is that it cannot list it."""
+        said = [
+            line
+            for line in worker.lines
+            if self.denied in line and ("cannot list" in line or "following" in line)
+        ]
+        return bool(said) and "cannot list" in said[-1]
 
     # --- a round ---
 
     def round(self, breakage: str) -> None:
         """Some events with something that breaks in their midst; then everything is right."""
         before, events = self.model.healthy(), self.some_events()
+        self.rounds.append(f"{breakage} {events}")
         touched = {key for word, key in events if word != "endpoints"}
         stays = {place for place in before if place[:2] not in touched}
         position = self.chance.randrange(len(events) + 1)
@@ -302,11 +315,7 @@ class History:
             self.happen_as_planned(event)
         self.give_rights_back()
         try:
-            wait_until(
-                self.is_right,
-                f"everything right after {breakage}",
-                SETTLE_AFTER.get(breakage, SETTLE),
-            )
+            wait_until(self.is_right, f"everything right after {breakage}", SETTLE)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.explain()}") from error
         assert self.witness.missing == []
@@ -391,7 +400,8 @@ class History:
     def explain(self) -> str:
         """What is wrong, and what the workers said."""
         logs = "\n".join("\n".join(worker.lines[-15:]) for worker in self.workers)
-        return f"differences: {self.differences()}\ndone: {self.done}\n{logs}"
+        rounds = ", ".join(self.rounds[-6:])
+        return f"differences: {self.differences()}\nlast: {rounds}\ndone: {self.done}\n{logs}"
 
 
 class _Nothing:
