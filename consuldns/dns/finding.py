@@ -60,7 +60,7 @@ class Reason(Enum):
 class Why(msgspec.Struct, frozen=True):
     """A reason with what its sentence names, in order.
 
-    `label` is what was looked for in vain (folded) and `among` where: the names that exist.
+    `label` is the folded name that does not exist, and `among` are those that do.
     """
 
     reason: Reason

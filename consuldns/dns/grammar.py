@@ -359,11 +359,11 @@ def _service(parts: Labels, datacenter: bytes | None, *, srv_only: bool) -> list
         alone = ServiceName(name, None, datacenter, srv_only)
         return [alone, TagNonTerminal(name[1:], datacenter)] if name[0] == ord("_") else [alone]
     tag = b".".join(tags)
-    branch = DottedTagNonTerminal(name, tag, datacenter)
+    above = DottedTagNonTerminal(name, tag, datacenter)
     if len(parts) == 2 and name[0] == tag[0] == ord("_"):
         wanted = None if name[1:] in ANY_TAG else name[1:]
-        return [ServiceName(tag[1:], wanted, datacenter, srv_only), branch]
-    return [ServiceName(name, tag, datacenter, srv_only), branch]
+        return [ServiceName(tag[1:], wanted, datacenter, srv_only), above]
+    return [ServiceName(name, tag, datacenter, srv_only), above]
 
 
 def _hexadecimal_address(label: bytes) -> bytes | None:

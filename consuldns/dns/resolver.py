@@ -64,7 +64,7 @@ def _answer(question: Question, views: ViewReader, policy: Policy) -> Answer:
 
 
 def zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | None:
-    """The zone that a folded name is in, None if it is in none of ours."""
+    """The zone that a folded name is in, None if we serve no such zone."""
     return zones.zone_of(name, policy) or zones.reverse_zone_of(name, views, policy)
 
 

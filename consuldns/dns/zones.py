@@ -100,7 +100,7 @@ def _start_of_authority(
 
 
 def find_apex(name: Apex, request: Request) -> Finding:
-    """SOA and NS of the zone that was asked; nothing else is at an apex of ours."""
+    """SOA and NS of the zone that was asked; nothing else is at the apex of one of our zones."""
     return find_at_apex(request.zone, request)
 
 

@@ -64,7 +64,7 @@ COLLISIONS = next(each for each in scenarios() if each.name.startswith("nested: 
         (
             "7f000001.addr.svc.dc1.consul A",
             [
-                "* Consul: the address 127.0.0.1, spelt by the name itself: 1 record",
+                "* Consul: the address 127.0.0.1, spelled by the name itself: 1 record",
                 '  Kubernetes: service "7f000001" in namespace "addr", datacenter "dc1": 1 record, '
                 "of cluster 'kubernetes'; not used, since interpretation 1 goes first",
             ],

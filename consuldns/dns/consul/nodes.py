@@ -54,11 +54,11 @@ def _answer(node: Node, request: Request) -> Finding:
         everything = own + meta
         return found([RecordGroup(everything)] if everything else [])
     wants_address = request.type in (Type.A, Type.AAAA)
-    told = wants_address and request.policy.enable_additional_node_meta_txt
-    group = RecordGroup(own, optional_additional=meta if told else ())
+    is_added = wants_address and request.policy.enable_additional_node_meta_txt
+    group = RecordGroup(own, optional_additional=meta if is_added else ())
     if own:
         return found([group])
-    # Consul tells the metadata even if it has no address to tell.
+    # Consul sends the metadata even if it has no address to send.
     return Finding(Outcome.NODATA, (group,)) if group.optional_additional else NODATA
 
 

@@ -1,4 +1,4 @@
-"""Interpretations, findings and views in words: what `query --explain` shows."""
+"""Text for interpretations, findings and views: what `query --explain` shows."""
 
 from ipaddress import ip_address
 
@@ -90,7 +90,7 @@ def _of_consul(meaning: Interpretation) -> str:
         case grammar.NodeName(node):
             return f"node {quoted(node)}"
         case grammar.AddressName(packed):
-            return f"the address {ip_address(packed)}, spelt by the name itself"
+            return f"the address {ip_address(packed)}, spelled by the name itself"
         case grammar.DatacenterNonTerminal():
             return "above all names of a kind, or of a datacenter"
         case grammar.TagNonTerminal(tag):
@@ -144,7 +144,7 @@ def result(finding: Finding, type_: int) -> str:
 
 
 def view(key: ViewKey) -> str:
-    """A view, in words."""
+    """What a view is of."""
     match key:
         case keys.DatacenterList():
             return "the datacenters"
