@@ -5,7 +5,7 @@ the Kubernetes services, the nodes, and the services. All are in memory, but for
 tree: one is read only if the list of folders has it, so that a random address never costs Consul a
 request.
 
-Nodes and instances that the sync worker wrote for a cluster are not looked at: anybody who may write
+Nodes and instances that the sync worker wrote for a cluster are not looked at: who may write
 EndpointSlices in one namespace could otherwise name any address. The worker decides which of them
 has a reverse name, and says so by a key (or, for cluster IPs, in the service's descriptor).
 """
