@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from consuldns import untrusted
 from consuldns.consul import kinds
+from consuldns.consul.kinds import Place
 from consuldns.errors import BadResponse
 from consuldns.process import link
 from consuldns.untrusted import Unreadable
@@ -21,13 +22,16 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )
-SOURCES = (
-    kinds.service_list("dc1"),
-    kinds.node_list("dc1"),
-    kinds.service_instances("dc1", "web"),
-    kinds.reverse_zone_list("dc1"),
-    kinds.reverse_zone("dc1", "10.in-addr.arpa"),
-    kinds.cluster_list("dc1"),
+SOURCES = tuple(
+    kinds.source(key, Place("dc1", "web"))
+    for key in (
+        keys.ServiceList("dc1"),
+        keys.NodeList("dc1"),
+        keys.ServiceInstances("dc1", "web"),
+        keys.ReverseZoneList(),
+        keys.ReverseZone("10.in-addr.arpa"),
+        keys.ClusterList("dc1"),
+    )
 )
 
 

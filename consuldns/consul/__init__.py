@@ -1,12 +1,14 @@
-"""What Consul holds, read over HTTP and kept as views; the only way to Consul.
+"""Consul over HTTP: what it holds, kept as views, and what is written to it.
 
-    client ---> blocking ---> standing (lists, always followed) --\\
-      |                                                            >-- publication ---> workers
-      +-------> sources ----> needed (views that are asked for) --/
-                                  |
-                                  +---> addresses (which service has an address)
+    http.client ---> http.blocking ---> watch.lists (always watched) --------\\
+                          |                   | what may have changed         >-- watch.published
+                          |                   v                              /         |
+                          +-----------> watch.on_demand (being asked for) --+          v
+                                              |                             |       workers
+                                              +---> watch.address_indexer --+
 
-`types` says what is read of Consul's JSON and `translate` makes views of it, both pure. `contact`
-knows whether Consul answers, `guard` whether a list that shrank may be believed, `freshness` which
-views may have changed and which are asked for. `watcher` puts these together.
+`kinds` is the table of the kinds of views: request, decoder (`decoders`, pure), what invalidates a
+view, which list proves that it exists. In `watch`, `schedule` has the states of the views on demand,
+`loss_guard` says whether a list that shrank may be believed, `reachability` whether Consul answers,
+and `watcher` puts these together. `catalog` and `operations` are the side that writes.
 """

@@ -163,7 +163,7 @@ def clusters(
 
 
 def _listed(cluster: str, rest: str) -> str:
-    """What `guard.names` calls the service that a key is about, or its cluster."""
+    """What `names_listed` has for the service that a key is about, or for its cluster."""
     match rest.split("/"):
         case ["svc" | "ep", namespace, name, *_]:
             return f"{cluster}/{namespace}/{name}"

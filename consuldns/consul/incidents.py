@@ -26,7 +26,7 @@ class Incidents:
         """Report that trouble is over, if there was any."""
         if name in self._current:
             self._current.discard(name)
-            log.info("%s: in order again", name)
+            log.info("%s: recovered", name)
 
     def unexpected(self, name: str, error: Exception) -> None:
         """Report an exception that nobody raised on purpose, with its traceback, once."""

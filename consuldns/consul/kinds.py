@@ -1,7 +1,13 @@
-"""Where each view comes from: the request of a key, and how its reply becomes the view."""
+"""The kinds of views: where each comes from, what keeps it right, what proves that it exists.
+
+A kind is a key (`views.keys`), a view (`views.model`) and a row of `KINDS`. Everything that depends
+on what kind a view is of asks its row.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, TypeVar, cast
 
 from consuldns import descriptor
 from consuldns.consul import decoders
@@ -9,131 +15,258 @@ from consuldns.consul.http import replies, unread
 from consuldns.consul.http.blocking import Request
 from consuldns.consul.http.client import Reply
 from consuldns.consul.http.unread import UnreadRecord
+from consuldns.errors import BadResponse, NotFound
 from consuldns.untrusted import Unread
-from consuldns.views import keys
-from consuldns.views.keys import ViewKey
+from consuldns.views import keys, model
+from consuldns.views.clusters import Clusters
+from consuldns.views.keys import Key, ViewKey
 from consuldns.views.model import AnyView
+from consuldns.views.store import Views
 
-Decoded = tuple[AnyView, Sequence[UnreadRecord]]
+K = TypeVar("K", bound=ViewKey, contravariant=True)
+V = TypeVar("V", bound=AnyView)
+
+Decoded = tuple[V, Sequence[UnreadRecord]]
 """A view, and the records that are missing in it because they cannot be read."""
 
 
+class Kept(Enum):
+    """How views of a kind are kept; those of other datacenters are all read on demand."""
+
+    ALWAYS = "always, by a blocking query"
+    POLLED = "always, read every now and then"
+    ON_DEMAND = "while it is being asked for"
+    IN_BACKGROUND = "always, put together from other views"
+
+
+class Area(Enum):
+    """What shows that a view may have changed."""
+
+    SERVICES = "the lists of services, nodes and checks"
+    KEYS = "the KV tree"
+    AGE = "its age"
+
+
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A request, and what makes a view of its reply's index and body; `name` is for people."""
+class Place:
+    """Where to read a view: the agent's own datacenter, and Consul's spelling of its name there."""
 
-    name: str
+    local: str
+    spelling: str = ""
+
+
+@dataclass(frozen=True)
+class Kind(Generic[K, V]):
+    """What is to be known of a kind of view.
+
+    `request` and `decode` raise nothing but BadResponse, if not even a part of the reply can be
+    read; a view that is put together from others has neither. `proof` raises MissingView if the
+    list that names the view is not known yet, NotFound if the list lacks it, and gives Consul's
+    spelling of it: a name from a query gets no further. For a list, `members` has the view of each
+    name that it lists, if there are such, and `invalidates` the area of views that may have changed
+    whenever the list has moved. `is_empty`: the reply has nothing in it, which the proof denies.
+    """
+
+    kept: Kept
+    request: Callable[[K, Place], Request] | None = None
+    decode: Callable[[K, int, bytes], Decoded[V]] | None = None
+    proof: Callable[[K, Views], str] = lambda _key, _views: ""
+    invalidated_by: Area = Area.AGE
+    invalidates: Area | None = None
+    members: Callable[[str, str], ViewKey] | None = None
+    nothing: V | None = None
+    is_empty: Callable[[V, Reply], bool] = lambda _view, _reply: False
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Generic[V]):
+    """How to read one view."""
+
+    key: Key[V]
     request: Request
-    decode: Callable[[int, bytes], Decoded]
+    decode: Callable[[int, bytes], Decoded[V]]
 
-    def view_of(self, reply: Reply) -> Decoded:
+    def view_of(self, reply: Reply) -> Decoded[V]:
         """The view. Raises BadResponse if not even a part of it can be read."""
         return self.decode(reply.index, reply.body)
 
 
-def service_list(datacenter: str) -> Source:
-    """All services with their tags."""
-
-    def decode(index: int, body: bytes) -> Decoded:
-        tags, bad = replies.decode_service_tags(body)
-        return decoders.services(index, tags), [unread.service_record(each) for each in bad]
-
-    request = Request(("v1", "catalog", "services"), _of(datacenter))
-    return Source(f"list of services of {datacenter}", request, decode)
+def kind_of(key: Key[V]) -> Kind[Key[V], V]:
+    """The row of a view."""
+    return cast(Kind[Key[V], V], KINDS[type(key)])
 
 
-def node_list(datacenter: str) -> Source:
-    """All nodes."""
-
-    def decode(index: int, body: bytes) -> Decoded:
-        records, bad = replies.decode_records(body, replies.NODES)
-        return decoders.nodes(index, records), [unread.node_record(each) for each in bad]
-
-    request = Request(("v1", "catalog", "nodes"), _of(datacenter))
-    return Source(f"list of nodes of {datacenter}", request, decode)
+def kept(key: ViewKey, local: str) -> Kept:
+    """How a view is kept."""
+    return kind_of(key).kept if key.is_in(local) else Kept.ON_DEMAND
 
 
-def service_instances(datacenter: str, service: str) -> Source:
-    """The instances of a service. `service` must be known to exist: it becomes part of a URL."""
-
-    def decode(index: int, body: bytes) -> Decoded:
-        records, bad = replies.decode_records(body, replies.HEALTH_ENTRIES)
-        return decoders.instances(index, records), [unread.instance_record(each) for each in bad]
-
-    request = Request(("v1", "health", "service", service), _of(datacenter))
-    return Source(f"instances of {service!r} in {datacenter}", request, decode)
+def area(key: ViewKey, local: str) -> Area:
+    """What shows that a view may have changed: of another datacenter, nothing but its age."""
+    return kind_of(key).invalidated_by if key.is_in(local) else Area.AGE
 
 
-def reverse_zone_list(datacenter: str) -> Source:
-    """The reverse zones in the KV tree: one request lists the root's folders.
-
-    It wakes on every change anywhere in the tree, of values as well (measured on 1.8.7).
-    """
-
-    def decode(index: int, body: bytes) -> Decoded:
-        return decoders.reverse_zones(index, replies.decode_texts(body) if body else []), ()
-
-    query = {"keys": "", "separator": "/", **_of(datacenter)}
-    request = Request(("v1", "kv", ""), query, may_be_missing=True)
-    return Source("reverse zones in the KV tree", request, decode)
-
-
-def cluster_list(datacenter: str) -> Source:
-    """The Kubernetes clusters with all their services, in one request: see ADR 6."""
-
-    def decode(index: int, body: bytes) -> Decoded:
-        records, bad = _key_values(body)
-        view, senseless = decoders.clusters(index, records)
-        return view, [*(unread.key_record(each) for each in bad), *senseless]
-
-    path = ("v1", "kv", *descriptor.ROOT.split("/"))
-    request = Request(path, {"recurse": "", **_of(datacenter)}, may_be_missing=True)
-    return Source(f"Kubernetes clusters in the KV tree of {datacenter}", request, decode)
-
-
-def reverse_zone(datacenter: str, folder: str) -> Source:
-    """A reverse zone. `folder` must be known to exist."""
-
-    def decode(index: int, body: bytes) -> Decoded:
-        records, bad = _key_values(body)
-        view, senseless = decoders.reverse_entries(index, folder, records)
-        return view, [*(unread.key_record(each) for each in bad), *senseless]
-
-    request = Request(("v1", "kv", folder, ""), {"recurse": "", **_of(datacenter)}, True)
-    return Source(f"reverse zone {folder!r} in the KV tree", request, decode)
+def source(key: Key[V], place: Place) -> Source[V]:
+    """How to read a view that is known to exist. Raises BadResponse if it is not read by itself."""
+    kind = kind_of(key)
+    request, decode = kind.request, kind.decode
+    if request is None or decode is None:
+        raise BadResponse(f"{key.label}: not read by one request")
+    return Source(key, request(key, place), lambda index, body: decode(key, index, body))
 
 
 def failing_checks(datacenter: str) -> Request:
-    """All checks that are not passing: what changes in it tells of every change of a status.
+    """All checks that are not passing: what changes in it shows every change of a status.
 
     Filtered in the server, since 100,000 passing checks are 40 MB.
     """
-    query = {"filter": 'Status != "passing"', **_of(datacenter)}
+    query = {"filter": 'Status != "passing"', "dc": datacenter}
     return Request(("v1", "health", "state", "any"), query)
 
 
-def source_of(key: ViewKey, local: str, name: str = "") -> Source:
-    """The source of a view that is read when needed; `name` is Consul's spelling of a service."""
-    match key:
-        case keys.ServiceList(datacenter):
-            return service_list(datacenter)
-        case keys.NodeList(datacenter):
-            return node_list(datacenter)
-        case keys.ClusterList(datacenter):
-            return cluster_list(datacenter)
-        case keys.ServiceInstances(datacenter):
-            return service_instances(datacenter, name)
-        case keys.ReverseZone(folder):
-            return reverse_zone(local, folder)
-    raise AssertionError(f"{key} is not read by itself")
+# Proofs.
+
+
+def _of_known_datacenter(key: ViewKey, views: Views) -> str:
+    datacenter = key.datacenter_or("")
+    if datacenter not in views.read(keys.DatacenterList()).names:
+        raise BadResponse("Consul knows no such datacenter")
+    return datacenter
+
+
+def _of_listed_service(key: keys.ServiceInstances, views: Views) -> str:
+    services = views.read(keys.ServiceList(key.datacenter))
+    name = services.by_name.get(key.service.encode())
+    if name is None:
+        raise NotFound(f"no service {key.service!r} in {key.datacenter}")
+    return name
+
+
+def _of_listed_folder(key: keys.ReverseZone, views: Views) -> str:
+    if key.folder not in views.read(keys.ReverseZoneList()).folders:
+        raise NotFound(f"no reverse zone {key.folder!r}")
+    return key.folder
+
+
+# Decoders. No body is how a 404 comes here: the KV store says "nothing" so.
+
+
+def _datacenters(_: object, index: int, body: bytes) -> Decoded[model.Datacenters]:
+    names = replies.decode_texts(body)
+    if not names:
+        raise BadResponse("a list of no datacenters: Consul knows its own")
+    return model.Datacenters(index, "", tuple(names)), ()
+
+
+def _services(_: object, index: int, body: bytes) -> Decoded[model.Services]:
+    tags, bad = replies.decode_service_tags(body)
+    return decoders.services(index, tags), list(map(unread.service_record, bad))
+
+
+def _nodes(_: object, index: int, body: bytes) -> Decoded[model.Nodes]:
+    records, bad = replies.decode_records(body, replies.NODES)
+    return decoders.nodes(index, records), list(map(unread.node_record, bad))
+
+
+def _instances(_: object, index: int, body: bytes) -> Decoded[model.Instances]:
+    records, bad = replies.decode_records(body, replies.HEALTH_ENTRIES)
+    return decoders.instances(index, records), list(map(unread.instance_record, bad))
+
+
+def _reverse_zones(_: object, index: int, body: bytes) -> Decoded[model.ReverseZones]:
+    return decoders.reverse_zones(index, replies.decode_texts(body) if body else []), ()
+
+
+def _reverse_entries(
+    key: keys.ReverseZone, index: int, body: bytes
+) -> Decoded[model.ReverseEntries]:
+    records, bad = _key_values(body)
+    view, senseless = decoders.reverse_entries(index, key.folder, records)
+    return view, [*map(unread.key_record, bad), *senseless]
+
+
+def _clusters(_: object, index: int, body: bytes) -> Decoded[Clusters]:
+    records, bad = _key_values(body)
+    view, senseless = decoders.clusters(index, records)
+    return view, [*map(unread.key_record, bad), *senseless]
 
 
 def _key_values(body: bytes) -> tuple[list[replies.KeyValue], list[Unread]]:
-    """Keys with their values. No body is how a 404 comes here."""
-    if not body:
-        return [], []
-    return replies.decode_records(body, replies.KEY_VALUES)
+    return replies.decode_records(body, replies.KEY_VALUES) if body else ([], [])
 
 
-def _of(datacenter: str) -> Mapping[str, str]:
-    return {"dc": datacenter}
+KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
+    keys.DatacenterList: Kind(
+        kept=Kept.POLLED,  # it cannot block, and hardly ever changes
+        request=lambda _, __: Request(("v1", "catalog", "datacenters")),
+        decode=_datacenters,
+    ),
+    keys.ServiceList: Kind[keys.ServiceList, model.Services](
+        kept=Kept.ALWAYS,
+        request=lambda key, _: Request(("v1", "catalog", "services"), {"dc": key.datacenter}),
+        decode=_services,
+        proof=_of_known_datacenter,
+        invalidates=Area.SERVICES,
+        members=lambda local, name: keys.ServiceInstances(local, name.lower()),
+    ),
+    keys.NodeList: Kind[keys.NodeList, model.Nodes](
+        kept=Kept.ALWAYS,
+        request=lambda key, _: Request(("v1", "catalog", "nodes"), {"dc": key.datacenter}),
+        decode=_nodes,
+        proof=_of_known_datacenter,
+        invalidates=Area.SERVICES,
+    ),
+    # The name of a service becomes a part of the path: Consul's own spelling, never a query's.
+    keys.ServiceInstances: Kind[keys.ServiceInstances, model.Instances](
+        kept=Kept.ON_DEMAND,
+        request=lambda key, place: Request(
+            ("v1", "health", "service", place.spelling), {"dc": key.datacenter}
+        ),
+        decode=_instances,
+        proof=_of_listed_service,
+        invalidated_by=Area.SERVICES,
+        nothing=model.Instances(0, ()),
+        is_empty=lambda view, _: not view.instances,
+    ),
+    # One request lists the root's folders. It wakes on every change anywhere in the tree, of values
+    # as well (measured on 1.8.7), and so shows when a zone may have changed.
+    keys.ReverseZoneList: Kind(
+        kept=Kept.ALWAYS,
+        request=lambda _, place: Request(
+            ("v1", "kv", ""),
+            {"keys": "", "separator": "/", "dc": place.local},
+            may_be_missing=True,
+        ),
+        decode=_reverse_zones,
+        invalidates=Area.KEYS,
+        members=lambda _, name: keys.ReverseZone(name),
+        nothing=model.ReverseZones(0, ()),
+    ),
+    # Keys that name no address are keys all the same: a zone of such is not empty.
+    keys.ReverseZone: Kind[keys.ReverseZone, model.ReverseEntries](
+        kept=Kept.ON_DEMAND,
+        request=lambda key, place: Request(
+            ("v1", "kv", key.folder, ""), {"recurse": "", "dc": place.local}, may_be_missing=True
+        ),
+        decode=_reverse_entries,
+        proof=_of_listed_folder,
+        invalidated_by=Area.KEYS,
+        nothing=model.ReverseEntries(0, ()),
+        is_empty=lambda view, reply: (
+            reply.is_missing or (not view.entries and reply.body.strip() in (b"[]", b"null"))
+        ),
+    ),
+    keys.ServiceAddresses: Kind(kept=Kept.IN_BACKGROUND),
+    # All clusters with all their services in one request: see ADR 6.
+    keys.ClusterList: Kind[keys.ClusterList, Clusters](
+        kept=Kept.ALWAYS,
+        request=lambda key, _: Request(
+            ("v1", "kv", *descriptor.ROOT.split("/")),
+            {"recurse": "", "dc": key.datacenter},
+            may_be_missing=True,
+        ),
+        decode=_clusters,
+        proof=_of_known_datacenter,
+        nothing=Clusters(0, ()),
+    ),
+}

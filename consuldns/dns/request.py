@@ -8,7 +8,7 @@ from consuldns.dns.finding import Finding, Reason, missing
 from consuldns.dns.policy import Policy, Zone
 from consuldns.names import Labels
 from consuldns.views.model import Instance, Instances
-from consuldns.views.store import Reading as ViewReader
+from consuldns.views.store import ViewReader
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -15,8 +15,7 @@ from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Class, Question, Type
 from consuldns.dns.request import Request
 from consuldns.names import Labels
-from consuldns.views.store import MissingView, Views
-from consuldns.views.store import Reading as ViewReader
+from consuldns.views.store import MissingView, ViewReader, Views
 
 # Types that are no data: 0, OPT, NXNAME (RFC 9824), TKEY, TSIG. Asking for one is an error.
 NOT_ASKABLE = frozenset((0, Type.OPT, 128, 249, 250))
@@ -50,16 +49,16 @@ def resolve(question: Question, views: Views, policy: Policy) -> Answer | Needs:
     try:
         return _answer(question, reader, policy)
     except MissingView as missing:
-        return Needs(missing.key, frozenset(reader.sources))
+        return Needs(missing.key, frozenset(reader.dependencies))
 
 
 def _answer(question: Question, views: ViewReader, policy: Policy) -> Answer:
     zone = zone_of(question.name, views, policy)
     if zone is None:
-        return replace(NOT_OURS, dependencies=frozenset(views.sources))
+        return replace(NOT_OURS, dependencies=frozenset(views.dependencies))
     finding = lookup.find(Request(question.name, question.type, zone, views, policy))
     if zone.is_found_by_address and finding.outcome is Outcome.NXDOMAIN:
-        return replace(NOT_OURS, dependencies=frozenset(views.sources))
+        return replace(NOT_OURS, dependencies=frozenset(views.dependencies))
     return _complete(finding, zone, views, policy)
 
 
@@ -72,14 +71,14 @@ def _complete(finding: Finding, zone: Zone, views: ViewReader, policy: Policy) -
     """The answer of a finding: a negative one with the SOA of its zone (RFC 2308 section 5)."""
     authority = finding.authority
     if finding.outcome is _SERVFAIL:
-        return replace(NOT_SYNCED, dependencies=frozenset(views.sources))
+        return replace(NOT_SYNCED, dependencies=frozenset(views.dependencies))
     if finding.outcome is not _ANSWER:
         authority = (zones.start_of_authority(zone, views, policy),)
     return Answer(
         finding.outcome,
         finding.groups,
         authority,
-        frozenset(views.sources),
+        frozenset(views.dependencies),
         exclusive=finding.exclusive,
         closest_encloser=finding.closest_encloser,
     )

@@ -12,7 +12,7 @@ from consuldns.dns.question import Type
 from consuldns.dns.request import Request
 from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels
 from consuldns.views.model import Instance
-from consuldns.views.store import Reading as ViewReader
+from consuldns.views.store import ViewReader
 
 MAX_NAME_SERVERS = 3
 SERVERS = b"consul"  # the service that the servers of Consul register themselves under

@@ -1,5 +1,9 @@
 """What all views have in common."""
 
+from abc import abstractmethod
+from collections.abc import Set as AbstractSet
+from typing import ClassVar, Self
+
 import msgspec
 
 
@@ -7,6 +11,30 @@ class View(msgspec.Struct, frozen=True, array_like=True, tag=True, dict=True):
     """One piece of Consul's state. `index` is its X-Consul-Index (0: it has none)."""
 
     index: int
+
+
+class ListView(View, frozen=True):
+    """A view that says what exists: a name that is missing in it is denied.
+
+    `noun` is what it lists, in the plural. `may_be_empty`: a list of the KV tree, to which nobody
+    need have written; Consul always has a service and a node.
+    """
+
+    noun: ClassVar[str]
+    may_be_empty: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def names_listed(self) -> frozenset[str]:
+        """What is lost if it is missing in the next reading."""
+
+    @abstractmethod
+    def merged_with(self, old: Self) -> Self:
+        """This list with what it lacks of an older one: what is published while losses are held."""
+
+    @abstractmethod
+    def restricted_to(self, names: AbstractSet[str]) -> Self:
+        """What the list says about some of `names_listed`."""
 
 
 class Value(msgspec.Struct, frozen=True, array_like=True):

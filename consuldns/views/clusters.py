@@ -1,13 +1,15 @@
 """The view of the Kubernetes clusters: their services, as described in Consul's KV tree."""
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from functools import cached_property
+from typing import Self
 
 from msgspec.structs import replace
 
 from consuldns import descriptor, names
 from consuldns.names import Labels
-from consuldns.views.base import Value, View
+from consuldns.views.base import ListView, Value
 from consuldns.views.networks import Networks
 
 
@@ -72,15 +74,71 @@ class Cluster(Value, frozen=True):
     is_complete: bool
     domain: str = descriptor.CLUSTER_DOMAIN
 
+    @property
+    def path(self) -> str:
+        """What `Clusters` lists the cluster's record as."""
+        return f"{self.name}/"
+
+    def merged_with(self, old: "Cluster") -> "Cluster":
+        """The cluster with the services, namespaces and endpoints that it lacks of an older one."""
+        services = {(each.namespace, each.name): each for each in old.services}
+        for each in self.services:
+            known = services.get((each.namespace, each.name))
+            if known is not None and each.endpoints is None:
+                each = replace(each, endpoints=known.endpoints)
+            services[each.namespace, each.name] = each
+        return Cluster(
+            self.name,
+            tuple(sorted({*old.namespaces, *self.namespaces})),
+            tuple(services.values()),
+            self.is_complete or old.is_complete,
+            self.domain if self.is_complete else old.domain,
+        )
+
+    def restricted_to(self, names: AbstractSet[str]) -> "Cluster | None":
+        """What of the cluster is among these names of `Clusters.names_listed`, None if nothing."""
+        services = tuple(each for each in self.services if each.path in names)
+        if self.path in names:
+            return replace(self, services=services)
+        return Cluster(self.name, (), services, is_complete=False) if services else None
+
 
 Namespaces = dict[bytes, dict[bytes, Service]]
 """Services by folded name, by folded name of their namespace."""
 
 
-class Clusters(View, frozen=True):
+class Clusters(ListView, frozen=True):
     """All Kubernetes clusters with their services, in the order of their names."""
 
+    noun = "Kubernetes clusters and services"
+    may_be_empty = True
     clusters: tuple[Cluster, ...]
+
+    @property
+    def names_listed(self) -> frozenset[str]:
+        """Clusters, services, and whose endpoints are described.
+
+        Each cluster is a name as well: the last of its services may go at once.
+        """
+        found = {cluster.path for cluster in self.clusters}
+        for each in (service for cluster in self.clusters for service in cluster.services):
+            found.add(each.path)
+            if each.endpoints is not None:
+                found.add(f"{each.path}/endpoints")
+        return frozenset(found)
+
+    def merged_with(self, old: Self) -> Self:
+        """The clusters of both, each with the services of both."""
+        found = {cluster.name: cluster for cluster in old.clusters}
+        for cluster in self.clusters:
+            nothing = Cluster(cluster.name, (), (), is_complete=False)
+            found[cluster.name] = cluster.merged_with(found.get(cluster.name, nothing))
+        return replace(self, clusters=tuple(found[name] for name in sorted(found)))
+
+    def restricted_to(self, names: AbstractSet[str]) -> Self:
+        """Some clusters and services."""
+        parts = (cluster.restricted_to(names) for cluster in self.clusters)
+        return replace(self, clusters=tuple(part for part in parts if part is not None))
 
     @cached_property
     def all_namespaces(self) -> Namespaces:
@@ -176,38 +234,3 @@ def _namespaces(cluster: Cluster) -> Namespaces:
         services = found.setdefault(names.fold_text(service.namespace), {})
         services[names.fold_text(service.name)] = service
     return found
-
-
-def restrict(cluster: Cluster, kept: frozenset[str]) -> Cluster | None:
-    """What of a cluster is among these paths (`<cluster>/` is its record), None if nothing is."""
-    services = tuple(each for each in cluster.services if each.path in kept)
-    has_record = f"{cluster.name}/" in kept
-    if not (services or has_record):
-        return None
-    namespaces = cluster.namespaces if has_record else ()
-    is_complete = cluster.is_complete and has_record
-    domain = cluster.domain if has_record else descriptor.CLUSTER_DOMAIN
-    return Cluster(cluster.name, namespaces, services, is_complete, domain)
-
-
-def union(old: Clusters, new: Clusters) -> Clusters:
-    """The new clusters with what they lack of the old ones."""
-    found: dict[str, Cluster] = {cluster.name: cluster for cluster in old.clusters}
-    for cluster in new.clusters:
-        before = found.get(cluster.name, Cluster(cluster.name, (), (), is_complete=False))
-        services = {(each.namespace, each.name): each for each in before.services}
-        for each in cluster.services:
-            key = (each.namespace, each.name)
-            known = services.get(key)
-            if known is not None and each.endpoints is None:
-                each = replace(each, endpoints=known.endpoints)
-            services[key] = each
-        namespaces = {*before.namespaces, *cluster.namespaces}
-        found[cluster.name] = Cluster(
-            cluster.name,
-            tuple(sorted(namespaces)),
-            tuple(services.values()),
-            cluster.is_complete or before.is_complete,
-            cluster.domain if cluster.is_complete else before.domain,
-        )
-    return Clusters(new.index, tuple(found[name] for name in sorted(found)))

@@ -1,69 +1,107 @@
 """The names of the views: what can be watched on its own.
 
-Keys are small frozen values: they are dictionary keys in the store and travel between processes.
-Datacenter and service names are those of Consul; a service's is in lower case, because Consul looks
-services up without regard to case.
+Keys are small frozen values: they are dictionary keys in the store and travel between processes. A
+key knows the type of its view. Datacenter and service names are those of Consul; a service's is in
+lower case, because Consul looks services up without regard to case.
+
+Where each view comes from is in `consul.kinds`.
 """
+
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from consuldns.views import model
+from consuldns.views.base import View
+from consuldns.views.clusters import Clusters
 
-class _Key(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """A name of a view."""
-
-
-class DatacenterList(_Key, frozen=True):
-    """`model.Datacenters`: which datacenters exist, and which is ours. /v1/catalog/datacenters."""
+V = TypeVar("V", bound=View, covariant=True)
 
 
-class ServiceList(_Key, frozen=True):
-    """`model.Services`: names and tags of all services of a datacenter. /v1/catalog/services."""
+class Key(msgspec.Struct, Generic[V], frozen=True, array_like=True, tag=True):
+    """The name of a view of type V. `words` is a template of what it is called in texts."""
 
+    words: ClassVar[str]
+
+    @property
+    def label(self) -> str:
+        """The view in words, for logs and `--explain`: "the services of dc1"."""
+        return self.words.format_map(msgspec.structs.asdict(self))
+
+    def datacenter_or(self, local: str) -> str:
+        """The datacenter that it is of: the agent's own, if the key names none."""
+        return str(getattr(self, "datacenter", local))
+
+    def is_in(self, local: str) -> bool:
+        """Whether it is of the agent's own datacenter."""
+        return self.datacenter_or(local) == local
+
+
+class DatacenterList(Key[model.Datacenters], frozen=True):
+    """Which datacenters exist, and which is ours."""
+
+    words = "the datacenters"
+
+
+class ServiceList(Key[model.Services], frozen=True):
+    """Names and tags of all services of a datacenter."""
+
+    words = "the services of {datacenter}"
     datacenter: str
 
 
-class NodeList(_Key, frozen=True):
-    """`model.Nodes`: all nodes of a datacenter. /v1/catalog/nodes."""
+class NodeList(Key[model.Nodes], frozen=True):
+    """All nodes of a datacenter."""
 
+    words = "the nodes of {datacenter}"
     datacenter: str
 
 
-class ServiceInstances(_Key, frozen=True):
-    """`model.Instances`: the instances of one service. /v1/health/service/<service>."""
+class ServiceInstances(Key[model.Instances], frozen=True):
+    """The instances of one service."""
 
+    words = "the instances of {service!r} in {datacenter}"
     datacenter: str
     service: str
 
 
-class ReverseZoneList(_Key, frozen=True):
-    """`model.ReverseZones`: folders of the KV tree that hold reverse names. /v1/kv/?keys."""
+class ReverseZoneList(Key[model.ReverseZones], frozen=True):
+    """The folders of the KV tree that hold reverse names."""
+
+    words = "the reverse zones of the KV tree"
 
 
-class ReverseZone(_Key, frozen=True):
-    """`model.ReverseEntries`: the reverse names in one folder. /v1/kv/<folder>/?recurse."""
+class ReverseZone(Key[model.ReverseEntries], frozen=True):
+    """The reverse names of one folder, spelled as in the KV tree, without a final slash."""
 
-    folder: str  # as spelled in the KV tree, without the final slash
+    words = "the KV folder {folder}"
+    folder: str
 
 
-class ServiceAddresses(_Key, frozen=True):
-    """`model.AddressIndex`: which service has an address, for PTR. Filled in the background."""
+class ServiceAddresses(Key[model.AddressIndex], frozen=True):
+    """Which service has an address, for PTR."""
 
+    words = "the addresses of all services of {datacenter}"
     datacenter: str
 
 
-class ClusterList(_Key, frozen=True):
-    """`model.Clusters`: the Kubernetes clusters and their services. /v1/kv/consuldns/k8s/."""
+class ClusterList(Key[Clusters], frozen=True):
+    """The Kubernetes clusters and their services."""
 
+    words = "the Kubernetes clusters of {datacenter}"
     datacenter: str
 
 
-ViewKey = (
-    DatacenterList
-    | ServiceList
-    | NodeList
-    | ServiceInstances
-    | ReverseZoneList
-    | ReverseZone
-    | ServiceAddresses
-    | ClusterList
-)
+if TYPE_CHECKING:
+    ViewKey = Key[View]
+else:  # what msgspec decodes: it tells them apart by their tags
+    ViewKey = (
+        DatacenterList
+        | ServiceList
+        | NodeList
+        | ServiceInstances
+        | ReverseZoneList
+        | ReverseZone
+        | ServiceAddresses
+        | ClusterList
+    )

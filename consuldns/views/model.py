@@ -1,21 +1,24 @@
 """What the views hold.
 
 All are immutable msgspec structures: decoded once from Consul's JSON in the control process
-(`consul.translate`), sent to the workers as MessagePack, and read by the resolver. Look-up tables
+(`consul.decoders`), sent to the workers as MessagePack, and read by the resolver. Look-up tables
 are built on first use and live as long as the view. Text keeps Consul's spelling; tables are keyed
-by folded octets, so that a label from a packet can be looked up as it is.
+by folded bytes, so that a label from a packet can be looked up as it is.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from enum import IntEnum
 from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
 import msgspec
+from msgspec.structs import replace
 
 from consuldns import descriptor, names
 from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes
-from consuldns.views.base import Value, View
+from consuldns.views.base import ListView, Value, View
 from consuldns.views.clusters import Clusters
 from consuldns.views.endings import Endings
 from consuldns.views.networks import Networks
@@ -95,11 +98,26 @@ class Datacenters(View, frozen=True):
         return {names.fold_text(name): name for name in self.names}
 
 
-class Services(View, frozen=True):
+class Services(ListView, frozen=True):
     """All services of a datacenter by name, and every tag that any of them has."""
 
+    noun = "services"
     names: tuple[str, ...]
     tags: tuple[str, ...]
+
+    @property
+    def names_listed(self) -> frozenset[str]:
+        """The names of the services, as Consul spells them."""
+        return frozenset(self.names)
+
+    def merged_with(self, old: Self) -> Self:
+        """The names and tags of both."""
+        found, tags = {*old.names, *self.names}, {*old.tags, *self.tags}
+        return replace(self, names=tuple(sorted(found)), tags=tuple(sorted(tags)))
+
+    def restricted_to(self, names: AbstractSet[str]) -> Self:
+        """Some services; with all tags, since it is not known whose each is."""
+        return replace(self, names=tuple(name for name in self.names if name in names))
 
     @cached_property
     def by_name(self) -> dict[bytes, str]:
@@ -127,10 +145,26 @@ class Services(View, frozen=True):
         return Endings(b".", self.folded_tags)
 
 
-class Nodes(View, frozen=True):
+class Nodes(ListView, frozen=True):
     """All nodes of a datacenter, in Consul's order (by name)."""
 
+    noun = "nodes"
     nodes: tuple[Node, ...]
+
+    @property
+    def names_listed(self) -> frozenset[str]:
+        """`<name>.node`: a node that is called like Consul's own service is no canary."""
+        return frozenset(f"{node.name}.node" for node in self.nodes)
+
+    def merged_with(self, old: Self) -> Self:
+        """The nodes of both, those that both have as they are in this one."""
+        by_name = {node.name: node for node in (*old.nodes, *self.nodes)}
+        ordered = sorted(by_name.values(), key=lambda node: node.name.lower())
+        return replace(self, nodes=tuple(ordered))
+
+    def restricted_to(self, names: AbstractSet[str]) -> Self:
+        """Some nodes."""
+        return replace(self, nodes=tuple(n for n in self.nodes if f"{n.name}.node" in names))
 
     @cached_property
     def by_name(self) -> dict[bytes, Node]:
@@ -209,10 +243,25 @@ class Instances(View, frozen=True):
         return tuple(each for each in self.instances if each.health is Health.PASSING)
 
 
-class ReverseZones(View, frozen=True):
+class ReverseZones(ListView, frozen=True):
     """The folders of the KV tree's root that are named like reverse zones, as spelled there."""
 
+    noun = "reverse zones"
+    may_be_empty = True
     folders: tuple[str, ...]
+
+    @property
+    def names_listed(self) -> frozenset[str]:
+        """The folders."""
+        return frozenset(self.folders)
+
+    def merged_with(self, old: Self) -> Self:
+        """The folders of both."""
+        return replace(self, folders=tuple(sorted({*old.folders, *self.folders})))
+
+    def restricted_to(self, names: AbstractSet[str]) -> Self:
+        """Some folders."""
+        return replace(self, folders=tuple(name for name in self.folders if name in names))
 
     @cached_property
     def by_name(self) -> dict[Labels, tuple[str, ...]]:
@@ -321,13 +370,16 @@ class AddressIndex(View, frozen=True):
         return Networks(self.services)
 
 
-AnyView = (
-    Datacenters
-    | Services
-    | Nodes
-    | Instances
-    | ReverseZones
-    | ReverseEntries
-    | AddressIndex
-    | Clusters
-)
+if TYPE_CHECKING:
+    AnyView = View
+else:  # what msgspec decodes: it tells them apart by their tags
+    AnyView = (
+        Datacenters
+        | Services
+        | Nodes
+        | Instances
+        | ReverseZones
+        | ReverseEntries
+        | AddressIndex
+        | Clusters
+    )

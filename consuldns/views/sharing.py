@@ -7,13 +7,14 @@ nobody sees the difference.
 
 from typing import TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from consuldns.views.model import AnyView, Instance, Instances, Node, Nodes
 
 MAX_PARTS = 50_000  # of a kind; beyond, it starts anew: this only saves memory
 
 T = TypeVar("T")
+V = TypeVar("V", bound=AnyView)
 
 
 class SharedParts:
@@ -23,17 +24,16 @@ class SharedParts:
         self._nodes: dict[str, Node] = {}
         self._parts: dict[object, object] = {}
 
-    def share(self, view: AnyView) -> AnyView:
+    def share(self, view: V) -> V:
         """The same view, made of shared parts."""
-        match view:
-            case Instances(index, instances):
-                return Instances(index, tuple(self._instance(each) for each in instances))
-            case Nodes(index, nodes):
-                return Nodes(index, tuple(self._node(each) for each in nodes))
+        if isinstance(view, Instances):
+            return replace(view, instances=tuple(map(self._instance, view.instances)))
+        if isinstance(view, Nodes):
+            return replace(view, nodes=tuple(map(self._node, view.nodes)))
         return view
 
     def _instance(self, instance: Instance) -> Instance:
-        return msgspec.structs.replace(
+        return replace(
             instance,
             node=self._node(instance.node),
             service=self._part(instance.service, instance.service),

@@ -4,7 +4,7 @@ from typing import Protocol, cast
 
 from consuldns.views import keys, model
 from consuldns.views.clusters import Clusters
-from consuldns.views.keys import ViewKey
+from consuldns.views.keys import Key, V, ViewKey
 from consuldns.views.model import AnyView
 from consuldns.views.sharing import SharedParts
 
@@ -20,7 +20,7 @@ class MissingView(Exception):
 class Views(Protocol):
     """What the resolver reads."""
 
-    def read(self, key: ViewKey) -> AnyView:
+    def read(self, key: Key[V]) -> V:
         """The view, or MissingView."""
 
 
@@ -28,7 +28,7 @@ class ViewStore:
     """The current view of each key. A view is replaced as a whole; outdated ones are kept.
 
     An outdated view is as good as missing until control has confirmed or replaced it, or has said
-    that Consul cannot be asked: then the old one is the best there is, and is used again.
+    that Consul is unavailable: then the old one is the best there is, and is used again.
     """
 
     def __init__(self) -> None:
@@ -36,12 +36,12 @@ class ViewStore:
         self._parts = SharedParts()
         self._outdated: set[ViewKey] = set()
 
-    def read(self, key: ViewKey) -> AnyView:
+    def read(self, key: Key[V]) -> V:
         """The view, or MissingView."""
         view = self._views.get(key)
         if view is None or key in self._outdated:
             raise MissingView(key)
-        return view
+        return cast(V, view)  # what `replace` takes for this key
 
     def replace(self, key: ViewKey, view: AnyView) -> None:
         """Take a new view in place of the old one."""
@@ -70,10 +70,11 @@ class ViewStore:
         return len(self._views)
 
 
-class Reading:
-    """One reading of the views: hands them out typed, and remembers which were read.
+class ViewReader:
+    """One reading of the views, which remembers what was read.
 
-    The resolver makes one for each question; `sources` is what its answer depends on.
+    The resolver makes one for each question; its answer depends on the `dependencies`. The methods
+    that are named after views are short for `read` of their keys.
     """
 
     def __init__(self, views: Views) -> None:
@@ -83,77 +84,77 @@ class Reading:
         self._services: dict[str, model.Services] = {}
         self._nodes: dict[str, model.Nodes] = {}
         self._clusters: dict[str, Clusters] = {}
-        self.sources: set[ViewKey] = set()
+        self.dependencies: set[ViewKey] = set()
 
-    def _read(self, key: ViewKey) -> AnyView:
-        self.sources.add(key)
+    def read(self, key: Key[V]) -> V:
+        """The view, or MissingView; either way the answer depends on it."""
+        self.dependencies.add(key)
         return self._views.read(key)
 
     def datacenters(self) -> model.Datacenters:
-        """The datacenters, which nearly every step asks for."""
+        """The datacenters, which nearly every step reads."""
         if self._datacenters is None:
-            self._datacenters = cast(model.Datacenters, self._read(keys.DatacenterList()))
+            self._datacenters = self.read(keys.DatacenterList())
         return self._datacenters
 
     def services(self, datacenter: str) -> model.Services:
         """The names of all services of a datacenter."""
         found = self._services.get(datacenter)
         if found is None:
-            found = cast(model.Services, self._read(keys.ServiceList(datacenter)))
+            found = self.read(keys.ServiceList(datacenter))
             self._services[datacenter] = found
         return found
 
     def listed_service(self, datacenter: str, name: bytes) -> str | None:
         """Consul's spelling of a service's folded name, None if there is no such service.
 
-        Only absence makes the list a source: presence is told by the instances, which are read
-        next, so that a new service elsewhere does not void the answers about this one.
+        Only absence makes the list a dependency: presence is proved by the instances, which are
+        read next, so that a new service elsewhere does not void the answers about this one.
         """
         key = keys.ServiceList(datacenter)
-        view = cast(model.Services, self._views.read(key))
+        view = self._views.read(key)
         found = view.by_name.get(name)
         if found is None:
-            self.sources.add(key)
+            self.dependencies.add(key)
             self._services[datacenter] = view
         return found
 
     def is_listed_tag(self, datacenter: str, tag: bytes) -> bool:
-        """Whether any service has this tag (folded); the list is a source as above."""
+        """Whether any service has this tag (folded); the list is a dependency as above."""
         key = keys.ServiceList(datacenter)
-        found = tag in cast(model.Services, self._views.read(key)).folded_tags
+        found = tag in self._views.read(key).folded_tags
         if not found:
-            self.sources.add(key)
+            self.dependencies.add(key)
         return found
 
     def nodes(self, datacenter: str) -> model.Nodes:
         """All nodes of a datacenter."""
         found = self._nodes.get(datacenter)
         if found is None:
-            found = cast(model.Nodes, self._read(keys.NodeList(datacenter)))
+            found = self.read(keys.NodeList(datacenter))
             self._nodes[datacenter] = found
         return found
 
     def instances(self, datacenter: str, service: str) -> model.Instances:
         """The instances of one service; any spelling of its name."""
-        key = keys.ServiceInstances(datacenter, service.lower())
-        return cast(model.Instances, self._read(key))
+        return self.read(keys.ServiceInstances(datacenter, service.lower()))
 
     def reverse_zones(self) -> model.ReverseZones:
         """The folders of the KV tree that hold reverse names."""
-        return cast(model.ReverseZones, self._read(keys.ReverseZoneList()))
+        return self.read(keys.ReverseZoneList())
 
     def reverse_entries(self, folder: str) -> model.ReverseEntries:
         """The reverse names of one folder."""
-        return cast(model.ReverseEntries, self._read(keys.ReverseZone(folder)))
+        return self.read(keys.ReverseZone(folder))
 
     def service_addresses(self, datacenter: str) -> model.AddressIndex:
         """Which service has an address."""
-        return cast(model.AddressIndex, self._read(keys.ServiceAddresses(datacenter)))
+        return self.read(keys.ServiceAddresses(datacenter))
 
     def clusters(self, datacenter: str) -> Clusters:
         """The Kubernetes clusters and their services."""
         found = self._clusters.get(datacenter)
         if found is None:
-            found = cast(Clusters, self._read(keys.ClusterList(datacenter)))
+            found = self.read(keys.ClusterList(datacenter))
             self._clusters[datacenter] = found
         return found

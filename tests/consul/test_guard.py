@@ -34,15 +34,15 @@ def test_suspicion(old: frozenset[str], new: frozenset[str], *, suspicious: bool
 
 def test_union_keeps_what_vanished_and_takes_what_came() -> None:
     old = model.Services(5, ("a", "b"), ("x",))
-    assert loss_guard.union(old, model.Services(9, ("b", "c"), ("y",))) == model.Services(
+    assert model.Services(9, ("b", "c"), ("y",)).merged_with(old) == model.Services(
         9, ("a", "b", "c"), ("x", "y")
     )
     kept = model.Node("A", "", "10.0.0.1", "dc1", {}, {})
     before = model.Node("b", "", "10.0.0.2", "dc1", {}, {})
     after = model.Node("b", "", "10.0.0.3", "dc1", {}, {})
-    merged = loss_guard.union(model.Nodes(1, (kept, before)), model.Nodes(2, (after,)))
+    merged = model.Nodes(2, (after,)).merged_with(model.Nodes(1, (kept, before)))
     assert merged == model.Nodes(2, (kept, after))
-    zones = loss_guard.union(model.ReverseZones(1, ("a",)), model.ReverseZones(2, ("b",)))
+    zones = model.ReverseZones(2, ("b",)).merged_with(model.ReverseZones(1, ("a",)))
     assert zones == model.ReverseZones(2, ("a", "b"))
 
 
@@ -70,7 +70,7 @@ def test_canary(old: set[str], new: set[str], *, shows: bool) -> None:
 def test_only_the_service_consul_is_a_canary() -> None:
     nodes = tuple(model.Node(name, "", "10.0.0.1", "dc1", {}, {}) for name in ("consul", "other"))
     before, after = model.Nodes(1, nodes), model.Nodes(2, nodes[1:])
-    assert not loss_guard.is_suspicious(loss_guard.names(before), loss_guard.names(after))
+    assert not loss_guard.is_suspicious(before.names_listed, after.names_listed)
 
 
 def _cluster(name: str, *services: str) -> Cluster:
@@ -87,24 +87,22 @@ def _described(cluster: Cluster) -> Cluster:
 def test_described_endpoints_are_guarded_too() -> None:
     plain = Clusters(2, (_cluster("east", "a", "b", "c", "d", "e", "f"),))
     old = Clusters(1, tuple(map(_described, plain.clusters)))
-    assert loss_guard.names(old) - loss_guard.names(plain) == {
-        f"east/ns/{n}/endpoints" for n in "abcdef"
-    }
-    assert loss_guard.union(old, plain) == Clusters(2, old.clusters)
+    assert old.names_listed - plain.names_listed == {f"east/ns/{n}/endpoints" for n in "abcdef"}
+    assert plain.merged_with(old) == Clusters(2, old.clusters)
     gone = Clusters(3, (_cluster("east", "a"),))
-    assert loss_guard.is_suspicious(loss_guard.names(old), loss_guard.names(gone))
+    assert loss_guard.is_suspicious(old.names_listed, gone.names_listed)
 
 
 def test_clusters_are_guarded_by_service() -> None:
     old = Clusters(1, (_cluster("east", "a", "b"), _cluster("west", "c")))
     new = Clusters(2, (_cluster("east", "b", "d"),))
-    assert loss_guard.names(new) == {"east/", "east/ns/b", "east/ns/d"}
-    union = loss_guard.union(old, new)
-    assert loss_guard.names(union) == loss_guard.names(old) | {"east/ns/d"}
+    assert new.names_listed == {"east/", "east/ns/b", "east/ns/d"}
+    union = new.merged_with(old)
+    assert union.names_listed == old.names_listed | {"east/ns/d"}
     assert union.index == 2
     # The last service of a cluster goes at once; the cluster itself does not.
     left = Clusters(3, (_cluster("west"),))
     assert not loss_guard.is_suspicious(
-        loss_guard.names(Clusters(2, old.clusters[1:])), loss_guard.names(left)
+        Clusters(2, old.clusters[1:]).names_listed, left.names_listed
     )
-    assert loss_guard.is_suspicious(loss_guard.names(left), loss_guard.names(Clusters(4, ())))
+    assert loss_guard.is_suspicious(left.names_listed, Clusters(4, ()).names_listed)

@@ -15,6 +15,7 @@ from random import Random
 import dns.edns
 import dns.message
 import pytest
+from msgspec.structs import replace
 
 from consuldns.consul.http.client import Client
 from consuldns.consul.watch.watcher import Watcher
@@ -111,11 +112,12 @@ async def until(condition: Callable[[], Awaitable[object]], seconds: float = 30.
 
 @asynccontextmanager
 async def served(
-    prepare: Callable[[FaultyConsul], object] = lambda _: None,
+    prepare: Callable[[FaultyConsul], object] = lambda _: None, connections: int = 0
 ) -> AsyncIterator[tuple[FaultyConsul, Answering, Watcher]]:
     """A worker that answers everything right; at the end the watcher is still running."""
     async with FaultyConsul.running() as (consul, settings):
         prepare(consul)
+        settings = replace(settings, connections=connections or settings.connections)
         client, worker = Client(settings), Answering()
         watcher = worker.watcher = Watcher(client, worker.take)
         running = asyncio.create_task(watcher.run())
@@ -370,6 +372,34 @@ async def test_a_loss_that_is_accepted_is_told_and_counted(
         await until(lambda: is_well(worker, watcher))
 
 
+async def test_views_of_a_list_that_is_held_are_read_again() -> None:
+    """Of reverse zones, whose keys change while some folders are not believed to be gone."""
+    folders = [f"{each}.in-addr.arpa" for each in range(20, 25)]
+
+    def prepare(consul: FaultyConsul) -> None:
+        consul.bodies["kv/"] += [f"{folder}/" for folder in folders]
+        for folder in folders:
+            consul.bodies[f"kv/{folder}/"] = [key(f"{folder}/x", "")]
+
+    # With so few connections no view has a blocking query of its own.
+    async with served(prepare, connections=8) as (consul, worker, watcher):
+        consul.bodies["kv/"] = [f"{ZONE}/", "consuldns/"]
+        consul.change()
+        await until(lambda: is_marked(worker, "176.70.254.10.in-addr.arpa", PTR))
+        assert watcher.statistics().lists_held == 1
+        assert watcher.statistics().views_followed == 0
+        consul.bodies[f"kv/{ZONE}/"] = [key(f"{ZONE}/10.254.70.176", "new.example.com")]
+        consul.change()
+
+        async def is_new() -> bool:
+            await worker.wrong({})
+            message = await worker.ask("176.70.254.10.in-addr.arpa", PTR)
+            return data(message) == {"new.example.com."}
+
+        await until(is_new, 10)
+        assert watcher.statistics().lists_held == 1, "the folders are there, and not listed"
+
+
 async def test_a_bug_ends_nothing(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,8 +408,8 @@ async def test_a_bug_ends_nothing(
         for module, name in (
             ("consuldns.consul.decoders", "nodes"),
             ("consuldns.consul.decoders", "instances"),
-            ("consuldns.consul.watch.on_demand.NeededViews", "_publish_addresses"),
-            ("consuldns.consul.watch.schedule.Freshness", "tick"),
+            ("consuldns.consul.watch.address_indexer.AddressIndexer", "_publish"),
+            ("consuldns.consul.watch.schedule.Schedule", "tick"),
         ):
             with monkeypatch.context() as patch:
                 hit = asyncio.Event()

@@ -85,7 +85,7 @@ async def test_list_that_is_empty_all_at_once_is_not_believed() -> None:
         await worker.until(lambda: SERVICES in worker.views)
         before = worker.views[SERVICES]
         consul.change({})
-        refused = updates.Unavailable(SERVICES, "too much has vanished at once to be believed yet")
+        refused = updates.Unavailable(SERVICES, "2 services vanished at once; kept until confirmed")
         async with asyncio.timeout(30):
             while refused not in worker.messages:
                 watcher.need(SERVICES)

@@ -10,11 +10,19 @@ from msgspec.structs import replace
 
 from consuldns.consul import decoders, kinds
 from consuldns.consul.http import replies, unread
+from consuldns.consul.kinds import Place, Source
 from consuldns.errors import BadResponse
-from consuldns.views import model
+from consuldns.views import keys, model
 from consuldns.views.base import View
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
+from consuldns.views.keys import Key, V
 from consuldns.views.model import Health
+
+
+def source_of(key: Key[V]) -> Source[V]:
+    """How a view of dc1 is read."""
+    return kinds.source(key, Place("dc1", getattr(key, "service", "")))
+
 
 ENTRY = {
     "Node": {
@@ -44,7 +52,9 @@ ENTRY = {
 
 
 def test_instance_keeps_everything_that_is_answered() -> None:
-    view, skipped = kinds.service_instances("dc1", "web").decode(7, json.dumps([ENTRY]).encode())
+    view, skipped = source_of(keys.ServiceInstances("dc1", "web")).decode(
+        7, json.dumps([ENTRY]).encode()
+    )
     node = model.Node("Web-1", "5f1c", "10.0.0.1", "dc1", {"wan": "198.51.100.1"}, {})
     instance = model.Instance(
         node=node,
@@ -92,7 +102,9 @@ def test_nulls_are_empty() -> None:
         "Service": {"ID": "s", "Service": "s", "Tags": None, "Meta": None, "Weights": None},
         "Checks": None,
     }
-    view, skipped = kinds.service_instances("dc1", "s").decode(1, json.dumps([bare]).encode())
+    view, skipped = source_of(keys.ServiceInstances("dc1", "s")).decode(
+        1, json.dumps([bare]).encode()
+    )
     assert isinstance(view, model.Instances)
     (instance,) = view.instances
     assert (instance.tags, instance.meta, instance.health) == ((), {}, Health.PASSING)
@@ -119,7 +131,7 @@ def test_health_is_the_worst_of_the_checks(statuses: list[str], health: Health) 
 def test_bad_record_is_skipped_and_its_neighbours_kept() -> None:
     bad: list[object] = [{"Node": 5}, "x", {**ENTRY, "Service": {**ENTRY["Service"], "Port": "80"}}]  # type: ignore[dict-item]
     body = json.dumps([ENTRY, *bad, ENTRY]).encode()
-    view, skipped = kinds.service_instances("dc1", "web").decode(1, body)
+    view, skipped = source_of(keys.ServiceInstances("dc1", "web")).decode(1, body)
     assert isinstance(view, model.Instances)
     assert len(view.instances) == 2
     assert [each.name for each in skipped] == [
@@ -139,22 +151,24 @@ def test_bad_tags_of_one_service_cost_only_those_tags() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": 1}', b"[", b"5"])
 def test_body_that_is_no_list_is_an_error(body: bytes) -> None:
-    for source in (kinds.node_list("dc1"), kinds.service_instances("dc1", "web")):
+    for source in (source_of(keys.NodeList("dc1")), source_of(keys.ServiceInstances("dc1", "web"))):
         with pytest.raises(BadResponse):
             source.decode(1, body)
 
 
 def test_services_are_sorted_with_all_tags() -> None:
-    view, _ = kinds.service_list("dc1").decode(3, b'{"web": ["b", "a"], "Db": ["a"], "consul": []}')
+    view, _ = source_of(keys.ServiceList("dc1")).decode(
+        3, b'{"web": ["b", "a"], "Db": ["a"], "consul": []}'
+    )
     assert view == model.Services(3, ("Db", "consul", "web"), ("a", "b"))
 
 
 def test_reverse_zones_are_the_folders_that_are_named_so() -> None:
-    keys = ("0.70.254.10.IN-ADDR.ARPA/", "10.in-addr.arpa/", "1.in-addr.arpa", "app/", "arpa/")
-    body = json.dumps(keys).encode()
-    view, _ = kinds.reverse_zone_list("dc1").decode(3, body)
+    folders = ("0.70.254.10.IN-ADDR.ARPA/", "10.in-addr.arpa/", "1.in-addr.arpa", "app/", "arpa/")
+    body = json.dumps(folders).encode()
+    view, _ = source_of(keys.ReverseZoneList()).decode(3, body)
     assert view == model.ReverseZones(3, ("0.70.254.10.IN-ADDR.ARPA", "10.in-addr.arpa"))
-    assert kinds.reverse_zone_list("dc1").decode(1, b"")[0] == model.ReverseZones(1, ())
+    assert source_of(keys.ReverseZoneList()).decode(1, b"")[0] == model.ReverseZones(1, ())
 
 
 def key(address: str, value: str | None, flags: int = 0) -> dict[str, object]:
@@ -172,7 +186,7 @@ def test_reverse_entries_keep_what_can_be_answered() -> None:
         {"Key": "0.70.254.10.IN-ADDR.ARPA/10.254.70.179", "Value": "%%%"},
         {"Key": "0.70.254.10.IN-ADDR.ARPA/10.254.70.180", "Value": "/w=="},
     ]
-    source = kinds.reverse_zone("dc1", "0.70.254.10.IN-ADDR.ARPA")
+    source = source_of(keys.ReverseZone("0.70.254.10.IN-ADDR.ARPA"))
     view, skipped = source.decode(9, json.dumps(records).encode())
     assert view == model.ReverseEntries(
         9,
@@ -318,12 +332,12 @@ JSON = strategies.recursive(
 def test_whatever_json_comes_it_is_a_view_or_a_bad_response(value: object) -> None:
     body = json.dumps(value).encode()
     for source in (
-        kinds.service_list("dc1"),
-        kinds.node_list("dc1"),
-        kinds.service_instances("dc1", "web"),
-        kinds.reverse_zone_list("dc1"),
-        kinds.reverse_zone("dc1", "10.in-addr.arpa"),
-        kinds.cluster_list("dc1"),
+        source_of(keys.ServiceList("dc1")),
+        source_of(keys.NodeList("dc1")),
+        source_of(keys.ServiceInstances("dc1", "web")),
+        source_of(keys.ReverseZoneList()),
+        source_of(keys.ReverseZone("10.in-addr.arpa")),
+        source_of(keys.ClusterList("dc1")),
     ):
         try:
             view, _ = source.decode(1, body)
@@ -334,7 +348,7 @@ def test_whatever_json_comes_it_is_a_view_or_a_bad_response(value: object) -> No
 
 @given(strategies.binary(max_size=200))
 def test_whatever_octets_come_they_are_a_view_or_a_bad_response(body: bytes) -> None:
-    for source in (kinds.node_list("dc1"), kinds.service_list("dc1")):
+    for source in (source_of(keys.NodeList("dc1")), source_of(keys.ServiceList("dc1"))):
         with contextlib.suppress(BadResponse):
             source.decode(1, body)
 

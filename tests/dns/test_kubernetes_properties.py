@@ -17,7 +17,7 @@ from consuldns.dns.zones import zone_of
 from consuldns.names import Labels, fold, is_below, is_valid, parse_name, reverse_name
 from consuldns.views import keys
 from consuldns.views.clusters import Clusters
-from consuldns.views.store import Reading, ViewStore
+from consuldns.views.store import ViewReader, ViewStore
 from tests.dns.test_properties import KINDS, ask, register_payloads
 from tests.dns.test_properties import worlds as worlds_of_consul
 from tests.support import kubernetes_data
@@ -171,7 +171,7 @@ def _consul_answers(name: Labels, type_: int, views: ViewStore) -> bool:
     zone = zone_of(name, policy)
     if zone is None or zone.apex == name:
         return False
-    request = Request(name, type_, zone, Reading(views), policy)
+    request = Request(name, type_, zone, ViewReader(views), policy)
     meanings = of_consul(name[: len(name) - len(zone.apex)])
     return any(look_up(each, request).outcome is Outcome.ANSWER for each in meanings)
 

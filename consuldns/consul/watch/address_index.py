@@ -1,7 +1,7 @@
 """Which service has an address: the index that PTR answers come from.
 
 Consul has no request for that, so the instances of all services are read one after the other, in
-the background. Pure bookkeeping; `needed` does the reading.
+the background. Pure bookkeeping; `address_indexer` does the reading.
 """
 
 from collections import OrderedDict
@@ -13,15 +13,15 @@ from consuldns.views import model
 
 # Whether the instance is a Kubernetes cluster's (those go last); node and instance id, folded, by
 # which Consul orders; service.
-Claim = tuple[bool, str, str, str]
-Claims = dict[bytes, tuple[Claim, ...]]
+AddressOwner = tuple[bool, str, str, str]
+AddressOwners = dict[bytes, tuple[AddressOwner, ...]]
 
 
 class AddressBook:
     """The addresses of all instances, and how up to date they are. Times in seconds."""
 
     def __init__(self) -> None:
-        self._claims: Claims = {}
+        self._owners: AddressOwners = {}
         self._addresses: dict[str, tuple[bytes, ...]] = {}  # by folded name of the service
         self._first: dict[bytes, str] = {}
         self._of_clusters: dict[bytes, tuple[str, ...]] = {}
@@ -30,7 +30,7 @@ class AddressBook:
         self.is_changed = False
 
     def __len__(self) -> int:
-        return len(self._claims)
+        return len(self._owners)
 
     def list_services(self, names: Iterable[str]) -> None:
         """Which services there are: those that have gone are dropped, new ones are to be read."""
@@ -74,46 +74,46 @@ class AddressBook:
             return
         self._read_at[service] = began
         self._read_at.move_to_end(service)
-        first: dict[tuple[bytes, bool], Claim] = {}
+        first: dict[tuple[bytes, bool], AddressOwner] = {}
         for instance in view.instances:
             address = parse_address(instance.address)
             if address is not None:
                 node, is_marked = intern(instance.node.name.lower()), instance.is_marked
-                claim = (is_marked, node, instance.id.lower(), instance.service)
+                owner = (is_marked, node, instance.id.lower(), instance.service)
                 key = address.packed, is_marked
-                first[key] = min(claim, first.get(key, claim))
-        claims: Claims = {}
-        for (packed, _), claim in sorted(first.items()):
-            claims[packed] = (*claims.get(packed, ()), claim)
-        self._replace(service, claims)
+                first[key] = min(owner, first.get(key, owner))
+        owners: AddressOwners = {}
+        for (packed, _), owner in sorted(first.items()):
+            owners[packed] = (*owners.get(packed, ()), owner)
+        self._replace(service, owners)
 
-    def _replace(self, service: str, claims: Claims) -> None:
-        if self._claims_of(service) == claims:
+    def _replace(self, service: str, owners: AddressOwners) -> None:
+        if self._owners_of(service) == owners:
             return
         for packed in self._addresses.pop(service, ()):
-            others = tuple(each for each in self._claims[packed] if each[3].lower() != service)
-            self._set_claims(packed, others)
-        for packed, own in claims.items():
-            self._set_claims(packed, (*self._claims.get(packed, ()), *own))
-        if claims:
-            self._addresses[service] = tuple(claims)
+            others = tuple(each for each in self._owners[packed] if each[3].lower() != service)
+            self._set_owners(packed, others)
+        for packed, own in owners.items():
+            self._set_owners(packed, (*self._owners.get(packed, ()), *own))
+        if owners:
+            self._addresses[service] = tuple(owners)
 
-    def _claims_of(self, service: str) -> Claims:
+    def _owners_of(self, service: str) -> AddressOwners:
         return {
-            packed: tuple(each for each in self._claims[packed] if each[3].lower() == service)
+            packed: tuple(each for each in self._owners[packed] if each[3].lower() == service)
             for packed in self._addresses.get(service, ())
         }
 
-    def _set_claims(self, packed: bytes, claims: tuple[Claim, ...]) -> None:
-        self._claims.pop(packed, None)
+    def _set_owners(self, packed: bytes, owners: tuple[AddressOwner, ...]) -> None:
+        self._owners.pop(packed, None)
         self._first.pop(packed, None)
         self._of_clusters.pop(packed, None)
-        if claims:
-            self._claims[packed] = claims
-        others = [each for each in claims if not each[0]]
+        if owners:
+            self._owners[packed] = owners
+        others = [each for each in owners if not each[0]]
         if others:
             self._first[packed] = min(others)[3]
-        marked = sorted({each[3] for each in claims if each[0]})
+        marked = sorted({each[3] for each in owners if each[0]})
         if marked:
             self._of_clusters[packed] = tuple(marked)
         self.is_changed = True

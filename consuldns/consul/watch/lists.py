@@ -1,36 +1,40 @@
-"""The lists that are always followed: services, nodes, checks, KV folders, clusters, datacenters.
+"""The lists that are always watched: services, nodes, checks, KV folders, clusters, datacenters.
 
-They say what exists, so that a name which does not is denied without a request, and they tell
-`needed` which of its views may have changed.
+They say what exists, so that a name which does not is denied without a request, and they show which
+of the views that are read on demand may have changed.
 """
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import aclosing
+from functools import partial
+from typing import cast
 
-from consuldns import descriptor
+from msgspec.structs import replace
+
 from consuldns.consul import kinds
 from consuldns.consul.http import acl, blocking, replies, unread
 from consuldns.consul.http.client import Client, Reply
 from consuldns.consul.http.unread import UnreadRecords
 from consuldns.consul.incidents import Incidents
-from consuldns.consul.watch import loss_guard
-from consuldns.consul.watch.acceptance import Acceptance, as_list
-from consuldns.consul.watch.loss_guard import List
-from consuldns.consul.watch.on_demand import NeededViews
-from consuldns.consul.watch.published import Publication
-from consuldns.consul.watch.reachability import Contact
-from consuldns.consul.watch.schedule import Area
+from consuldns.consul.kinds import KINDS, Area, Kept, Place, Source, kind_of
+from consuldns.consul.watch.address_indexer import AddressIndexer
+from consuldns.consul.watch.loss_guard import LossGuard
+from consuldns.consul.watch.on_demand import OnDemandViews
+from consuldns.consul.watch.published import Published
+from consuldns.consul.watch.reachability import Reachability
 from consuldns.errors import BadResponse, ConsulError, Denied, Unreachable
 from consuldns.views import keys, model
-from consuldns.views.clusters import Clusters
-from consuldns.views.keys import ViewKey
+from consuldns.views.base import ListView
+from consuldns.views.keys import Key, ViewKey
 from consuldns.views.model import AnyView
 
-DATACENTERS_SECONDS = (15.0, 20.0)  # uniform; this list cannot block, and hardly ever changes
+DATACENTERS_SECONDS = (15.0, 20.0)  # uniform
 CHECKS_SHARE = 3.0  # pauses this many times as long as the server takes to filter all checks
 CHECKS_TRIALS = 3
+HOLD_SECONDS = 1.0  # between two looks at a list of which a loss is doubted
+CHECKS = "the health checks"
 
 
 async def find_local_datacenter(client: Client) -> str:
@@ -51,109 +55,117 @@ async def find_local_datacenter(client: Client) -> str:
     raise Denied("Consul shows no node: the token needs node:read")
 
 
-Follow = Callable[[], AsyncGenerator[None, None]]
+Watch = AsyncGenerator[None, None]
 
 
-class StandingLists:
-    """Follows the lists of the local datacenter, and publishes them."""
+class WatchedLists:
+    """Watches the lists of the local datacenter, and publishes them."""
 
     def __init__(
         self,
         client: Client,
-        publication: Publication,
-        needed: NeededViews,
-        contact: Contact,
+        published: Published,
+        on_demand: OnDemandViews,
+        indexer: AddressIndexer,
+        reachability: Reachability,
+        guard: LossGuard,
         records: UnreadRecords,
         local: str,
     ) -> None:
         self._client = client
-        self._publication = publication
-        self._needed = needed
-        self._contact = contact
+        self._published = published
+        self._on_demand = on_demand
+        self._indexer = indexer
+        self._reachability = reachability
+        self._guard = guard
         self._records = records
         self._incidents = Incidents()
         self._local = local
-        self.acceptance = Acceptance(
-            client, publication, needed, records, local, published=self._mark_read
-        )
         self._unread: set[ViewKey] = set()
         self._all_read = asyncio.Event()
         self._tags: dict[str, frozenset[str]] = {}
         self._failing: set[replies.CheckState] = set()
         self._datacenters: frozenset[str] = frozenset()
-        self.keys: frozenset[ViewKey] = frozenset(
-            (
-                keys.DatacenterList(),
-                keys.ServiceList(local),
-                keys.NodeList(local),
-                keys.ReverseZoneList(),
-                keys.ClusterList(local),
-            )
-        )
+        self._lists = tuple(_lists_of(local))
+        self.keys: frozenset[ViewKey] = frozenset((*self._lists, keys.DatacenterList()))
 
     async def run(self) -> None:
-        """Follow all lists until cancelled."""
+        """Watch all lists until cancelled."""
         self._unread = set(self.keys)
         self._all_read.clear()
         async with asyncio.TaskGroup() as tasks:
-            for name, key, area, follow in (
-                ("services", keys.ServiceList(self._local), Area.SERVICES, self._follow_services),
-                ("nodes", keys.NodeList(self._local), Area.SERVICES, self._follow_nodes),
-                ("health checks", None, Area.SERVICES, self._follow_checks),
-                ("reverse zones", keys.ReverseZoneList(), Area.KEYS, self._follow_reverse_zones),
-                ("clusters", keys.ClusterList(self._local), None, self._follow_clusters),
-                ("datacenters", keys.DatacenterList(), None, self._poll_datacenters),
-            ):
-                tasks.create_task(self._persist(f"list of {name}", key, area, follow))
+            for key in self._lists:
+                tasks.create_task(self._persist(key.label, key, partial(self._watch, key)))
+            polled = keys.DatacenterList()
+            tasks.create_task(self._persist(polled.label, polled, self._poll_datacenters))
+            tasks.create_task(self._persist(CHECKS, None, self._watch_checks))
 
     async def wait_until_read(self) -> None:
         """Wait until each list has been read since `run`."""
         await self._all_read.wait()
 
-    async def _persist(
-        self, name: str, key: ViewKey | None, area: Area | None, follow: Follow
-    ) -> None:
-        """Start following again after each failure; one line of log for a row of failures.
+    def need(self, key: ViewKey) -> None:
+        """A query waits for a list: answered at once if it is there, else when it is read."""
+        self._published.await_(key)
+        if self._published.get(key) is not None:
+            self._published.settle(key)
 
-        While it fails, nothing tells which views of the area have changed: any may have.
-        """
+    @property
+    def are_read(self) -> bool:
+        """Whether every list is there: before that, no name can be denied."""
+        return all(map(self._published.get, self.keys))
+
+    async def _persist(self, name: str, key: ViewKey | None, watch: Callable[[], Watch]) -> None:
+        """Start watching again after each failure; one line of log for a row of failures."""
         backoff = blocking.Backoff()
         while True:
             try:
-                async with aclosing(follow()) as steps:
+                async with aclosing(watch()) as steps:
                     async for _ in steps:
                         self._incidents.ended(name)
                         backoff.reset()
             except Unreachable as error:
-                self._contact.doubt()
-                self._failed(key, area, str(error), is_logged=False)
+                self._reachability.suspect()
+                self._failed(key, str(error), is_logged=False)
             except ConsulError as error:
                 self._incidents.began(name, error)
-                self._failed(key, area, str(error))
+                self._failed(key, str(error))
             except Exception as error:
                 self._incidents.unexpected(name, error)
-                self._failed(key, area, f"an error of consuldns: {type(error).__name__}")
+                self._failed(key, f"an error of consuldns: {type(error).__name__}")
             await backoff.pause()
 
-    def _failed(
-        self, key: ViewKey | None, area: Area | None, reason: str, *, is_logged: bool = True
-    ) -> None:
-        if key is not None:
-            self._publication.keep(key, reason, is_logged=is_logged)
-        if area is not None:
-            self._needed.moved(area)
-        for each in self.keys & self._publication.waiting:
-            self._publication.refuse(each, reason)
+    def _failed(self, key: ViewKey | None, reason: str, *, is_logged: bool = True) -> None:
+        """While a list cannot be read, nothing shows which views have changed: any may have."""
+        if key is None:
+            self._on_demand.moved(Area.SERVICES)
+        else:
+            self._published.keep(key, reason, is_logged=is_logged)
+            self._invalidate(key)
+        for each in filter(self._published.is_awaited, self.keys):
+            self._published.refuse(each, reason)
 
-    async def _follow_services(self) -> AsyncGenerator[None, None]:
-        source, key = kinds.service_list(self._local), keys.ServiceList(self._local)
-        async for reply in blocking.follow(self._client, source.request):
-            changed = self._services_with_other_tags(reply)
-            if reply.has_moved or changed:
-                self._needed.moved(Area.SERVICES)
-            self._needed.changed(changed)
-            await self.acceptance.accept(key, source, reply)
-            yield
+    def _invalidate(self, key: ViewKey) -> None:
+        invalidated = kind_of(key).invalidates
+        if invalidated is not None:
+            self._on_demand.moved(invalidated)
+
+    async def _watch(self, key: Key[ListView]) -> Watch:
+        source = kinds.source(key, Place(self._local))
+        try:
+            async for reply in blocking.follow(self._client, source.request):
+                # If nodes have moved, those that differ show whose instances may have changed.
+                if not (isinstance(key, keys.NodeList) and reply.has_moved):
+                    self._invalidate(key)
+                if isinstance(key, keys.ServiceList):
+                    self._on_demand.changed(self._services_with_other_tags(reply))
+                before = self._published.get(key)
+                await self._accept(source, reply)
+                for node in _changed_nodes(before, self._published.get(key)):
+                    self._on_demand.changed(self._on_demand.on_node(node))
+                yield
+        except Denied as error:
+            raise await self._leave_out(source, error) from error
 
     def _services_with_other_tags(self, reply: Reply) -> list[ViewKey]:
         tags, _ = replies.decode_service_tags(reply.body)
@@ -164,62 +176,70 @@ class StandingLists:
             if before.get(name, now) != now
         ]
 
-    async def _follow_nodes(self) -> AsyncGenerator[None, None]:
-        source, key = kinds.node_list(self._local), keys.NodeList(self._local)
-        async for reply in blocking.follow(self._client, source.request):
-            before = self._publication.get(key)
-            await self.acceptance.accept(key, source, reply)
-            if not reply.has_moved:
-                self._needed.moved(Area.SERVICES)  # rights: what is on the nodes is seen, or hidden
-            for name in _changed_nodes(before, self._publication.get(key)):
-                self._needed.changed(self._needed.on_node(name))
-            yield
+    async def _accept(self, source: Source[ListView], reply: Reply) -> None:
+        """Publish a list; while a loss in it is doubted, with what vanished, and look again."""
+        key = source.key
+        self._guard.forget(key)
+        new, kept = self._decode(source, reply)
+        old = self._published.get(key)
+        while old is not None and (
+            doubt := await self._guard.doubt(key, old, new, reply, self._local)
+        ):
+            self._incidents.began(new.noun, doubt)
+            self._publish(key, new.merged_with(old), doubt)
+            await asyncio.sleep(HOLD_SECONDS)
+            reply = await blocking.read(self._client, source.request, "consistent")
+            if reply.index != new.index:
+                self._invalidate(key)
+            new, kept = self._decode(source, reply)
+        self._incidents.ended(new.noun)
+        self._publish(key, new, kept)
 
-    async def _follow_reverse_zones(self) -> AsyncGenerator[None, None]:
-        source, key = kinds.reverse_zone_list(self._local), keys.ReverseZoneList()
-        try:
-            async for reply in blocking.follow(self._client, source.request):
-                self._needed.moved(Area.KEYS)
-                await self.acceptance.accept(key, source, reply)
-                yield
-        except Denied as error:
-            raise await self._leave_out(key, model.ReverseZones(0, ()), "", error) from error
+    def _decode(self, source: Source[ListView], reply: Reply) -> tuple[ListView, str]:
+        view, bad = source.view_of(reply)
+        self._records.note(source.key.label, bad)
+        return self._guard.completed(source.key, view, bad)
 
-    async def _follow_clusters(self) -> AsyncGenerator[None, None]:
-        source, key = kinds.cluster_list(self._local), keys.ClusterList(self._local)
-        try:
-            async for reply in blocking.follow(self._client, source.request):
-                await self.acceptance.accept(key, source, reply)
-                yield
-        except Denied as error:
-            raise await self._leave_out(key, Clusters(0, ()), descriptor.ROOT, error) from error
+    def _publish(self, key: Key[ListView], new: ListView, kept: str = "") -> None:
+        """Publish a list, and say which of the views on demand are gone with what it lacks."""
+        old, members = self._published.get(key), kind_of(key).members
+        self._published.replace(key, new, kept=kept)
+        self._mark_read(key)
+        if isinstance(new, model.Services):
+            self._indexer.list_services(new)
+        if old is not None and members is not None:
+            for name in old.names_listed - new.names_listed:
+                self._on_demand.vanished(members(self._local, name))
 
-    async def _leave_out(self, key: ViewKey, nothing: List, prefix: str, error: Denied) -> Denied:
+    async def _leave_out(self, source: Source[ListView], error: Denied) -> Denied:
         """Keys that the token may not list are not served: as if there were none (ADR 9).
 
         What is known of them is kept: then a right was lost. Returns what to say.
         """
+        nothing, old = kind_of(source.key).nothing, self._published.get(source.key)
+        if nothing is None:
+            return error
+        prefix = "/".join(source.request.path[2:])
         right = f'the token may not list the keys: key_prefix "{prefix}" {{ policy = "list" }}'
-        old = self._publication.get(key)
-        if old is not None and loss_guard.names(as_list(old)):
+        if old is not None and old.names_listed:
             return Denied(f"kept as it was, since {right}")
         if not await acl.is_token_known(self._client, self._local):
             return error
-        self.acceptance.publish(key, nothing)
+        self._publish(source.key, nothing)
         return Denied(f"not served, since {right}")
 
-    async def _follow_checks(self) -> AsyncGenerator[None, None]:
-        """What the statuses say is read with the instances; this tells whose have changed."""
+    async def _watch_checks(self) -> Watch:
+        """What the statuses say is read with the instances; this shows whose have changed."""
         request = kinds.failing_checks(self._local)
         spacing = await self._spacing_of_checks(request)
         async for reply in blocking.follow(self._client, request, spacing=spacing):
             records, bad = replies.decode_records(reply.body, replies.CHECK_STATES)
-            self._records.note("health checks", [unread.check_record(each) for each in bad])
+            self._records.note(CHECKS, [unread.check_record(each) for each in bad])
             if bad:
-                self._needed.moved(Area.SERVICES)  # what they say is unknown
+                self._on_demand.moved(Area.SERVICES)  # what they say is unknown
             before, self._failing = self._failing, set(records)
             for check in before ^ self._failing:
-                self._needed.changed(self._affected(check))
+                self._on_demand.changed(self._affected(check))
             yield
 
     async def _spacing_of_checks(self, request: blocking.Request) -> float:
@@ -235,20 +255,19 @@ class StandingLists:
     def _affected(self, check: replies.CheckState) -> Collection[ViewKey]:
         if check.service_name:
             return (keys.ServiceInstances(self._local, check.service_name.lower()),)
-        return self._needed.on_node(check.node)
+        return self._on_demand.on_node(check.node)
 
-    async def _poll_datacenters(self) -> AsyncGenerator[None, None]:
+    async def _poll_datacenters(self) -> Watch:
+        key = keys.DatacenterList()
+        source = kinds.source(key, Place(self._local))
         while True:
-            reply = await self._client.get("v1", "catalog", "datacenters")
-            found = frozenset(replies.decode_texts(reply.body))
-            if not found:
-                raise BadResponse("a list of no datacenters: Consul knows its own")
+            view, _ = source.view_of(await blocking.read(self._client, source.request, ""))
             # One that is missing once is kept: a server that has just started knows itself only.
-            names = {self._local, *found, *self._datacenters}
-            self._datacenters = found
-            view = model.Datacenters(index=0, local=self._local, names=tuple(sorted(names)))
-            self._publication.replace(keys.DatacenterList(), view)
-            self._mark_read(keys.DatacenterList())
+            names = {self._local, *view.names, *self._datacenters}
+            self._datacenters = frozenset(view.names)
+            view = replace(view, index=0, local=self._local, names=tuple(sorted(names)))
+            self._published.replace(key, view)
+            self._mark_read(key)
             yield
             await asyncio.sleep(random.uniform(*DATACENTERS_SECONDS))
 
@@ -256,6 +275,13 @@ class StandingLists:
         self._unread.discard(key)
         if not self._unread:
             self._all_read.set()
+
+
+def _lists_of(local: str) -> Iterator[Key[ListView]]:
+    """Those that are watched, of the agent's own datacenter."""
+    for key_type, kind in KINDS.items():
+        if kind.kept is Kept.ALWAYS:
+            yield cast(Key[ListView], key_type(*(local for _ in key_type.__struct_fields__)))
 
 
 def _changed_nodes(before: AnyView | None, after: AnyView | None) -> set[str]:

@@ -1,39 +1,37 @@
-"""Whether a list that has shrunk may be believed.
+"""Whether what is missing in a list is gone, or merely not shown.
 
 A token that lost its rights makes Consul answer 200 with `{}` or `[]`, and 404 in the KV tree, as
-if everything had been deleted; so does a server that lost its data. A name that vanishes with many
-others is therefore kept for a while, until what remains has been checked. Names that come are never
-held back, and one service that goes is gone at once.
+if everything had been deleted; so does a server that lost its data. What vanished is therefore
+doubted when it is much at once, when Consul's index has not moved, or when the token may not read
+it any more; a doubted loss is believed when later readings agree and Consul itself confirms it as
+far as it can. Names that come are never held back, and one service that goes is gone at once.
 """
 
-from consuldns.views import clusters, model
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consuldns.consul import kinds
+from consuldns.consul.http import acl, blocking, unread
+from consuldns.consul.http.acl import Verdict
+from consuldns.consul.http.client import Client, Reply
+from consuldns.consul.http.unread import UnreadRecord
+from consuldns.consul.kinds import Place
+from consuldns.consul.watch.published import Published
+from consuldns.errors import BadResponse, Denied
+from consuldns.views import keys
+from consuldns.views.base import ListView
 from consuldns.views.clusters import Clusters
+from consuldns.views.keys import ViewKey
+
+log = logging.getLogger("consuldns.consul")
 
 # Every Consul server registers itself under this name: who cannot see it, sees nothing.
 CANARY = "consul"
 SETTLING_SECONDS = 2.0
 MIN_VANISHED = 5
-
-List = model.Services | model.Nodes | model.ReverseZones | Clusters
-
-
-def names(view: List) -> frozenset[str]:
-    """What a list lists. Only services by their bare names: a node `consul` is no canary."""
-    match view:
-        case model.Services():
-            return frozenset(view.names)
-        case model.Nodes():
-            return frozenset(f"{node.name}.node" for node in view.nodes)
-        case model.ReverseZones():
-            return frozenset(view.folders)
-        case Clusters():
-            # Each cluster is a name as well: the last of its services may go at once.
-            found = {f"{cluster.name}/" for cluster in view.clusters}
-            for each in (service for cluster in view.clusters for service in cluster.services):
-                found.add(each.path)
-                if each.endpoints is not None:
-                    found.add(f"{each.path}/endpoints")
-            return frozenset(found)
+MAX_LOOKS = 8  # at folders that have vanished, before all are believed to be gone
 
 
 def is_suspicious(old: frozenset[str], new: frozenset[str]) -> bool:
@@ -46,39 +44,12 @@ def is_suspicious(old: frozenset[str], new: frozenset[str]) -> bool:
     return len(vanished) >= MIN_VANISHED and 2 * len(vanished) > len(old)
 
 
-def restrict(view: List, kept: frozenset[str]) -> List:
-    """What the view says about these names."""
-    match view:
-        case model.Services(index, found, tags):
-            return model.Services(index, tuple(name for name in found if name in kept), tags)
-        case model.Nodes(index, nodes):
-            return model.Nodes(index, tuple(each for each in nodes if f"{each.name}.node" in kept))
-        case model.ReverseZones(index, folders):
-            return model.ReverseZones(index, tuple(name for name in folders if name in kept))
-        case Clusters(index, found_clusters):
-            parts = (clusters.restrict(each, kept) for each in found_clusters)
-            return Clusters(index, tuple(part for part in parts if part is not None))
+def shows_itself(old: frozenset[str], new: frozenset[str]) -> bool:
+    """Whether a list of services or nodes shows what every Consul has; an empty one is never true.
 
-
-def union(old: List, new: List) -> List:
-    """The new list with what it lacks of the old one: what is said while deletions are held."""
-    if isinstance(old, model.Services) and isinstance(new, model.Services):
-        return model.Services(
-            index=new.index,
-            names=tuple(sorted({*old.names, *new.names})),
-            tags=tuple(sorted({*old.tags, *new.tags})),
-        )
-    if isinstance(old, model.Nodes) and isinstance(new, model.Nodes):
-        by_name = {node.name: node for node in (*old.nodes, *new.nodes)}
-        return model.Nodes(
-            index=new.index,
-            nodes=tuple(sorted(by_name.values(), key=lambda node: node.name.lower())),
-        )
-    if isinstance(old, Clusters) and isinstance(new, Clusters):
-        return clusters.union(old, new)
-    assert isinstance(old, model.ReverseZones)
-    assert isinstance(new, model.ReverseZones)
-    return model.ReverseZones(index=new.index, folders=tuple(sorted({*old.folders, *new.folders})))
+    Consul's own service need not be visible to a token that never saw it.
+    """
+    return bool(new) and (CANARY in new or CANARY not in old)
 
 
 class Settling:
@@ -94,9 +65,134 @@ class Settling:
         return now - self._since >= SETTLING_SECONDS
 
 
-def shows_itself(old: frozenset[str], new: frozenset[str]) -> bool:
-    """Whether a list of services or nodes shows what every Consul has; an empty one is never true.
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """The datacenter that a list is of."""
 
-    Consul's own service need not be visible to a token that never saw it.
+    datacenter: str
+    is_local: bool
+
+
+class LossGuard:
+    """Knows of each list whether something has vanished in it that may still be there.
+
+    One for all lists: those that are always watched, where `lists` looks again while a loss is
+    doubted, and those of other datacenters, which stay as they were until one of the readings that
+    their age brings about is believed.
     """
-    return bool(new) and (CANARY in new or CANARY not in old)
+
+    def __init__(self, client: Client, published: Published) -> None:
+        self._client = client
+        self._published = published
+        self._doubted: dict[ViewKey, Settling] = {}
+        self.losses_accepted = 0
+
+    @property
+    def held(self) -> int:
+        """Of how many lists a loss is doubted now."""
+        return len(self._doubted)
+
+    def completed(
+        self, key: ViewKey, new: ListView, bad: Sequence[UnreadRecord]
+    ) -> tuple[ListView, str]:
+        """The list, with what was known of the records that cannot be read, and then why.
+
+        Raises a ConsulError if it is the first one, and lists nothing although it must.
+        """
+        old = self._known(key)
+        if old is None and not (new.names_listed or new.may_be_empty):
+            if bad:
+                raise BadResponse(f"not one record can be read: {unread.describe(bad)}")
+            raise Denied("Consul shows none: the token needs service:read and node:read")
+        if not bad or old is None:
+            return new, ""
+        listed = unread.listed(bad)
+        known = old if listed is None else old.restricted_to(listed)
+        if not known.names_listed:
+            return new, ""
+        return new.merged_with(known), f"{len(bad)} records of this list cannot be read"
+
+    def _known(self, key: ViewKey) -> ListView | None:
+        view = self._published.get(key)
+        return view if isinstance(view, ListView) else None
+
+    async def doubt(
+        self, key: ViewKey, old: ListView, new: ListView, reply: Reply, local: str
+    ) -> str:
+        """Why what has vanished since an old list is not believed to be gone; empty if it is."""
+        now = asyncio.get_running_loop().time()
+        vanished = old.names_listed - new.names_listed
+        if not vanished:
+            self.forget(key)
+            return ""
+        origin = _Origin(key.datacenter_or(local), key.is_in(local))
+        reason = f"{len(vanished)} {new.noun} vanished at once; kept until confirmed"
+        settling = self._doubted.get(key)
+        if settling is None:
+            if not await self._is_doubtful(old, new, reply, origin):
+                return ""
+            self._doubted[key] = Settling(vanished, now)
+        elif settling.agrees(vanished, now) and await self._may_believe(old, new, reply, origin):
+            self.losses_accepted += 1
+            log.warning("%d %s are gone, confirmed by a second read", len(vanished), new.noun)
+            self.forget(key)
+            return ""
+        return reason
+
+    def forget(self, key: ViewKey) -> None:
+        """Nothing has vanished, or it is gone, or was not looked at for a while: begin anew."""
+        self._doubted.pop(key, None)
+
+    async def _is_doubtful(
+        self, old: ListView, new: ListView, reply: Reply, origin: _Origin
+    ) -> bool:
+        """Whether something has vanished that may still be there.
+
+        A deletion moves the index; a right that was taken away does not.
+        """
+        before, now = old.names_listed, new.names_listed
+        if is_suspicious(before, now) or not reply.has_moved:
+            return True
+        # Without a token, rights are those of the anonymous one; of a list that is watched, the
+        # index shows that they changed.
+        if origin.is_local and not self._client.has_token:
+            return False
+        verdict = await acl.may_read(self._client, origin.datacenter, new, before - now)
+        return verdict is Verdict.MISSING
+
+    async def _may_believe(
+        self, old: ListView, new: ListView, reply: Reply, origin: _Origin
+    ) -> bool:
+        """Whether all that can be checked speaks for the loss."""
+        before, now = old.names_listed, new.names_listed
+        verdict = await acl.may_read(self._client, origin.datacenter, new, before - now)
+        if verdict is Verdict.MISSING:
+            return False
+        if not new.may_be_empty:
+            if verdict is Verdict.GRANTED and self._client.has_token:
+                return bool(now)
+            return shows_itself(before, now)
+        if not await self._are_missing(new, reply, before - now, origin):
+            return False
+        if verdict is Verdict.GRANTED:
+            return True
+        if verdict is Verdict.UNKNOWN and self._client.has_token:
+            return False
+        # A server that lost its data lost the services as well.
+        services = self._published.trust(keys.ServiceList(origin.datacenter))
+        return not services.is_stale if services is not None else not origin.is_local
+
+    async def _are_missing(
+        self, new: ListView, reply: Reply, vanished: frozenset[str], origin: _Origin
+    ) -> bool:
+        """Whether Consul says of what is lost, asked for by itself, that it does not exist.
+
+        Its list of the root's folders is `[]` when there is none, which anything else could say.
+        """
+        if isinstance(new, Clusters):
+            return bool(new.names_listed) or reply.is_missing
+        for folder in sorted(vanished)[:MAX_LOOKS]:
+            zone = kinds.source(keys.ReverseZone(folder), Place(origin.datacenter))
+            if not (await blocking.read(self._client, zone.request, "consistent")).is_missing:
+                return False
+        return True

@@ -1,23 +1,73 @@
-"""What the workers have been told: every view that they hold, and every message that says so.
+"""What the workers have been sent: every view that they hold, and what they know about it.
 
 All messages go to all workers, so they all hold the same views as this does.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import cast
 
 import msgspec
 
-from consuldns.consul.watch.kept import KeptViews
-from consuldns.views import keys, model, updates
-from consuldns.views.keys import ViewKey
+from consuldns.views import updates
+from consuldns.views.keys import Key, V, ViewKey
 from consuldns.views.model import AnyView
+from consuldns.views.store import MissingView
 
-MAX_REASON = 64  # octets of updates.Unavailable
+log = logging.getLogger("consuldns.consul")
+
+MAX_REASON = 64  # bytes of updates.Unavailable
+LOG_AFTER_SECONDS = 2.0
+LOG_EVERY_SECONDS = 10.0  # at most one line in this time, however causes change
 
 
-class Publication:
-    """The views as published. `waiting` are those that a worker has asked for and got no answer."""
+class Trust(Enum):
+    """What the workers know about a view that they hold.
+
+                        mark_outdated
+              CURRENT ----------------> OUTDATED
+              |     ^                    ^    |
+         keep |     | replace, confirm   |    | keep
+              v     | (from any state)   |    v
+              STALE ------------------------> DOUBTED
+                        mark_outdated
+
+    OUTDATED is asked for (`Need`) before it is used. STALE is used, and the answers are marked.
+    DOUBTED is used as STALE is, once the worker has asked for it.
+    """
+
+    CURRENT = "as Consul has it, as far as is known"
+    OUTDATED = "something changed that may concern it"
+    STALE = "it could not be renewed, and is served as it was"
+    DOUBTED = "it could not be renewed, and something changed"
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the last attempt to renew the view has failed."""
+        return self in (Trust.STALE, Trust.DOUBTED)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the workers were told to ask before they use it."""
+        return self in (Trust.OUTDATED, Trust.DOUBTED)
+
+
+@dataclass(slots=True)
+class _Held:
+    """A view as the workers have it. While it is stale: why, since when, who logs that."""
+
+    view: AnyView
+    trust: Trust = Trust.CURRENT
+    reason: str = ""
+    since: float = 0.0
+    is_logged: bool = False
+
+
+class Published:
+    """The views as published. Times are seconds of one monotonic clock."""
 
     def __init__(
         self,
@@ -26,93 +76,114 @@ class Publication:
     ) -> None:
         self._publish = publish
         self._clock = clock
-        self._views: dict[ViewKey, AnyView] = {}
-        self._outdated: set[ViewKey] = set()
-        self.waiting: set[ViewKey] = set()
-        self.kept = KeptViews()
+        self._held: dict[ViewKey, _Held] = {}
+        self._awaited: set[ViewKey] = set()
+        self._log = _StaleLog()
         self.in_contact = False
 
-    def get(self, key: ViewKey) -> AnyView | None:
+    def get(self, key: Key[V]) -> V | None:
         """The view that the workers hold, outdated or not."""
-        return self._views.get(key)
+        held = self._held.get(key)
+        return None if held is None else cast(V, held.view)  # what `replace` took for this key
 
-    def services(self, datacenter: str) -> model.Services | None:
-        """The list of services of a datacenter, if it is there."""
-        view = self._views.get(keys.ServiceList(datacenter))
-        return view if isinstance(view, model.Services) else None
+    def read(self, key: Key[V]) -> V:
+        """The same, or MissingView."""
+        view = self.get(key)
+        if view is None:
+            raise MissingView(key)
+        return view
 
-    def is_outdated(self, key: ViewKey) -> bool:
-        """Whether the workers were told not to use the view without asking."""
-        return key in self._outdated
+    def trust(self, key: ViewKey) -> Trust | None:
+        """What the workers know about a view, None if they do not hold it."""
+        held = self._held.get(key)
+        return None if held is None else held.trust
+
+    def is_awaited(self, key: ViewKey) -> bool:
+        """Whether a worker has asked for the view and got no answer yet."""
+        return key in self._awaited
+
+    def await_(self, key: ViewKey) -> None:
+        """A worker asks for a view: the next message about it is the answer."""
+        self._awaited.add(key)
 
     def replace(self, key: ViewKey, view: AnyView, *, kept: str = "") -> bool:
         """Publish a view that was read just now; whether it differs from the one before.
 
         One that differs in nothing but its index is confirmed instead. `kept`: why parts of it are
-        older than that, see `keep`; the caller tells the log.
+        older than that, see `keep`; the caller logs it.
         """
-        old = self._views.get(key)
-        if old is not None and _is_same(old, view):
+        old = self._held.get(key)
+        if old is not None and _is_same(old.view, view):
             if kept:
                 self.keep(key, kept, is_logged=True)
             else:
                 self.confirm(key)
             return False
-        self._views[key] = view
-        self._outdated.discard(key)
-        self.waiting.discard(key)
-        self.kept.discard(key)
+        held = self._held[key] = _Held(view)
+        self._awaited.discard(key)
         if kept:
-            self.kept.add(key, kept, self._clock(), is_logged=True)
+            self._make_stale(held, kept, is_logged=True)
         self._publish(updates.Replaced(key, view, _shortened(kept)))
         return True
 
     def confirm(self, key: ViewKey) -> None:
         """Say that the view is right, if anybody waits to hear that, or has heard otherwise."""
-        if self.kept.discard(key) or key in self._outdated or key in self.waiting:
-            self._outdated.discard(key)
-            self.waiting.discard(key)
+        held = self._held.get(key)
+        is_news = held is not None and held.trust is not Trust.CURRENT
+        if held is not None:
+            held.trust, held.reason = Trust.CURRENT, ""
+        if is_news or key in self._awaited:
+            self._awaited.discard(key)
             self._publish(updates.Current(key))
 
     def keep(self, key: ViewKey, reason: str, *, is_logged: bool = False) -> None:
         """Say that the view cannot be renewed: what was made from it is marked stale from now on.
 
-        It ends with `replace` or `confirm`. `is_logged`: the caller tells the log.
+        It ends with `replace` or `confirm`. `is_logged`: the caller logs it.
         """
-        is_news = key in self._views and self.kept.add(
-            key, reason, self._clock(), is_logged=is_logged
-        )
-        if is_news or key in self.waiting:
+        held = self._held.get(key)
+        is_news = held is not None and self._make_stale(held, reason, is_logged=is_logged)
+        if is_news or key in self._awaited:
             self.refuse(key, reason)
 
+    def _make_stale(self, held: _Held, reason: str, *, is_logged: bool) -> bool:
+        """Whether that, or the reason, is new."""
+        if held.trust.is_stale and held.reason == reason:
+            return False
+        if not held.trust.is_stale:
+            held.since = self._clock()
+        held.trust = Trust.DOUBTED if held.trust.is_outdated else Trust.STALE
+        held.reason, held.is_logged = reason, is_logged
+        return True
+
     def settle(self, key: ViewKey) -> None:
-        """Say again what was said last about a view that is not read by itself."""
-        if key in self.kept:
-            self.refuse(key, self.kept.reason(key))
+        """Repeat what was said last about a view, to those who wait for it."""
+        held = self._held.get(key)
+        if held is not None and held.trust.is_stale:
+            self.refuse(key, held.reason)
         else:
             self.confirm(key)
 
     def mark_outdated(self, key: ViewKey) -> None:
         """Say that the view may be wrong; once."""
-        if key in self._views and key not in self._outdated:
-            self._outdated.add(key)
+        held = self._held.get(key)
+        if held is not None and not held.trust.is_outdated:
+            held.trust = Trust.DOUBTED if held.trust.is_stale else Trust.OUTDATED
             self._publish(updates.Outdated(key))
 
     def refuse(self, key: ViewKey, reason: str) -> None:
         """Say that the view is unavailable now."""
-        self.waiting.discard(key)
+        self._awaited.discard(key)
         self._publish(updates.Unavailable(key, _shortened(reason)))
 
     def refuse_all(self, reason: str) -> None:
         """Answer everybody who waits."""
-        for key in tuple(self.waiting):
+        for key in tuple(self._awaited):
             self.refuse(key, reason)
 
     def forget(self, key: ViewKey) -> None:
         """Drop a view, here and in the workers."""
-        if self._views.pop(key, None) is not None:
-            self.kept.discard(key)
-            self._outdated.discard(key)
+        if self._held.pop(key, None) is not None:
             self._publish(updates.Forgotten(key))
 
     def set_contact(self, *, reachable: bool) -> None:
@@ -122,15 +193,59 @@ class Publication:
             self._publish(updates.Contact(reachable))
 
     def known(self) -> Iterator[updates.ToWorker]:
-        """The messages that tell a fresh worker all of it."""
+        """The messages that bring a fresh worker up to date."""
         yield updates.Contact(self.in_contact)
-        for key, view in tuple(self._views.items()):
-            yield updates.Replaced(key, view, _shortened(self.kept.reason(key)))
-        for key in tuple(self._outdated):
-            yield updates.Outdated(key)
+        held = tuple(self._held.items())
+        for key, each in held:
+            yield updates.Replaced(key, each.view, _shortened(each.reason))
+        for key, each in held:
+            if each.trust.is_outdated:
+                yield updates.Outdated(key)
+
+    def stale_count(self) -> int:
+        """How many views could not be renewed."""
+        return sum(each.trust.is_stale for each in self._held.values())
+
+    def log_stale(self, now: float) -> None:
+        """To be called each second: a line of log when views are stale for a new cause."""
+        causes: dict[str, list[ViewKey]] = {}
+        for key, each in self._held.items():
+            if each.trust.is_stale and not each.is_logged and each.since <= now - LOG_AFTER_SECONDS:
+                causes.setdefault(each.reason, []).append(key)
+        self._log.write(causes, now)
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self._held)
+
+
+class _StaleLog:
+    """Logs why views are stale, once for each cause, when it has lasted a little.
+
+    An instance that is deregistered is missing in one reply a moment before another says that it
+    is gone.
+    """
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+        self._quiet_until = float("-inf")
+
+    def write(self, causes: dict[str, list[ViewKey]], now: float) -> None:
+        """The views that are stale now by their cause."""
+        if not causes and self._logged:
+            log.info("all views of Consul are renewed again")
+        self._logged &= causes.keys()
+        fresh = [reason for reason in causes if reason not in self._logged]
+        if fresh and now >= self._quiet_until:
+            self._quiet_until = now + LOG_EVERY_SECONDS
+            self._logged.update(fresh)
+            keys = causes[fresh[0]]
+            log.warning(
+                "%d views of Consul are kept as they were, and answers from them marked stale "
+                "(%s first): %s",
+                len(keys),
+                keys[0].label,
+                fresh[0],
+            )
 
 
 def _shortened(reason: str) -> str:

@@ -15,18 +15,18 @@ CHECK_SECONDS = 10.0  # finds a connection that died without a word before a que
 PROBE_DEADLINE_SECONDS = 3.0
 
 
-class Contact:
+class Reachability:
     """Asks who is leader: needs no token, and no answer is good unless there is one."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._doubt = asyncio.Event()
+        self._suspected = asyncio.Event()
         self._reported = False
         self._last_at: float | None = None
 
-    def doubt(self) -> None:
+    def suspect(self) -> None:
         """A request has failed: find out whether that is all."""
-        self._doubt.set()
+        self._suspected.set()
 
     def seconds_since_last(self) -> float | None:
         """How long ago a probe was answered, None if none ever was."""
@@ -51,14 +51,14 @@ class Contact:
                 return
 
     async def wait_until_lost(self) -> Unreachable:
-        """Probe now and then, and when in doubt; gives the error with which contact was lost."""
+        """Probe now and then, and when in doubt; gives the error that shows the loss."""
         while True:
             try:
                 async with asyncio.timeout(CHECK_SECONDS * random.uniform(0.8, 1.0)):
-                    await self._doubt.wait()
+                    await self._suspected.wait()
             except TimeoutError:
                 pass
-            self._doubt.clear()
+            self._suspected.clear()
             try:
                 await self._probe()
             except ConsulError as error:

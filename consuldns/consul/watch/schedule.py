@@ -1,298 +1,356 @@
-"""Which views may have changed, which are asked for, and which to read next. No I/O, no clock.
+"""The states of the views that are read on demand, and which to read next. No I/O, no clock.
 
-Views that are read when needed belong to an area: what tells that they may have changed. When the
-list of services moves, any service of the area may be meant, so all that are asked for are read
-again, oldest reading first; those that nobody asks for are declared outdated once. Times are
-seconds of one monotonic clock. A view is right if its last reading began after the last hint of a
-change.
+Such a view belongs to an area: what shows that it may have changed. When the list of services
+moves, any service may be meant, so all that are asked for are read again, oldest reading first;
+those that nobody asks for are declared outdated once. Times are seconds of one monotonic clock.
 """
 
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
+from consuldns.consul.kinds import Area
 from consuldns.views.keys import ViewKey
 
-ASKED_SECONDS = 30.0  # a view not asked for in so long is not kept fresh
+ASKED_SECONDS = 30.0  # a view that was not asked for in this time is not kept fresh
 FORGET_SECONDS = 600.0
 MAX_VIEWS = 20_000
-# Between two readings of a view that may have changed: at least so long, and so long that all who
-# are asked for cost Consul no more than so many requests a second.
+# Between two readings of a view that may have changed: at least this long, and so long that all who
+# are asked for cost Consul no more than this many requests a second.
 SWEEP_SECONDS = 0.05
 SWEEP_REQUESTS_PER_SECOND = 1200
 LATE_SECONDS = 4.0  # after which a view that nobody got round to reading must not be used
-REMOTE_SECONDS = 3.0  # nothing tells of changes in another datacenter: age does
+AGE_SECONDS = 3.0  # nothing shows changes in another datacenter: age does
 SCORE_DECAY = 0.9  # a second; about the last ten seconds count
 
 
-class Area(Enum):
-    """What tells that a view may have changed."""
+class State(Enum):
+    """What is done for a view. It is in one state at any time.
 
-    SERVICES = "the list of services"
-    KEYS = "the KV tree"
-    REMOTE = "its age"
+        (new) -- need --> WANTED ------+ start_next
+                                       v
+        CURRENT -- changed --> HINTED --> READING -- succeeded --> CURRENT
+           |                           ^     |
+           |                           |     | failed, or moved meanwhile
+           +-- moved --> DUE ----------+     |
+                          ^------------------+
+
+        CURRENT -- not asked for --> IDLE -- moved, changed --> OUTDATED -- asked --> DUE
+        IDLE -- asked --> CURRENT
+        HINTED, DUE -- not asked for --> OUTDATED
+        HINTED, DUE, OUTDATED -- need --> WANTED
+        any -- watch --> WATCHED -- unwatch --> DUE
+
+    A view that is entered as OUTDATED is declared outdated to the workers.
+    """
+
+    WANTED = "a query waits for it: it is read before all others"
+    HINTED = "it has probably changed: it is read next"
+    DUE = "it may have changed: it is read in its turn"
+    READING = "it is being read"
+    CURRENT = "it is what Consul has, and asked for"
+    WATCHED = "it is what Consul has: a blocking query of its own sees to that"
+    IDLE = "it is what Consul has, and nobody asks for it"
+    OUTDATED = "it may have changed, and nobody asks for it: workers are to ask before they use it"
+
+
+RIGHT = frozenset((State.CURRENT, State.WATCHED, State.IDLE))
+UNASKED = frozenset((State.IDLE, State.OUTDATED))
+URGENT = (State.WANTED, State.HINTED)  # in this order, whatever their area
 
 
 @dataclass(slots=True)
-class Entry:
-    """What is known of a view's freshness."""
+class TrackedView:
+    """A view, and what is to be known to choose its next state."""
 
+    key: ViewKey
     area: Area
+    asked_at: float
+    state: State = State.OUTDATED
     read_at: float = float("-inf")  # when its last successful reading began
-    suspected_at: float = float("-inf")
-    asked_at: float = float("-inf")
+    suspected_at: float = float("-inf")  # when something showed that this one may have changed
     retry_at: float = float("-inf")
     score: float = 0.0
-    is_followed: bool = False  # a blocking query of its own keeps it right
-    is_reading: bool = False
+
+    def is_asked(self, now: float) -> bool:
+        """Whether it was asked for lately."""
+        return self.asked_at >= now - ASKED_SECONDS
 
 
-@dataclass(slots=True)
+Queue = OrderedDict[ViewKey, TrackedView]
+
+
 class _Sweep:
-    """The views of an area that are asked for, oldest reading first."""
-
-    moved_at: float = float("-inf")
-    behind_since: float | None = None
-    asked: OrderedDict[ViewKey, None] = field(default_factory=OrderedDict)
-    unasked: set[ViewKey] = field(default_factory=set)  # held, and not declared outdated
-
-
-class Freshness:
-    """The bookkeeping of the views that are read when needed."""
+    """The views of an area by state, in the order of their last readings."""
 
     def __init__(self) -> None:
-        self._entries: dict[ViewKey, Entry] = {}
+        self.moved_at = float("-inf")
+        self.behind_since: float | None = None
+        self.queues: dict[State, Queue] = {state: Queue() for state in State}
+
+    def pause(self) -> float:
+        """Seconds between two readings of a view."""
+        asked = sum(map(len, self.queues.values())) - sum(len(self.queues[s]) for s in UNASKED)
+        return max(SWEEP_SECONDS, asked / SWEEP_REQUESTS_PER_SECOND)
+
+    def next_due(self, now: float) -> TrackedView | None:
+        """The view to read now in its turn, None if that has time."""
+        pause = self.pause()
+        for view in self.queues[State.DUE].values():
+            if self.behind_since is None:
+                self.behind_since = now
+            if view.read_at > now - pause:
+                return None
+            if view.retry_at <= now:
+                return view
+        # What is left is being read, or waits for another try.
+        if self.queues[State.CURRENT] or not (self.queues[State.DUE] or self.queues[State.READING]):
+            self.behind_since = None
+        return None
+
+
+class Schedule:
+    """The states of all views that are read on demand."""
+
+    def __init__(self) -> None:
+        self._views: dict[ViewKey, TrackedView] = {}
         self._sweeps = {area: _Sweep() for area in Area}
-        self._needed: dict[ViewKey, None] = {}  # in the order of asking
-        self._hinted: dict[ViewKey, None] = {}
+        self._urgent: dict[State, Queue] = {state: Queue() for state in URGENT}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._views)
 
     def __contains__(self, key: ViewKey) -> bool:
-        return key in self._entries
+        return key in self._views
 
-    def is_right(self, key: ViewKey, now: float) -> bool:
+    def _queue(self, view: TrackedView) -> Queue:
+        """The views of the same state, of which it is one."""
+        if view.state in self._urgent:
+            return self._urgent[view.state]
+        return self._sweeps[view.area].queues[view.state]
+
+    def _enter(self, view: TrackedView, state: State, *, first: bool = False) -> None:
+        """The only way into a state: the queues are an index of it."""
+        self._queue(view).pop(view.key, None)
+        view.state = state
+        queue = self._queue(view)
+        queue[view.key] = view
+        if first:
+            queue.move_to_end(view.key, last=False)
+
+    def state(self, key: ViewKey) -> State | None:
+        """The state of a view, None if there is none."""
+        view = self._views.get(key)
+        return None if view is None else view.state
+
+    def is_right(self, key: ViewKey) -> bool:
         """Whether the view is known to be what Consul has."""
-        entry = self._entries.get(key)
-        return entry is not None and not self._is_suspect(entry, now)
+        return self.state(key) in RIGHT
 
-    def _is_suspect(self, entry: Entry, now: float) -> bool:
-        if entry.is_followed:
-            return False
-        return entry.read_at <= max(entry.suspected_at, self._sweeps[entry.area].moved_at)
+    def is_kept_right(self, key: ViewKey) -> bool:
+        """Whether the view is read again by itself when it may have changed."""
+        view = self._views.get(key)
+        return view is not None and view.state not in UNASKED
+
+    def was_read_before(self, key: ViewKey, moment: float) -> bool:
+        """Whether the view was last read before then, or never."""
+        view = self._views.get(key)
+        return view is None or view.read_at < moment
+
+    def is_superseded(self, key: ViewKey, began: float) -> bool:
+        """Whether something newer than a reading that began then has come meanwhile."""
+        view = self._views.get(key)
+        return view is not None and (view.state is State.WATCHED or view.read_at > began)
+
+    # What queries want.
 
     def need(self, key: ViewKey, area: Area, now: float) -> None:
         """A query waits for the view: it is read before all others."""
-        entry = self._entries.setdefault(key, Entry(area))
-        self._touch(key, entry, now)
-        self._needed[key] = None
+        view = self._asked(key, area, now)
+        if view.state not in (State.WANTED, State.READING, State.WATCHED):
+            self._enter(view, State.WANTED)
+
+    def hold(self, key: ViewKey, area: Area, now: float) -> None:
+        """A query wants a view that needs no reading."""
+        self._asked(key, area, now)
+        self.succeeded(key, now, now)
+
+    def _asked(self, key: ViewKey, area: Area, now: float) -> TrackedView:
+        view = self._views.get(key)
+        if view is None:
+            view = self._views[key] = TrackedView(key, area, now)
+        self.asked((key,), now)
+        return view
 
     def asked(self, keys: Iterable[ViewKey], now: float) -> None:
         """Answers were given from these views."""
         for key in keys:
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._touch(key, entry, now)
+            view = self._views.get(key)
+            if view is None:
+                continue
+            view.asked_at = now
+            view.score += 1.0
+            if view.state is State.IDLE:
+                self._enter(view, State.CURRENT)
+            elif view.state is State.OUTDATED:
+                self._enter(view, State.DUE, first=True)
 
-    def _touch(self, key: ViewKey, entry: Entry, now: float) -> None:
-        entry.asked_at = now
-        entry.score += 1.0
-        sweep = self._sweeps[entry.area]
-        sweep.unasked.discard(key)
-        if key not in sweep.asked and not entry.is_followed:
-            sweep.asked[key] = None
-            # Those that may have changed come before those that are right: see next_reading.
-            sweep.asked.move_to_end(key, last=not self._is_suspect(entry, now))
+    # What the lists show. All give the views to declare outdated.
 
     def moved(self, area: Area, now: float) -> list[ViewKey]:
-        """Any view of the area may have changed. Gives those to declare outdated."""
+        """Any view of the area may have changed."""
         sweep = self._sweeps[area]
         sweep.moved_at = now
-        outdated, sweep.unasked = list(sweep.unasked), set()
+        return self._suspect(area, (*self._in(area, State.CURRENT), *self._in(area, State.IDLE)))
+
+    def _in(self, area: Area, state: State) -> Iterable[TrackedView]:
+        return self._sweeps[area].queues[state].values()
+
+    def _suspect(self, area: Area, views: Iterable[TrackedView]) -> list[ViewKey]:
+        """These views, which were right, may have changed."""
+        outdated = []
+        for view in views:
+            if view.state is State.IDLE:
+                self._enter(view, State.OUTDATED)
+                outdated.append(view.key)
+            else:
+                self._enter(view, State.DUE)
         return outdated
 
     def changed(self, key: ViewKey, now: float) -> bool:
         """This view has probably changed; whether it is to be declared outdated."""
-        entry = self._entries.get(key)
-        if entry is None or entry.is_followed:
+        view = self._views.get(key)
+        if view is None or view.state is State.WATCHED:
             return False
-        entry.suspected_at = now
-        sweep = self._sweeps[entry.area]
-        if key in sweep.asked:
-            self._hinted[key] = None
-            return False
-        sweep.unasked.discard(key)
-        return True
+        view.suspected_at = now
+        if view.state in (State.CURRENT, State.DUE):
+            self._enter(view, State.HINTED)
+        elif view.state is State.IDLE:
+            self._enter(view, State.OUTDATED)
+        return view.state is State.OUTDATED
 
-    def next_reading(self, now: float) -> ViewKey | None:
-        """The view to read now, None if there is nothing to do yet."""
-        for queue in (self._needed, self._hinted):
-            while queue:
-                key = next(iter(queue))
-                del queue[key]
-                entry = self._entries.get(key)
-                if entry is not None and not entry.is_reading and self._is_suspect(entry, now):
-                    return key
+    def tick(self, now: float) -> list[ViewKey]:
+        """To be called each second.
+
+        Those to declare outdated may have changed, and are asked for no more, or too late to read.
+        """
+        outdated = []
+        aged = now - AGE_SECONDS
+        self._sweeps[Area.AGE].moved_at = aged
+        right = (*self._in(Area.AGE, State.CURRENT), *self._in(Area.AGE, State.IDLE))
+        outdated += self._suspect(Area.AGE, [view for view in right if view.read_at <= aged])
+        for view in self._views.values():
+            view.score *= SCORE_DECAY
+            if not view.is_asked(now):
+                if view.state is State.CURRENT:
+                    self._enter(view, State.IDLE)
+                elif view.state in (State.DUE, State.HINTED):
+                    self._enter(view, State.OUTDATED)
+                    outdated.append(view.key)
+        return [*outdated, *self._late(now)]
+
+    def _late(self, now: float) -> Iterator[ViewKey]:
+        late = now - LATE_SECONDS
         for sweep in self._sweeps.values():
-            key_of_sweep = self._next_of(sweep, now)
-            if key_of_sweep is not None:
-                return key_of_sweep
-        return None
+            if sweep.behind_since is not None and sweep.behind_since < late:
+                for state in (State.DUE, State.READING):
+                    for key, view in sweep.queues[state].items():
+                        if view.read_at < late:
+                            yield key
 
-    def _next_of(self, sweep: _Sweep, now: float) -> ViewKey | None:
-        pause = max(SWEEP_SECONDS, len(sweep.asked) / SWEEP_REQUESTS_PER_SECOND)
-        for key in sweep.asked:
-            entry = self._entries[key]
-            if not self._is_suspect(entry, now):
-                break
-            if sweep.behind_since is None:
-                sweep.behind_since = now
-            if entry.read_at > now - pause:
-                return None
-            if not entry.is_reading and entry.retry_at <= now:
-                return key
-        else:
-            if sweep.asked:
-                return None  # all are being read, or wait for another try
-        sweep.behind_since = None
-        return None
+    # Readings.
+
+    def start_next(self, now: float) -> ViewKey | None:
+        """The view to read now, which is READING then; None if there is nothing to do yet."""
+        view = self._next(now)
+        if view is None:
+            return None
+        self._enter(view, State.READING)
+        return view.key
+
+    def _next(self, now: float) -> TrackedView | None:
+        for state in URGENT:
+            for view in self._urgent[state].values():
+                return view
+        return next(filter(None, (each.next_due(now) for each in self._sweeps.values())), None)
 
     @property
     def is_behind(self) -> bool:
         """Whether there are views to read again, now or in a moment."""
         return any(sweep.behind_since is not None for sweep in self._sweeps.values())
 
-    def was_read_before(self, key: ViewKey, moment: float) -> bool:
-        """Whether the view was last read before then, or never."""
-        entry = self._entries.get(key)
-        return entry is None or entry.read_at < moment
-
-    def is_kept_right(self, key: ViewKey) -> bool:
-        """Whether the view is read again by itself when it may have changed."""
-        entry = self._entries.get(key)
-        return entry is not None and (entry.is_followed or key in self._sweeps[entry.area].asked)
-
-    def is_superseded(self, key: ViewKey, began: float) -> bool:
-        """Whether something newer than a reading that began then has come meanwhile."""
-        entry = self._entries.get(key)
-        return entry is not None and (entry.is_followed or entry.read_at > began)
-
-    def hold(self, key: ViewKey, area: Area, now: float) -> None:
-        """Keep books on a view that needed no reading."""
-        entry = self._entries.setdefault(key, Entry(area))
-        self._touch(key, entry, now)
-        self.succeeded(key, now, now)
-
-    def end_session(self, now: float) -> None:
-        """Contact is lost: whatever was going on has ended."""
-        for key, entry in self._entries.items():
-            entry.is_reading = False
-            self.unfollow(key, now)
-
-    def started(self, key: ViewKey) -> None:
-        """A reading of the view has begun."""
-        entry = self._entries[key]
-        entry.is_reading = True
-        sweep = self._sweeps[entry.area]
-        if key in sweep.asked:
-            sweep.asked.move_to_end(key)
-
     def succeeded(self, key: ViewKey, began: float, now: float) -> bool:
         """The reading that began then gave the view; whether to declare it outdated at once."""
-        entry = self._entries.get(key)
-        if entry is None:
+        view = self._views.get(key)
+        if view is None:
             return False
-        entry.is_reading = False
-        entry.read_at = max(entry.read_at, began)
-        sweep = self._sweeps[entry.area]
-        is_suspect = self._is_suspect(entry, now)
-        if key in sweep.asked:
-            sweep.asked.move_to_end(key)
-            if entry.suspected_at >= began:
-                self._hinted[key] = None
+        view.read_at = max(view.read_at, began)
+        if view.state is State.WATCHED:
             return False
-        if not is_suspect and not entry.is_followed:
-            sweep.unasked.add(key)
-        return is_suspect
+        moved_at, is_asked = self._sweeps[view.area].moved_at, view.is_asked(now)
+        if view.read_at > max(view.suspected_at, moved_at):
+            self._enter(view, State.CURRENT if is_asked else State.IDLE)
+        elif is_asked:
+            self._enter(view, State.HINTED if view.suspected_at >= began else State.DUE)
+        else:
+            self._enter(view, State.OUTDATED)
+        return view.state is State.OUTDATED
 
     def failed(self, key: ViewKey, now: float, retry_at: float) -> None:
-        """The reading has failed: the view is suspect, and not swept before then."""
-        entry = self._entries.get(key)
-        if entry is not None:
-            entry.is_reading = False
-            entry.suspected_at = now
-            entry.retry_at = retry_at
-            sweep = self._sweeps[entry.area]
-            if key in sweep.asked:
-                sweep.asked.move_to_end(key, last=False)
+        """The reading has failed: the view is suspect, and not read in its turn before then."""
+        view = self._views.get(key)
+        if view is None:
+            return
+        view.suspected_at = now
+        view.retry_at = retry_at
+        if view.state not in URGENT:
+            self._enter(view, State.DUE if view.is_asked(now) else State.OUTDATED, first=True)
 
-    def follow(self, key: ViewKey, began: float) -> None:
-        """A blocking query keeps the view right from now on."""
-        entry = self._entries.get(key)
-        if entry is not None:
-            entry.read_at = max(entry.read_at, began)
-            entry.is_followed = True
-            self._sweeps[entry.area].asked.pop(key, None)
-            self._sweeps[entry.area].unasked.discard(key)
+    def end_session(self, now: float) -> None:
+        """Consul is lost: whatever was going on has ended."""
+        for view in self._views.values():
+            self.unwatch(view.key, now)
+            if view.state is State.READING:
+                self._enter(view, State.DUE, first=True)
 
-    def unfollow(self, key: ViewKey, now: float) -> None:
-        """The blocking query has ended: what came since is unknown."""
-        entry = self._entries.get(key)
-        if entry is not None and entry.is_followed:
-            entry.is_followed = False
-            entry.suspected_at = entry.read_at = now
-            asked = self._sweeps[entry.area].asked
-            asked[key] = None
-            asked.move_to_end(key, last=False)
-
-    def tick(self, now: float) -> list[ViewKey]:
-        """To be called each second. Gives the views to declare outdated.
-
-        Those are views that are asked for no more, and those that the sweep comes too late for.
-        """
-        for entry in self._entries.values():
-            entry.score *= SCORE_DECAY
-        self._sweeps[Area.REMOTE].moved_at = now - REMOTE_SECONDS
-        return [key for sweep in self._sweeps.values() for key in self._leave(sweep, now)]
-
-    def _leave(self, sweep: _Sweep, now: float) -> Iterator[ViewKey]:
-        for key in tuple(sweep.unasked):
-            if self._is_suspect(self._entries[key], now):
-                sweep.unasked.discard(key)
-                yield key
-        is_late = sweep.behind_since is not None and sweep.behind_since < now - LATE_SECONDS
-        for key in tuple(sweep.asked):
-            entry = self._entries[key]
-            if entry.asked_at < now - ASKED_SECONDS:
-                del sweep.asked[key]
-                if self._is_suspect(entry, now):
-                    yield key
-                else:
-                    sweep.unasked.add(key)
-            elif is_late and self._is_suspect(entry, now) and entry.read_at < now - LATE_SECONDS:
-                yield key
+    # Blocking queries.
 
     def most_asked(self, count: int, now: float) -> set[ViewKey]:
         """The views that deserve a blocking query each, those that have one being preferred."""
         candidates = (
-            (entry.score * (2.0 if entry.is_followed else 1.0), key)
-            for key, entry in self._entries.items()
-            if entry.asked_at >= now - ASKED_SECONDS and entry.retry_at <= now
+            (view.score * (2.0 if view.state is State.WATCHED else 1.0), key)
+            for key, view in self._views.items()
+            if view.is_asked(now) and view.retry_at <= now
         )
         best = heapq.nlargest(count, candidates, key=lambda each: each[0])
         return {key for _, key in best}
 
+    def watch(self, key: ViewKey, began: float) -> None:
+        """A blocking query keeps the view right from now on."""
+        view = self._views.get(key)
+        if view is not None:
+            view.read_at = max(view.read_at, began)
+            self._enter(view, State.WATCHED)
+
+    def unwatch(self, key: ViewKey, now: float) -> None:
+        """The blocking query has ended: what came since is unknown."""
+        view = self._views.get(key)
+        if view is not None and view.state is State.WATCHED:
+            view.suspected_at = view.read_at = now
+            self._enter(view, State.DUE, first=True)
+
+    # The end.
+
     def forgettable(self, now: float) -> list[ViewKey]:
         """Views that nobody has asked for in a long time, or that are too many."""
         idle = sorted(
-            (entry.asked_at, number, key)
-            for number, (key, entry) in enumerate(self._entries.items())
-            if not entry.is_followed and not entry.is_reading
+            (view.asked_at, number, key)
+            for number, (key, view) in enumerate(self._views.items())
+            if view.state not in (State.WATCHED, State.READING)
         )
-        excess = len(self._entries) - MAX_VIEWS
+        excess = len(self._views) - MAX_VIEWS
         return [
             key
             for place, (asked_at, _, key) in enumerate(idle)
@@ -301,7 +359,6 @@ class Freshness:
 
     def forget(self, key: ViewKey) -> None:
         """Drop the view from the books."""
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self._sweeps[entry.area].asked.pop(key, None)
-            self._sweeps[entry.area].unasked.discard(key)
+        view = self._views.pop(key, None)
+        if view is not None:
+            self._queue(view).pop(key)

@@ -1,8 +1,8 @@
 """Keeps the views of all workers right: the whole of this package behind a few methods.
 
-Life is a row of sessions. A session begins when Consul answers, reads everything again, and follows
-it until contact is lost; then all that was under way is cancelled, and the views are kept as they
-are until the next.
+The watcher runs a series of sessions. A session begins when Consul answers, reads everything again,
+and watches it until Consul becomes unreachable; then all that was under way is cancelled, and the
+views are kept as they are until the next.
 """
 
 import asyncio
@@ -10,14 +10,18 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from consuldns.consul import kinds
 from consuldns.consul.http.blocking import Backoff
 from consuldns.consul.http.client import Client
 from consuldns.consul.http.unread import UnreadRecords
 from consuldns.consul.incidents import Incidents
-from consuldns.consul.watch.lists import StandingLists, find_local_datacenter
-from consuldns.consul.watch.on_demand import NeededViews
-from consuldns.consul.watch.published import Publication
-from consuldns.consul.watch.reachability import Contact
+from consuldns.consul.kinds import Kept
+from consuldns.consul.watch.address_indexer import AddressIndexer
+from consuldns.consul.watch.lists import WatchedLists, find_local_datacenter
+from consuldns.consul.watch.loss_guard import LossGuard
+from consuldns.consul.watch.on_demand import OnDemandViews
+from consuldns.consul.watch.published import Published
+from consuldns.consul.watch.reachability import Reachability
 from consuldns.consul.watch.reader import ViewReader
 from consuldns.errors import ConsulError, Unreachable
 from consuldns.views import updates
@@ -59,14 +63,21 @@ class Watcher:
     def __init__(self, client: Client, publish: Callable[[updates.ToWorker], None]) -> None:
         self._client = client
         self._incidents = Incidents()
-        self._publication = Publication(self._contained(publish))
-        self._contact = Contact(client)
+        self._published = Published(self._contained(publish))
+        self._reachability = Reachability(client)
         self._records = UnreadRecords()
-        self._reader = ViewReader(client, self._publication, self._records)
-        self._needed = NeededViews(
-            self._reader, self._publication, self._contact, client.settings.connections
+        self._guard = LossGuard(client, self._published)
+        self._reader = ViewReader(client, self._published, self._guard, self._records)
+        self._indexer = AddressIndexer(self._published)
+        self._on_demand = OnDemandViews(
+            self._reader,
+            self._published,
+            self._reachability,
+            self._indexer,
+            self._guard,
+            client.settings.connections,
         )
-        self._standing: StandingLists | None = None
+        self._lists: WatchedLists | None = None
         self._is_in_session = False
 
     def _contained(
@@ -87,10 +98,10 @@ class Watcher:
         # as ours (3.11): so a session is a task of its own.
         while not task.cancelling():
             try:
-                await self._contact.wait_until_reached()
-                standing = await self._standing_lists()
+                await self._reachability.wait_until_reached()
+                lists = await self._local_lists()
                 self._incidents.ended("local datacenter")
-                await asyncio.create_task(self._session(standing))
+                await asyncio.create_task(self._session(lists))
                 backoff.reset()
                 continue
             except ConsulError as error:
@@ -100,91 +111,94 @@ class Watcher:
             await backoff.pause()
         raise asyncio.CancelledError
 
-    async def _standing_lists(self) -> StandingLists:
+    async def _local_lists(self) -> WatchedLists:
         """The lists of the local datacenter, whose name is found out once."""
-        if self._standing is None:
+        if self._lists is None:
             local = await find_local_datacenter(self._client)
-            self._reader.local = local
-            self._standing = StandingLists(
+            self._reader.local = self._indexer.local = local
+            self._lists = WatchedLists(
                 self._client,
-                self._publication,
-                self._needed,
-                self._contact,
+                self._published,
+                self._on_demand,
+                self._indexer,
+                self._reachability,
+                self._guard,
                 self._records,
                 local,
             )
-        return self._standing
+        return self._lists
 
-    async def _session(self, standing: StandingLists) -> None:
+    async def _session(self, lists: WatchedLists) -> None:
         """Follow everything until contact is lost."""
         self._is_in_session = True
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._end_when_lost())
-                tasks.create_task(self._needed.run())
-                tasks.create_task(standing.run())
-                tasks.create_task(self._announce_contact(standing))
+                tasks.create_task(self._on_demand.run())
+                tasks.create_task(lists.run())
+                tasks.create_task(self._announce_contact(lists))
         except* Unreachable:
-            self._publication.set_contact(reachable=False)
+            self._published.set_contact(reachable=False)
             await self._client.aclose()
         finally:
             self._is_in_session = False
-            self._publication.refuse_all(NO_CONTACT)
+            self._published.refuse_all(NO_CONTACT)
 
     async def _end_when_lost(self) -> None:
-        raise await self._contact.wait_until_lost()
+        raise await self._reachability.wait_until_lost()
 
-    async def _announce_contact(self, standing: StandingLists) -> None:
+    async def _announce_contact(self, lists: WatchedLists) -> None:
         """Tell that answers are fresh: when the lists are read, and what is being asked for."""
-        await standing.wait_until_read()
+        await lists.wait_until_read()
         try:
             async with asyncio.timeout(SWEEP_AFTER_CONTACT_SECONDS):
-                await self._needed.wait_until_swept()
+                await self._on_demand.wait_until_swept()
         except TimeoutError:
             log.info("many views are asked for: some are still being read again")
-        self._publication.set_contact(reachable=True)
+        self._published.set_contact(reachable=True)
 
     def need(self, key: ViewKey) -> None:
         """A worker waits for this view: Replaced, Current or Unavailable is published soon."""
         with self._incidents.contained("asking for a view"):
-            if self._standing is None or not self._is_in_session:
-                self._publication.refuse(key, NO_CONTACT)
-            elif key not in self._standing.keys:
-                self._needed.need(key)
-            else:
-                self._publication.waiting.add(key)
-                if self._publication.get(key) is not None:
-                    self._publication.settle(key)
+            if self._lists is None or not self._is_in_session:
+                self._published.refuse(key, NO_CONTACT)
+                return
+            match kinds.kept(key, self._reader.local):
+                case Kept.ON_DEMAND:
+                    self._on_demand.need(key)
+                case Kept.IN_BACKGROUND:
+                    self._indexer.need(key)
+                case Kept.ALWAYS | Kept.POLLED:
+                    self._lists.need(key)
 
     def asked(self, asked: Collection[ViewKey]) -> None:
         """Answers were given from these views during the last second or two."""
         with self._incidents.contained("noting what is asked for"):
-            self._needed.asked(asked)
+            self._on_demand.asked(asked)
+            self._indexer.asked(asked)
 
     def known(self) -> Iterable[updates.ToWorker]:
         """The messages that bring a fresh worker up to date."""
-        return self._publication.known()
+        return self._published.known()
 
     @property
     def is_ready(self) -> bool:
         """Whether every list is there: before that, no name can be denied."""
-        standing = self._standing
-        return standing is not None and all(map(self._publication.get, standing.keys))
+        return self._lists is not None and self._lists.are_read
 
     def statistics(self) -> WatcherStatistics:
         """What was done so far, and what is held."""
         client = self._client.statistics()
-        acceptance = self._standing.acceptance if self._standing else None
         return WatcherStatistics(
             requests=client.requests,
             connections_open=client.connections_open,
             connections_busy=client.connections_busy,
-            views=len(self._publication),
-            views_followed=self._needed.followed,
-            views_kept=len(self._publication.kept),
-            lists_held=len(acceptance.held) if acceptance else 0,
-            losses_accepted=acceptance.losses_accepted if acceptance else 0,
+            views=len(self._published),
+            views_followed=self._on_demand.watched,
+            views_kept=self._published.stale_count(),
+            lists_held=self._guard.held,
+            losses_accepted=self._guard.losses_accepted,
             records_skipped=self._records.count,
-            is_in_contact=self._publication.in_contact,
-            last_contact_seconds=self._contact.seconds_since_last(),
+            is_in_contact=self._published.in_contact,
+            last_contact_seconds=self._reachability.seconds_since_last(),
         )

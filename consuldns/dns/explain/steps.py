@@ -17,8 +17,7 @@ from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Question, Type
 from consuldns.dns.request import Request
 from consuldns.names import Labels, fold, format_name
-from consuldns.views.store import MissingView, Views
-from consuldns.views.store import Reading as ViewReader
+from consuldns.views.store import MissingView, ViewReader, Views
 
 MAX_DEPTH = 4  # aliases that are explained one after the other
 
@@ -107,7 +106,7 @@ def _steps(question: Question, zone: Zone, views: Views, policy: Policy) -> Iter
 
 
 def _read(request: Request) -> tuple[str, ...]:
-    return tuple(sorted(text.view(key) for key in request.views.sources))
+    return tuple(sorted(text.view(key) for key in request.views.dependencies))
 
 
 def _alias_of(question: Question, records: list[Record]) -> Labels | None:

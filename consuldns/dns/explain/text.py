@@ -17,7 +17,6 @@ from consuldns.dns.finding import Finding, Reason
 from consuldns.dns.grammar import Form, Interpretation, RecordRequest
 from consuldns.dns.question import Type
 from consuldns.names import format_name
-from consuldns.views import keys
 from consuldns.views.keys import ViewKey
 
 EMPTY_NON_TERMINAL = "it exists, since there are names below it; no records"
@@ -145,20 +144,4 @@ def result(finding: Finding, type_: int) -> str:
 
 def view(key: ViewKey) -> str:
     """What a view is of."""
-    match key:
-        case keys.DatacenterList():
-            return "the datacenters"
-        case keys.ServiceList(datacenter):
-            return f"the services of {datacenter}"
-        case keys.NodeList(datacenter):
-            return f"the nodes of {datacenter}"
-        case keys.ServiceInstances(datacenter, service):
-            return f"the instances of {service!r} in {datacenter}"
-        case keys.ReverseZoneList():
-            return "the reverse zones of the KV tree"
-        case keys.ReverseZone(folder):
-            return f"the KV folder {folder}"
-        case keys.ServiceAddresses(datacenter):
-            return f"the addresses of all services of {datacenter}"
-        case keys.ClusterList(datacenter):
-            return f"the Kubernetes clusters of {datacenter}"
+    return key.label
