@@ -63,7 +63,7 @@ def find(name: KubernetesName, request: Request) -> Finding:
     clusters = request.views.clusters(datacenter)
     levels = request.levels(name.datacenter)
     if clusters.clusters:
-        tree = Tree(clusters.all_namespaces, datacenter, levels, is_shared=True)
+        tree = Tree(clusters.all_namespaces, datacenter, levels, True)
         finding = FINDERS[name.asked.form](name.asked, tree, request)
     else:
         # `service.D` exists even so, `svc.<dc>.D` does not.
