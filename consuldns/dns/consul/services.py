@@ -44,9 +44,12 @@ def find(name: ServiceName, request: Request) -> Finding:
     if isinstance(chosen, Finding):
         return chosen
     instances, datacenter, why = chosen
-    if name.srv_only and request.type not in (Type.SRV, Type.ANY):
+    if not name.srv_only:
+        finding = _answer(name.service, instances, datacenter, request)
+    elif request.type in (Type.SRV, Type.ANY):
+        finding = _locations(name.service, instances, datacenter, request)
+    else:
         return EMPTY_NON_TERMINAL
-    finding = _answer(name.service, instances, datacenter, request)
     return replace(finding, why=why) if why else finding
 
 
