@@ -88,7 +88,7 @@ SENTENCES: dict[Reason, str | Callable[[Why], str]] = {
     ),
     Reason.NOT_HEALTHY: _not_healthy,
     Reason.NO_INSTANCE_WITH_TAGS: _without_tags,
-    Reason.NO_CLUSTER: "no Kubernetes cluster is in Consul",
+    Reason.NO_CLUSTER: "no Kubernetes cluster has been synced by consuldns",
     Reason.NO_KUBERNETES_KIND: "{label} is none of svc, pod and dns",
     Reason.NO_KUBERNETES_NAME: "there is no such name",
     Reason.NO_NAMESPACE: "there is no namespace {label}",

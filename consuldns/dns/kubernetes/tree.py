@@ -43,6 +43,9 @@ ALIASED = frozenset((Type.A, Type.AAAA, Type.CNAME, Type.ANY))  # what an alias 
 _BELOW_SERVICE, _ENDPOINT, _SERVICE = Form.BELOW_SERVICE, Form.ENDPOINT, Form.SERVICE
 _NXDOMAIN, _NO_NAMESPACE = Outcome.NXDOMAIN, Reason.NO_NAMESPACE
 NO_CLUSTER = missing(Reason.NO_CLUSTER)
+FORMS_OF_CONSUL_K8S = frozenset(
+    (Form.NAMESPACE, Form.SERVICE, Form.ENDPOINT, Form.PROTOCOL, Form.PORT, Form.BELOW_SERVICE)
+)
 OF_CONSUL_K8S = (Why(Reason.OF_CONSUL_K8S),)
 
 
@@ -69,11 +72,12 @@ def find(name: KubernetesName, request: Request) -> Finding:
         # `service.D` exists even so, `svc.<dc>.D` does not.
         is_by_service = request.name[-levels] == b"service"
         finding = _no_cluster(levels) if is_by_service else NO_CLUSTER
-    if finding.outcome is not _NXDOMAIN or not consul_k8s.is_used(datacenter, request):
+    if finding.outcome is not _NXDOMAIN:
+        return finding
+    may_be_there = name.asked.form in FORMS_OF_CONSUL_K8S or name.asked.left == (b"svc",)
+    if not may_be_there or not consul_k8s.is_used(datacenter, request):
         return finding
     other = _of_consul_k8s(name.asked, datacenter, request)
-    if other is None:
-        return finding
     if other.outcome is not Outcome.NXDOMAIN or not clusters.clusters:
         return other
     return replace(other, why=(*finding.why, *other.why))
@@ -84,16 +88,16 @@ def _no_cluster(existing: int) -> Finding:
     return replace(NO_CLUSTER, existing=existing)
 
 
-def _of_consul_k8s(asked: RecordRequest, datacenter: str, request: Request) -> Finding | None:
-    """What consul-k8s has synced at a name; None if the name is of a form that it has none of."""
+def _of_consul_k8s(asked: RecordRequest, datacenter: str, request: Request) -> Finding:
+    """What consul-k8s has synced at a name of one of its forms."""
     if asked.form is Form.KIND:
-        return EMPTY_NON_TERMINAL if asked.left == (b"svc",) else None
+        return EMPTY_NON_TERMINAL
     if asked.form is Form.NAMESPACE:
         if consul_k8s.may_have_namespace(asked.namespace, datacenter, request):
             return EMPTY_NON_TERMINAL
         return missing(Reason.NO_NAMESPACE_OF_CONSUL_K8S, asked.namespace)
-    if not asked.service or asked.form is Form.BELOW_SERVICE:
-        return None
+    if asked.form is Form.BELOW_SERVICE:
+        return missing(Reason.NOT_A_SERVICE_NAME)
     reached = consul_k8s.targets_of(asked.service, asked.namespace, datacenter, request)
     if isinstance(reached, Finding):
         return reached
