@@ -4,6 +4,7 @@
     consuldns/k8s/<cluster>/svc/<namespace>/<name> Descriptor
     consuldns/k8s/<cluster>/ep/<namespace>/<name>  DescribedEndpoints, if they are to have names
     consuldns/k8s/<cluster>/leader                 the lock of the sync worker
+    consuldns/k8s-names/<flat name>                which service has the flat name
 
 The sync worker writes these and the resolver reads them; the instances of the same services are in
 the catalog. A descriptor says what the catalog cannot: that a service exists without instances, its
@@ -16,15 +17,17 @@ in `k8s-ports`, `k8s-ports-2`, `k8s-ports-3` and so on, each a list `name:protoc
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Literal, NamedTuple
 
 import msgspec
 
 ROOT = "consuldns/k8s/"
+NAMES = "consuldns/k8s-names/"
 
 # Consul's limits for metadata, measured with 1.8.7: more, or another key, and the registration is
-# refused as a whole. The length of a value is in octets.
+# refused as a whole. The length of a value is in bytes.
 MAX_META = 64  # pairs
-MAX_META_VALUE = 512  # octets
+MAX_META_VALUE = 512  # bytes
 META_KEY = re.compile(r"(?!consul-)[A-Za-z0-9_-]{1,128}")  # `consul-` is for Consul's own use
 
 # Metadata by which an instance in the catalog tells what it is, under the names of consul-k8s.
@@ -43,6 +46,7 @@ NODE = "k8s-node"
 ZONE = "k8s-zone"
 CLUSTER_IP = "k8s-cluster-ip"
 PORTS = "k8s-ports"  # and `k8s-ports-<n>`
+PORT_NUMBER = "port-"  # `port-<name>`: the service's own number of the port, as of consul-k8s
 OWN = frozenset(
     (
         *(SOURCE, NAMESPACE, REFERENCE_KIND, REFERENCE_NAME, CLUSTER),
@@ -51,10 +55,133 @@ OWN = frozenset(
 )
 NODE_CLUSTER = "consuldns-cluster"  # on the node that all instances of a cluster are on
 
-# What `Descriptor.reverse` says: the name that a cluster IP points to.
-FLAT, NESTED, NONE = "flat", "nested", "none"
+EndpointMode = Literal["vip", "endpoints", "both"]
+"""What a service with a cluster IP may be chosen to be in the catalog."""
+
+Mode = Literal[EndpointMode, "node-port", "load-balancer", "external-ips", "ingress", "name"]
+"""What the instances of a service in the catalog are."""
+
+ReverseTarget = Literal["flat", "nested"]
+"""Which of a service's names an address points to."""
+
+FLAT: ReverseTarget = "flat"
+NESTED: ReverseTarget = "nested"
+NONE: Literal["none"] = "none"
 
 CLUSTER_DOMAIN = "cluster.local"  # Kubernetes' default
+
+
+# --- paths ---------------------------------------------------------------------------------------
+
+
+class RecordKey(NamedTuple):
+    """The key of a cluster's record."""
+
+    cluster: str
+
+    @property
+    def path(self) -> str:
+        """Where the key is."""
+        return f"{root(self.cluster)}meta"
+
+
+class LeaderKey(NamedTuple):
+    """The lock, which the leader's session holds."""
+
+    cluster: str
+
+    @property
+    def path(self) -> str:
+        """Where the key is."""
+        return f"{root(self.cluster)}leader"
+
+
+class DescriptorKey(NamedTuple):
+    """The key that describes one service."""
+
+    cluster: str
+    namespace: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Where the key is."""
+        return f"{root(self.cluster)}svc/{self.namespace}/{self.name}"
+
+
+class EndpointsKey(NamedTuple):
+    """A key that describes endpoints of one service; `part` is empty for the first of several."""
+
+    cluster: str
+    namespace: str
+    name: str
+    part: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where the key is."""
+        path = f"{root(self.cluster)}ep/{self.namespace}/{self.name}"
+        return f"{path}/{self.part}" if self.part else path
+
+
+class NameKey(NamedTuple):
+    """The key of a flat name, in lower case: names are the same in either case."""
+
+    flat: str
+
+    @property
+    def path(self) -> str:
+        """Where the key is."""
+        return f"{NAMES}{self.flat}"
+
+
+AnyKey = RecordKey | LeaderKey | DescriptorKey | EndpointsKey | NameKey
+
+
+def root(cluster: str) -> str:
+    """The folder of a cluster."""
+    return f"{ROOT}{cluster}/"
+
+
+def parse_path(path: str) -> AnyKey | None:
+    """What a path is the key of, None if it is not one of ours."""
+    if path.startswith(NAMES):
+        return NameKey(path.removeprefix(NAMES))
+    if not path.startswith(ROOT):
+        return None
+    match path.removeprefix(ROOT).split("/"):
+        case [cluster, "meta"]:
+            return RecordKey(cluster)
+        case [cluster, "leader"]:
+            return LeaderKey(cluster)
+        case [cluster, "svc", namespace, name]:
+            return DescriptorKey(cluster, namespace, name)
+        case [cluster, "ep", namespace, name, *part] if len(part) < 2:
+            return EndpointsKey(cluster, namespace, name, *part)
+    return None
+
+
+class NameOwner(NamedTuple):
+    """Who has a flat name: the value of its key. Without a namespace: several share the name."""
+
+    cluster: str
+    namespace: str
+    name: str
+
+    @property
+    def value(self) -> bytes:
+        """What the key holds."""
+        return "/".join(self).encode()
+
+
+def parse_owner(value: bytes) -> NameOwner:
+    """Who a value says has the name; what others wrote may be anything."""
+    cluster, _, service = value.decode(errors="replace").partition("/")
+    namespace, _, name = service.partition("/")
+    return NameOwner(cluster, namespace, name)
+
+
+# --- metadata ------------------------------------------------------------------------------------
 
 
 def is_marked(meta: Mapping[str, str], node_meta: Mapping[str, str]) -> bool:
@@ -71,7 +198,7 @@ _PORTS_KEY = re.compile(rf"{PORTS}(-[1-9][0-9]?)?")
 
 
 def is_own(key: str) -> bool:
-    """Whether the key of an instance's metadata is of ours: nobody else may set it."""
+    """Whether the key of an instance's metadata is reserved for the worker."""
     return key in OWN or _PORTS_KEY.fullmatch(key) is not None
 
 
@@ -84,7 +211,7 @@ def is_port(port: Port) -> bool:
 def write_ports(ports: Iterable[Port], room: int) -> tuple[dict[str, str], int]:
     """Metadata that hold the ports in their order, of at most `room` pairs, and how many are left.
 
-    A hundred ports with the longest names that Kubernetes allows take 17 pairs. Whoever reads them
+    A hundred ports with the longest names that Kubernetes allows take 17 pairs. The reader
     finds either an endpoint's own number or none; never another's.
     """
     values: list[str] = []
@@ -117,8 +244,21 @@ def read_ports(meta: Mapping[str, str]) -> tuple[Port, ...]:
     return tuple(ports)
 
 
+def write_label(hostname: str, label: str) -> dict[str, str]:
+    """Metadata that say which label an endpoint has, `label` empty if it is its address."""
+    return {HOSTNAME: hostname, LABEL: label if label != hostname else ""}
+
+
+def read_label(meta: Mapping[str, str]) -> str:
+    """The label of an endpoint, empty if it is its address."""
+    return meta.get(HOSTNAME) or meta.get(LABEL, "")
+
+
 def _ports_key(n: int) -> str:
     return PORTS if n == 1 else f"{PORTS}-{n}"
+
+
+# --- values --------------------------------------------------------------------------------------
 
 
 class DescribedPort(msgspec.Struct, frozen=True, rename="camel"):
@@ -135,9 +275,9 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """What there is to know about a service, as it is kept in the KV tree (JSON).
 
     `flat` is its flat name, empty if it has none. `mode` says what its instances in the catalog
-    are: `vip`, `endpoints`, `both`, `node-port`, `load-balancer`, `external-ips`, `ingress` or
-    `name`. `reverse` says which name its cluster IPs point to if no key says so: `flat`, `nested`,
-    or `none` (they point nowhere, or only where the key does). Older workers did not write it.
+    are, a `Mode`. `reverse` says which name its cluster IPs point to if no key says so, a
+    `ReverseTarget`, or `none` (they point nowhere, or only where the key does); older workers did
+    not write it. Both are read as any text: a later worker may know more words.
     """
 
     v: int = 1
@@ -154,7 +294,7 @@ class Descriptor(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     reverse: str = FLAT
 
 
-class EndpointGroup(msgspec.Struct, frozen=True):
+class DescribedEndpointGroup(msgspec.Struct, frozen=True):
     """Endpoints that have the same ports, each as (name, protocol, number).
 
     An endpoint is its address and its label; the label is empty if it is the address with dashes.
@@ -171,7 +311,7 @@ class DescribedEndpoints(msgspec.Struct, frozen=True):
     over several keys, `.../<name>`, `.../<name>/1` and so on; together they are all.
     """
 
-    groups: tuple[EndpointGroup, ...]
+    groups: tuple[DescribedEndpointGroup, ...]
     v: int = 1
 
 

@@ -186,6 +186,12 @@ def dashed(address: IPAddress | str) -> bytes:
     return label + b"0" if label.endswith(b"-") else label
 
 
+def undashed(label: bytes) -> IPAddress | None:
+    """The address that a label spells as `dashed` does, None if it spells none."""
+    text = label.decode(errors="replace")
+    return parse_address(text.replace("-", ".")) or parse_address(text.replace("-", ":"))
+
+
 def parse_address(text: str) -> IPAddress | None:
     """The address that Consul or Kubernetes wrote, None if it is a hostname or nothing.
 

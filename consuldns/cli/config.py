@@ -49,7 +49,7 @@ def _check_kubernetes(found: Configuration) -> None:
     if not sync.enabled and (sync.kube_api or not (sync.kubeconfig and is_ours)):
         return
     from consuldns.sync.kubernetes.access import Access
-    from consuldns.sync.worker import find_access
+    from consuldns.sync.kubernetes.kubeconfig import find_access
 
     try:
         access: Access = find_access(sync)

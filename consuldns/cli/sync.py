@@ -85,12 +85,12 @@ def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | 
     Example: consuldns sync run --kube-api http://127.0.0.1:8001 --cluster blue
     """
     from consuldns import logs
-    from consuldns.sync import worker
+    from consuldns.sync import supervisor
 
     hold_signals()
     settings = _settings(file, given)
     logs.configure()
-    asyncio.run(worker.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
+    asyncio.run(supervisor.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
 
 
 @command.command()
@@ -109,13 +109,13 @@ def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str |
 
     logs.configure()
     task = commands.once(_settings(file, given), adopt=adopt, allow_mass_delete=allow_mass_delete)
-    difference, outcome = asyncio.run(task)
+    difference, result = asyncio.run(task)
     click.echo(report.text(difference.plan, difference.kept_back))
-    for service, reason in outcome.failed.items():
+    for service, reason in result.failed.items():
         click.echo(f"refused {'/'.join(service or ('-',))}: {reason}", err=True)
     if difference.kept_back:
         raise click.exceptions.Exit(EXIT_UNSAFE)
-    if outcome.failed:
+    if result.failed:
         raise click.exceptions.Exit(EXIT_FAILED)
 
 

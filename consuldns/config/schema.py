@@ -37,6 +37,7 @@ from consuldns.config.values import (
     table_of,
     whole_number,
 )
+from consuldns.dns.policy import PodNames
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
 NO_TIME = timedelta()
@@ -173,9 +174,9 @@ class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = msgspec.field(default_factory=dict)
     pods: Annotated[
-        str,
+        PodNames,
         Declaration(
-            one_of("disabled", "insecure", "verified"),
+            one_of(PodNames),
             "What `10-1-2-3.<namespace>.pod.<zone>` is. `insecure`: the address that it spells; "
             "`verified`: that, if it is the address of a pod in the catalog, in that namespace. "
             "Default: no such names, since with `insecure` anyone may have a name for any address.",

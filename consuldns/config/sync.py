@@ -1,7 +1,7 @@
 """The settings of the Kubernetes sync worker, `[sync]`."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -19,7 +19,15 @@ from consuldns.config.values import (
     one_of,
     whole_number,
 )
-from consuldns.descriptor import CLUSTER_DOMAIN
+from consuldns.descriptor import CLUSTER_DOMAIN, EndpointMode, ReverseTarget
+
+ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]
+EmptyVIPStatus = Literal["warning", "critical", "passing"]
+NotReadyEndpoints = Literal["critical", "omit"]
+NodePortAddresses = Literal["external-first", "external-only", "internal-only"]
+CollisionPolicy = Literal["suffix", "merge", "skip"]
+IngressAddresses = Literal["off", "host", "address"]
+ReverseSource = Literal["cluster-ip", "headless", "endpoints", "manual", "load-balancer"]
 
 
 class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,9 +87,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         Declaration(list_of(TEXT), "Namespaces not to sync, even if they are allowed."),
     ] = ()
     types: Annotated[
-        tuple[str, ...],
+        tuple[ServiceType, ...],
         Declaration(
-            list_of(one_of("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")),
+            list_of(one_of(ServiceType)),
             "Types of services to sync; headless ones are ClusterIP services, too. No annotation "
             "brings back a service of a type that is left out. Without ClusterIP this is "
             "`syncClusterIPServices: false` of consul-k8s. Default: all of them.",
@@ -104,26 +112,26 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = True
     mode: Annotated[
-        str,
+        EndpointMode,
         Declaration(
-            one_of("vip", "endpoints", "both"),
+            one_of(EndpointMode),
             "What a service with a cluster IP is in the catalog: that address, its endpoints, or "
             "both. The cluster IP works without endpoints; endpoints are of use where pods are "
             "routed. A service may differ by the annotation `service-mode`.",
         ),
     ] = "vip"
     vip_without_endpoints: Annotated[
-        str,
+        EmptyVIPStatus,
         Declaration(
-            one_of("warning", "critical", "passing"),
+            one_of(EmptyVIPStatus),
             "State of a cluster IP that has no ready endpoint. Consul's DNS answers with `warning` "
             "instances (but for `only_passing`), not with `critical` ones.",
         ),
     ] = "warning"
     not_ready: Annotated[
-        str,
+        NotReadyEndpoints,
         Declaration(
-            one_of("critical", "omit"),
+            one_of(NotReadyEndpoints),
             "What an endpoint that is not ready is in the catalog: an instance in state critical, "
             "or none.",
         ),
@@ -137,9 +145,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = False
     node_port_addresses: Annotated[
-        str,
+        NodePortAddresses,
         Declaration(
-            one_of("external-first", "external-only", "internal-only"),
+            one_of(NodePortAddresses),
             "Which addresses of nodes a NodePort service has: of each node, and for each address "
             "family of the service, the first of the first type that has one. Names and default "
             "are those of consul-k8s (`nodePortSyncType`).",
@@ -168,9 +176,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         Declaration(TEXT, "Put before each flat name: `k8s-` makes `k8s-redis`. Default: none."),
     ] = ""
     flat_names: Annotated[
-        str,
+        CollisionPolicy,
         Declaration(
-            one_of("suffix", "merge", "skip"),
+            one_of(CollisionPolicy),
             "What to do with a service whose name somebody else had first, in Consul or in another "
             "namespace: name it `<service>-<namespace>`, add its instances to the other's, or "
             "leave it out. A service may differ by the annotation `service-collision`.",
@@ -202,9 +210,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = False
     ingress: Annotated[
-        str,
+        IngressAddresses,
         Declaration(
-            one_of("off", "host", "address"),
+            one_of(IngressAddresses),
             "What a ClusterIP service is in the catalog that an Ingress exposes at the path `/`: "
             "the same as any other; the host of the Ingress, as an alias; or the addresses of its "
             "load balancer (`syncCatalog.ingress` of consul-k8s, and its `loadBalancerIPs`). The "
@@ -213,9 +221,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "off"
     reverse: Annotated[
-        tuple[str, ...],
+        tuple[ReverseSource, ...],
         Declaration(
-            list_of(one_of("cluster-ip", "headless", "endpoints", "manual", "load-balancer")),
+            list_of(one_of(ReverseSource)),
             "Which addresses get a reverse name: cluster IPs; endpoints of headless services, and "
             "with `endpoint_names` those of all services; endpoints of services in mode "
             "`endpoints`; endpoints that somebody wrote by hand (who can thus name any address "
@@ -223,9 +231,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ("cluster-ip", "headless")
     reverse_target: Annotated[
-        str,
+        ReverseTarget,
         Declaration(
-            one_of("flat", "nested"),
+            one_of(ReverseTarget),
             "What a reverse name points to: the flat name, `redis.service.dc1.consul`, or the "
             "nested one, `redis.default.svc.dc1.consul`. Where the flat name does not lead to the "
             "address it is the nested one in any case.",
@@ -279,3 +287,10 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
             flag="--admin-addr",
         ),
     ] = None
+
+    def allows(self, namespace: str) -> bool:
+        """Whether services of a namespace may be synced; what is denied wins."""
+        is_denied = namespace in self.deny_namespaces or "*" in self.deny_namespaces
+        return not is_denied and (
+            "*" in self.allow_namespaces or namespace in self.allow_namespaces
+        )

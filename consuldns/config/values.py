@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -218,8 +218,9 @@ def _or_empty(kind: Kind[str]) -> Kind[str]:
     return Kind(kind.name, lambda raw: kind.read(raw) if raw else "")
 
 
-def one_of(*words: str) -> Kind[str]:
-    """One of these words."""
+def one_of(literal: Any) -> Kind[str]:
+    """One of the words of a `Literal` type, so that they are written in one place."""
+    words: tuple[str, ...] = get_args(literal)
 
     def read(raw: Any) -> str:
         word = _text(raw)

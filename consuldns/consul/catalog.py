@@ -1,7 +1,7 @@
 """Registering and unregistering: what the Kubernetes sync worker needs of Consul.
 
-Implements `consuldns.sync.registry.Registry` without knowing it. Large replies are decoded
-entry by entry, so that 50,000 instances never are Python objects at the same time.
+Large replies are decoded entry by entry, so that 50,000 instances never are Python objects at the
+same time.
 """
 
 import base64
@@ -106,7 +106,7 @@ class _Session(_Record, frozen=True):
     name: str = ""
 
 
-class Registry:
+class Catalog:
     """Consul's catalog, KV tree and sessions, for one that writes. All raise ConsulError."""
 
     def __init__(self, client: Client) -> None:

@@ -6,10 +6,18 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from consuldns import descriptor, untrusted
+from consuldns import descriptor, reverse_layout, untrusted
 from consuldns.consul.http import replies, unread
 from consuldns.consul.http.unread import UnreadRecord
-from consuldns.descriptor import CLUSTER_DOMAIN, ClusterRecord, DescribedEndpoints, Descriptor
+from consuldns.descriptor import (
+    CLUSTER_DOMAIN,
+    ClusterRecord,
+    DescribedEndpoints,
+    Descriptor,
+    DescriptorKey,
+    EndpointsKey,
+    RecordKey,
+)
 from consuldns.names import MAX_LABEL, parse_address
 from consuldns.untrusted import MAX_UINT64, Unreadable
 from consuldns.views import model
@@ -113,7 +121,7 @@ def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
     folders = (key[:-1] for key in keys if key.endswith("/"))
     return model.ReverseZones(
         index=index,
-        folders=tuple(sorted(name for name in folders if model.reverse_folder_name(name))),
+        folders=tuple(sorted(name for name in folders if reverse_layout.folder_name(name))),
     )
 
 
@@ -130,21 +138,21 @@ def clusters(
     endpoints: dict[tuple[str, str, str], list[EndpointGroup]] = {}
     bad: list[UnreadRecord] = []
     for record in records:
-        cluster, _, rest = record.key.removeprefix(descriptor.ROOT).partition("/")
+        key = descriptor.parse_path(record.key)
         try:
-            match rest.split("/"):
-                case ["meta"]:
+            match key:
+                case RecordKey(cluster):
                     found = _decode(record, ClusterRecord)
                     namespaces[cluster] = set(filter(_is_label, found.namespaces))
                     domains[cluster] = found.domain
-                case ["svc", namespace, name]:
+                case DescriptorKey(cluster, namespace, name):
                     service = _service(cluster, namespace, name, _decode(record, Descriptor))
                     services.setdefault(cluster, []).append(service)
-                case ["ep", namespace, name] | ["ep", namespace, name, _]:
+                case EndpointsKey(cluster, namespace, name):
                     groups = _endpoint_groups(_decode(record, DescribedEndpoints))
                     endpoints.setdefault((cluster, namespace, name), []).extend(groups)
         except (Unreadable, ValueError) as error:
-            bad.append(unread.key_named(record.key, error, _listed(cluster, rest)))
+            bad.append(unread.key_named(record.key, error, _listed(key)))
     found_clusters = tuple(
         Cluster(
             name,
@@ -162,12 +170,14 @@ def clusters(
     return Clusters(index, found_clusters), bad
 
 
-def _listed(cluster: str, rest: str) -> str:
+def _listed(key: descriptor.AnyKey | None) -> str:
     """What `names_listed` has for the service that a key is about, or for its cluster."""
-    match rest.split("/"):
-        case ["svc" | "ep", namespace, name, *_]:
+    match key:
+        case DescriptorKey(cluster, namespace, name) | EndpointsKey(cluster, namespace, name):
             return f"{cluster}/{namespace}/{name}"
-    return f"{cluster}/"
+        case RecordKey(cluster):
+            return f"{cluster}/"
+    return ""
 
 
 Document = TypeVar("Document", ClusterRecord, Descriptor, DescribedEndpoints)

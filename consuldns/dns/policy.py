@@ -5,9 +5,13 @@ Made from the configuration by `config`; names and meanings are Consul's own whe
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from consuldns import names
 from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes
+
+PodNames = Literal["disabled", "insecure", "verified"]
+"""What names of pods there are, `10-1-2-3.<namespace>.pod.<zone>`."""
 
 
 def _private_reverse_zones() -> tuple[Labels, ...]:
@@ -74,7 +78,7 @@ class KubernetesPolicy:
     """
 
     ttl: int = 5
-    pods: str = "disabled"
+    pods: PodNames = "disabled"
     ignore_empty: bool = False
     zones: dict[Labels, str] = field(default_factory=dict)
     consul_k8s_prefixes: tuple[str, ...] = ("",)

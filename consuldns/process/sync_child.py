@@ -25,8 +25,8 @@ from consuldns import logs, signals
 from consuldns.config.schema import Settings
 from consuldns.errors import EXIT_FAILED, ConsuldnsError, exit_status
 from consuldns.process.workers import describe_status
-from consuldns.sync import worker
 from consuldns.sync.metrics import SyncCollector
+from consuldns.sync.supervisor import Supervisor, first_of
 
 log = logging.getLogger("consuldns.process")
 
@@ -233,20 +233,20 @@ class _Parent:
         with contextlib.suppress(OSError):
             await self._reader.read()
 
-    async def report_forever(self, started: worker.Started) -> None:
+    async def report_forever(self, supervisor: Supervisor) -> None:
         """Tell how the worker is until cancelled."""
         registry = CollectorRegistry()
-        registry.register(SyncCollector(started))
+        registry.register(SyncCollector(supervisor))
         while True:
             metrics = generate_latest(registry).decode()
-            self.tell(Report(tuple(started.not_ready()), started.is_leader, metrics))
+            self.tell(Report(tuple(supervisor.not_ready()), supervisor.is_leader, metrics))
             await asyncio.sleep(REPORT_SECONDS)
 
 
 async def _work(link: socket.socket) -> int:
     """The child's life; its exit status."""
-    stop, started = asyncio.Event(), worker.Started()
-    signals.handle(worker.handlers(stop, started))
+    stop, supervisor = asyncio.Event(), Supervisor()
+    signals.handle(supervisor.handlers(stop))
     reader, writer = await asyncio.open_connection(sock=link, limit=MAX_LINE)
     parent = _Parent(reader, writer)
     parent.tell(Hello())
@@ -255,16 +255,16 @@ async def _work(link: socket.socket) -> int:
         return 0
     background = [
         asyncio.create_task(_then_stop(parent, stop)),
-        asyncio.create_task(parent.report_forever(started)),
+        asyncio.create_task(parent.report_forever(supervisor)),
     ]
     try:
-        await worker.until(stop, settings, started, adopt=False, allow_mass_delete=False)
+        await supervisor.run(stop, settings)
         return 0
     except ConsuldnsError as error:
         parent.tell(Failed(str(error)))
         return exit_status(error)
     except Exception as error:
-        first = worker.first_of(error) if isinstance(error, ExceptionGroup) else error
+        first = first_of(error) if isinstance(error, ExceptionGroup) else error
         problem = f"unexpected error: {type(first).__name__}: {first}"
         parent.tell(Failed(problem, "".join(traceback.format_exception(first))))
         return EXIT_FAILED

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import (
     MAX_OPERATIONS,
     Lock,
@@ -22,10 +23,9 @@ from consuldns.consul.operations import (
     SetNode,
 )
 from consuldns.errors import TransactionRefused
-from consuldns.sync.existing.contents import Held
+from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import ServiceKey
 from consuldns.sync.planning.plan import Plan, Step
-from consuldns.sync.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Rate:
 
 
 @dataclass
-class Outcome:
+class ApplyResult:
     """What became of a plan: operations done by kind; services that failed, with the reason.
 
     `index` is the latest that Consul gave to what was written.
@@ -69,61 +69,61 @@ class Outcome:
 
 
 class Applier:
-    """Does plans under a lock, and keeps `holding` true to what was done."""
+    """Applies plans under a lock, and keeps `existing` true to what was done."""
 
-    def __init__(self, registry: Registry, rate: Rate) -> None:
-        self._registry, self._rate = registry, rate
+    def __init__(self, catalog: Catalog, rate: Rate) -> None:
+        self._catalog, self._rate = catalog, rate
 
-    async def apply(self, plan: Plan, holding: Held, lock: Lock | None) -> Outcome:
+    async def apply(self, plan: Plan, existing: Existing, lock: Lock | None) -> ApplyResult:
         """Do the plan. Raises LockLost, and ConsulError if Consul cannot be reached.
 
-        What was done until then is noted in `holding`; of the transaction that was on its way
-        nobody knows, so read `holding` again after an error.
+        What was done until then is noted in `existing`; of the transaction that was on its way
+        nobody knows, so read `existing` again after an error.
         """
-        outcome = Outcome()
+        result = ApplyResult()
         for chunk in chunks(plan.steps):
-            await self._send(chunk, holding, lock, outcome)
-        return outcome
+            await self._send(chunk, existing, lock, result)
+        return result
 
     async def _send(
-        self, chunk: Sequence[Step], holding: Held, lock: Lock | None, outcome: Outcome
+        self, chunk: Sequence[Step], existing: Existing, lock: Lock | None, result: ApplyResult
     ) -> None:
         """Send a chunk; leave out what fails, until the rest is done."""
-        while chunk := [step for step in chunk if step.service not in outcome.failed]:
+        while chunk := [step for step in chunk if step.service not in result.failed]:
             await self._rate.wait()
-            outcome.transactions += 1
+            result.transactions += 1
             try:
-                indexes = await self._registry.apply([step.operation for step in chunk], lock)
+                indexes = await self._catalog.apply([step.operation for step in chunk], lock)
             except TransactionRefused as error:
                 for position, reason in error.reasons:
                     step = chunk[position]
                     problem = f"{describe(step.operation)}: {reason}"
-                    outcome.failed.setdefault(step.service, problem)
+                    result.failed.setdefault(step.service, problem)
                 if not error.reasons:
-                    await self._bisect(chunk, error, holding, lock, outcome)
+                    await self._bisect(chunk, error, existing, lock, result)
                     return
                 continue
             for step, index in zip(chunk, indexes, strict=True):
-                holding.apply(step.operation, step.service, index)
-                outcome.done[type(step.operation).__name__] += 1
-            outcome.index = max(outcome.index, *indexes)
+                existing.apply(step.operation, step.service, index)
+                result.done[type(step.operation).__name__] += 1
+            result.index = max(result.index, *indexes)
             return
 
     async def _bisect(
         self,
         chunk: Sequence[Step],
         error: Exception,
-        holding: Held,
+        existing: Existing,
         lock: Lock | None,
-        outcome: Outcome,
+        result: ApplyResult,
     ) -> None:
         """Consul does not say which operation it does not like: find it by halves."""
         if len(chunk) == 1:
-            outcome.failed[chunk[0].service] = f"{describe(chunk[0].operation)}: {error}"
+            result.failed[chunk[0].service] = f"{describe(chunk[0].operation)}: {error}"
             return
         middle = len(chunk) // 2
-        await self._send(chunk[:middle], holding, lock, outcome)
-        await self._send(chunk[middle:], holding, lock, outcome)
+        await self._send(chunk[:middle], existing, lock, result)
+        await self._send(chunk[middle:], existing, lock, result)
 
 
 def chunks(steps: Iterable[Step]) -> Iterator[list[Step]]:
@@ -142,7 +142,7 @@ def chunks(steps: Iterable[Step]) -> Iterator[list[Step]]:
 
 
 def _size(operation: Operation) -> int:
-    """About how many octets the operation is in a transaction's body."""
+    """About how many bytes the operation takes in a transaction's body."""
     match operation:
         case SetKey(key=key):
             return 200 + len(key.path) + len(key.value) * 4 // 3

@@ -1,17 +1,14 @@
-"""The cluster as far as it is known: the stores, seen by service, and which services have changed.
+"""The cluster as far as it is known: objects by service, and which services have changed.
 
 Level-triggered: an event marks the services that it touches, and whatever is true when they are
 looked at counts. So events may come twice, late, or in any order.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from consuldns.config.sync import SyncSettings
-from consuldns.sync.desired import ingresses, state
-from consuldns.sync.desired.flat_names import Claim
 from consuldns.sync.kubernetes.objects import (
     EndpointSlice,
-    Exposure,
+    Ingress,
     Namespace,
     Node,
     Pod,
@@ -21,28 +18,23 @@ from consuldns.sync.kubernetes.objects import (
 from consuldns.sync.kubernetes.reflector import Change
 
 
-class Cluster:
-    """Services with what belongs to them.
+class ClusterCache:
+    """What the cluster has, and which services have changed.
 
     `dirty` are services to look at again, `dirty_addresses` addresses whose reverse name may have
-    to change though no service did, `names_changed` says that flat names are to be assigned anew.
-    `recorded_namespaces` are those that Consul has from before; they count until namespaces could
-    be listed.
+    to change though no service did. `on_change` is called after each batch of changes, and after
+    each list.
     """
 
-    def __init__(self, settings: SyncSettings) -> None:
-        self._settings = settings
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        self._on_change = on_change
         self.services: dict[ServiceKey, Service] = {}
-        self.problems_of_unwanted: dict[ServiceKey, tuple[str, ...]] = {}
-        self.claims: dict[ServiceKey, Claim] = {}
         self.nodes: dict[str, Node] = {}
         self.namespaces: set[str] = set()
-        self.recorded_namespaces: tuple[str, ...] = ()
-        self.pods: dict[str, set[str]] = {}
+        self.pods: dict[str, set[str]] = {}  # their namespaces, by address
         self.dirty: set[ServiceKey] = set()
         self.dirty_addresses: set[str] = set()
-        self.names_changed = True
-        self._exposures: dict[ServiceKey, dict[str, Exposure]] = {}
+        self._exposures: dict[ServiceKey, dict[str, Ingress]] = {}
         self._slices: dict[ServiceKey, dict[str, EndpointSlice]] = {}
         self._node_addresses: set[str] | None = None
 
@@ -50,7 +42,7 @@ class Cluster:
         """The slices of a service."""
         return self._slices.get(service, {}).values()
 
-    def exposures(self, service: ServiceKey) -> Collection[Exposure]:
+    def exposures(self, service: ServiceKey) -> Collection[Ingress]:
         """The Ingresses that lead to a service."""
         return self._exposures.get(service, {}).values()
 
@@ -63,35 +55,16 @@ class Cluster:
             }
         return self._node_addresses
 
-    @property
-    def exposed_namespaces(self) -> list[str]:
-        """The namespaces whose services may be synced, as far as they are known."""
-        allow, deny = self._settings.allow_namespaces, self._settings.deny_namespaces
-        known = self.namespaces or self.recorded_namespaces
-        return [
-            name
-            for name in {*known, *(namespace for namespace, _ in self.services)}
-            if ("*" in allow or name in allow) and name not in deny and "*" not in deny
-        ]
-
     def services_changed(self, changes: Sequence[Change[Service]]) -> None:
         """Services came, changed or went."""
         for before, after in changes:
-            each = after or before
-            assert each is not None
-            key = each.key
-            self.dirty.add(key)
-            claim = self.claims.pop(key, None)
-            self.services.pop(key, None)
-            self.problems_of_unwanted.pop(key, None)
-            if after is not None and state.is_wanted(after, self._settings):
-                self.services[key] = after
-                self.claims[key] = state.claim(after, self._settings)
-            elif after is not None:
-                problems = state.problems_of_unwanted(after, self._settings)
-                if problems:
-                    self.problems_of_unwanted[key] = problems
-            self.names_changed |= claim != self.claims.get(key)
+            if before is not None:
+                self.services.pop(before.key, None)
+                self.dirty.add(before.key)
+            if after is not None:
+                self.services[after.key] = after
+                self.dirty.add(after.key)
+        self._on_change()
 
     def slices_changed(self, changes: Sequence[Change[EndpointSlice]]) -> None:
         """Slices came, changed or went. A slice may move to another service, by its label."""
@@ -104,6 +77,7 @@ class Cluster:
                         del self._slices[each.service]
             if after is not None and after.service is not None:
                 self._slices.setdefault(after.service, {})[after.metadata.name] = after
+        self._on_change()
 
     def nodes_changed(self, changes: Sequence[Change[Node]]) -> None:
         """Nodes came, changed or went: NodePort services live on them."""
@@ -118,6 +92,7 @@ class Cluster:
         self.dirty |= {
             key for key, service in self.services.items() if service.spec.type == "NodePort"
         }
+        self._on_change()
 
     def namespaces_changed(self, changes: Sequence[Change[Namespace]]) -> None:
         """Namespaces came or went."""
@@ -126,6 +101,7 @@ class Cluster:
                 self.namespaces.discard(before.metadata.name)
             if after is not None:
                 self.namespaces.add(after.metadata.name)
+        self._on_change()
 
     def pods_changed(self, changes: Sequence[Change[Pod]]) -> None:
         """Pods came, changed or went. Those on the host's network own no address."""
@@ -142,33 +118,30 @@ class Cluster:
                         owners.discard(each.metadata.namespace)
                     if not owners:
                         del self.pods[address.ip]
+        self._on_change()
 
-    def ingresses_changed(self, changes: Sequence[Change[Exposure]]) -> None:
+    def ingresses_changed(self, changes: Sequence[Change[Ingress]]) -> None:
         """Ingresses came, changed or went, and with them what services they expose."""
         for before, after in changes:
             if before is not None:
-                for key in ingresses.services_of(before):
+                for key in before.services:
                     self.dirty.add(key)
                     self._exposures.get(key, {}).pop(before.metadata.name, None)
                     if not self._exposures.get(key, True):
                         del self._exposures[key]
             if after is not None:
-                for key in ingresses.services_of(after):
+                for key in after.services:
                     self.dirty.add(key)
                     self._exposures.setdefault(key, {})[after.metadata.name] = after
+        self._on_change()
 
     @property
     def is_dirty(self) -> bool:
         """Whether there is anything to look at."""
-        return bool(self.dirty or self.dirty_addresses or self.names_changed)
+        return bool(self.dirty or self.dirty_addresses)
 
-    def take_dirty(self) -> tuple[set[ServiceKey], set[str], bool]:
-        """What is to be looked at, and forget it."""
-        taken = self.dirty, self.dirty_addresses, self.names_changed
-        self.dirty, self.dirty_addresses, self.names_changed = set(), set(), False
+    def take_dirty(self) -> tuple[set[ServiceKey], set[str]]:
+        """The services and addresses that are to be looked at, and forget them."""
+        taken = self.dirty, self.dirty_addresses
+        self.dirty, self.dirty_addresses = set(), set()
         return taken
-
-    @property
-    def pods_by_address(self) -> Mapping[str, Collection[str]] | None:
-        """The namespaces by address of pod, None if pods are not to be asked."""
-        return self.pods if self._settings.reverse_verify_pods else None

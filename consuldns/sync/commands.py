@@ -2,27 +2,31 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from consuldns import descriptor, reverse_layout
 from consuldns.config.schema import Settings
-from consuldns.consul.catalog import Registry
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.http.client import Client as ConsulClient
 from consuldns.consul.operations import Lock, RemoveInstance, RemoveKey, RemoveNode
+from consuldns.descriptor import DescriptorKey, NameKey
 from consuldns.errors import ConsuldnsError, ConsulError
 from consuldns.sync import ownership
-from consuldns.sync.apply import Applier, Outcome, Rate
+from consuldns.sync.apply import Applier, ApplyResult, Rate
 from consuldns.sync.existing import contents
 from consuldns.sync.leader_election import (
-    Leadership,
+    LeaderElection,
     WorkerName,
     recognised,
     recorded_uid,
     worker_of,
 )
-from consuldns.sync.ownership import NAMES, REVERSE, Identity
+from consuldns.sync.ownership import Identity
 from consuldns.sync.planning.plan import Plan, Planner, Step, removal_of_all
-from consuldns.sync.worker import MAX_BODY, Worker, first_of, opened
+from consuldns.sync.supervisor import first_of
+from consuldns.sync.worker import MAX_BODY, SyncWorker
 
 
 @dataclass
@@ -38,52 +42,52 @@ async def diff(settings: Settings, *, adopt: bool) -> Difference:
 
     With `adopt`: if what a former cluster of the name has there were taken over.
     """
-    async with opened(settings) as worker:
-        leadership = worker.leadership
-        leadership.identity = await recognised(worker.registry, worker.identity, adopt=adopt)
-        await worker.listed()
-        holding = await contents.read(worker.registry, worker.leadership.identity)
-        return await _difference(worker, holding)
+    async with SyncWorker.connected(settings) as worker:
+        election = worker.election
+        election.identity = await recognised(worker.catalog, worker.identity, adopt=adopt)
+        await worker.list_once()
+        existing = await contents.read(worker.catalog, worker.election.identity)
+        return await _difference(worker, existing)
 
 
-async def _difference(worker: Worker, holding: contents.Held) -> Difference:
-    planner = Planner(worker.cluster, worker.settings.sync, worker.leadership.identity)
-    plan = await worker.reconciler.plan_all(planner, holding)
-    return Difference(plan, worker.reconciler.check(plan, holding))
+async def _difference(worker: SyncWorker, existing: contents.Existing) -> Difference:
+    planner = Planner(worker.selection, worker.settings.sync, worker.election.identity)
+    plan = await worker.reconciler.plan_all(planner, existing)
+    return Difference(plan, worker.reconciler.check(plan, existing))
 
 
 async def once(
     settings: Settings, *, adopt: bool, allow_mass_delete: bool
-) -> tuple[Difference, Outcome]:
+) -> tuple[Difference, ApplyResult]:
     """Sync once. Raises ConsulError if another worker leads."""
     async with (
-        opened(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker,
-        _leading(worker.leadership) as lock,
+        SyncWorker.connected(settings, adopt=adopt, allow_mass_delete=allow_mass_delete) as worker,
+        _leading(worker.election) as lock,
     ):
-        await worker.listed()  # after the lock, as another may have led until now
-        holding = await contents.read(worker.registry, worker.leadership.identity)
-        difference = await _difference(worker, holding)
-        outcome = await worker.reconciler.applier.apply(difference.plan, holding, lock)
-        return difference, outcome
+        await worker.list_once()  # after the lock, as another may have led until now
+        existing = await contents.read(worker.catalog, worker.election.identity)
+        difference = await _difference(worker, existing)
+        result = await worker.reconciler.applier.apply(difference.plan, existing, lock)
+        return difference, result
 
 
 @contextlib.asynccontextmanager
-async def _leading(leadership: Leadership) -> AsyncIterator[Lock]:
+async def _leading(election: LeaderElection) -> AsyncIterator[Lock]:
     """Lead while the context lasts. Raises ConsulError if somebody else does."""
     try:
-        await leadership.once()
-        if leadership.lock is None:
+        await election.once()
+        if election.lock is None:
             raise ConsulError(
-                f"another worker leads cluster {leadership.identity.cluster!r}: it does the work"
+                f"another worker leads cluster {election.identity.cluster!r}: it does the work"
             )
         async with asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(leadership.keep())
-            yield leadership.lock
+            keeping = tasks.create_task(election.keep())
+            yield election.lock
             keeping.cancel()
     except* ConsuldnsError as group:
         raise first_of(group) from None
     finally:
-        await leadership.resign()
+        await election.resign()
 
 
 @dataclass(frozen=True)
@@ -104,41 +108,41 @@ async def purge(settings: Settings) -> Purged:
     """
     consul = ConsulClient(settings.consul, max_body=MAX_BODY)
     try:
-        registry = Registry(consul)
-        identity = await _recorded_identity(settings, registry)
-        async with _leading(Leadership(registry, identity, lambda: None)) as lock:
-            holding = await contents.read(registry, identity)
-            plan = removal_of_all(holding, identity.node)
+        catalog = Catalog(consul)
+        identity = await _recorded_identity(settings, catalog)
+        async with _leading(LeaderElection(catalog, identity, lambda: None)) as lock:
+            existing = await contents.read(catalog, identity)
+            plan = removal_of_all(existing, identity.node)
             rate = Rate(settings.sync.transactions_per_second)
-            outcome = await Applier(registry, rate).apply(plan, holding, lock)
-            if not outcome.failed and not holding.foreign_instances:
-                await registry.apply([RemoveNode(identity.node)], lock)
+            result = await Applier(catalog, rate).apply(plan, existing, lock)
+            if not result.failed and not existing.foreign_instances:
+                await catalog.apply([RemoveNode(identity.node)], lock)
             return Purged(
                 identity.cluster,
-                outcome.done[RemoveInstance.__name__],
-                outcome.done[RemoveKey.__name__],
-                holding.foreign_instances,
-                tuple(outcome.failed.values()),
+                result.done[RemoveInstance.__name__],
+                result.done[RemoveKey.__name__],
+                existing.foreign_instances,
+                tuple(result.failed.values()),
             )
     finally:
         await consul.aclose()
 
 
-async def _recorded_identity(settings: Settings, registry: Registry) -> Identity:
+async def _recorded_identity(settings: Settings, catalog: Catalog) -> Identity:
     """Who the cluster is, by what its node in the catalog says; without one, by its record."""
     cluster = settings.sync.cluster
-    unknown = Identity(cluster, "", await registry.datacenter(), settings.dns.domain, "")
-    node = await registry.node(unknown.node)
+    unknown = Identity(cluster, "", await catalog.datacenter(), settings.dns.domain, "")
+    node = await catalog.node(unknown.node)
     uid = node.meta.get(ownership.CLUSTER_UID, "") if node is not None else ""
-    uid = uid or await recorded_uid(registry, unknown)
+    uid = uid or await recorded_uid(catalog, unknown)
     if not uid:
         raise ConsulError(f"there is nothing of a cluster {cluster!r} in Consul")
     known = Identity(cluster, uid, unknown.datacenter, unknown.domain, "")
-    return await recognised(registry, known, adopt=False)
+    return await recognised(catalog, known, adopt=False)
 
 
 @dataclass(frozen=True)
-class Status:
+class SyncStatus:
     """What Consul has of one cluster. `leader` is the worker that writes, if one runs.
 
     `former` are the UIDs of clusters whose entries were taken over; `reverse` and `names` count
@@ -172,26 +176,26 @@ class Status:
         ]
 
 
-async def status(settings: Settings) -> Status:
+async def status(settings: Settings) -> SyncStatus:
     """What Consul has of one cluster."""
     consul = ConsulClient(settings.consul, max_body=MAX_BODY)
     try:
-        registry = Registry(consul)
-        identity = await _recorded_identity(settings, registry)
-        holder, _ = await registry.key(identity.leader_key)
-        holding = await contents.read(registry, identity)
-        descriptors = f"{identity.root}svc/"
-        return Status(
+        catalog = Catalog(consul)
+        identity = await _recorded_identity(settings, catalog)
+        holder, _ = await catalog.key(identity.leader_key)
+        existing = await contents.read(catalog, identity)
+        kinds = Counter(type(descriptor.parse_path(path)) for path in existing.keys)
+        return SyncStatus(
             identity.cluster,
             identity.uid,
             identity.former,
             identity.datacenter,
             worker_of(holder) if holder is not None else None,
-            len(holding.instances),
-            holding.count,
-            sum(path.startswith(descriptors) for path in holding.keys),
-            sum(path.startswith(REVERSE) for path in holding.keys),
-            sum(path.startswith(NAMES) for path in holding.keys),
+            len(existing.instances),
+            existing.count,
+            kinds[DescriptorKey],
+            sum(map(reverse_layout.is_key, existing.keys)),
+            kinds[NameKey],
         )
     finally:
         await consul.aclose()

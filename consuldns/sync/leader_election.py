@@ -19,12 +19,12 @@ from typing import Never
 
 import msgspec
 
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import Lock, SetNode, StoredKey
 from consuldns.descriptor import ClusterRecord
 from consuldns.errors import ConsuldnsError, ConsulError, TransactionRefused
 from consuldns.sync.kubernetes.troubles import Troubles
 from consuldns.sync.ownership import CLUSTER_UID, Identity, former_uids, is_of_consul_k8s
-from consuldns.sync.registry import Registry
 from consuldns.untrusted import Unreadable, read_as
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class WorkerName(msgspec.Struct, frozen=True):
     started: int
 
     def __str__(self) -> str:
-        """As people are told it."""
+        """As it is shown to people."""
         return f"process {self.pid} on {self.host}"
 
     def is_dead(self) -> bool:
@@ -86,30 +86,30 @@ def _start_time(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
-async def claim_node(registry: Registry, identity: Identity, *, adopt: bool) -> Identity:
+async def claim_node(catalog: Catalog, identity: Identity, *, adopt: bool) -> Identity:
     """Make sure that the cluster has its node; our identity, with the UIDs of former clusters.
 
     Raises ForeignCluster if it belongs to another cluster, unless that is to be adopted.
     """
-    claimed = await recognised(registry, identity, adopt=adopt)
-    if await registry.node(identity.node) is None:
-        with contextlib.suppress(TransactionRefused):  # another worker of ours was faster
-            await registry.apply([SetNode(claimed.node_registration(), is_new=True)], None)
-        claimed = await recognised(registry, identity, adopt=adopt)
+    claimed = await recognised(catalog, identity, adopt=adopt)
+    if await catalog.node(identity.node) is None:
+        with contextlib.suppress(TransactionRefused):  # another worker of this cluster was faster
+            await catalog.apply([SetNode(claimed.node_registration(), is_new=True)], None)
+        claimed = await recognised(catalog, identity, adopt=adopt)
     if adopt and claimed.former:
         log.warning("taking over what clusters %s have at %s", claimed.former, claimed.node)
     return claimed
 
 
-async def recognised(registry: Registry, identity: Identity, *, adopt: bool) -> Identity:
+async def recognised(catalog: Catalog, identity: Identity, *, adopt: bool) -> Identity:
     """Our identity, with the UIDs of former clusters of its name. Raises ForeignCluster.
 
     The node has them; if somebody removed it, the cluster's record has the latest.
     """
-    node = await registry.node(identity.node)
+    node = await catalog.node(identity.node)
     former: tuple[str, ...] = ()
     if node is None:
-        uid = await recorded_uid(registry, identity)
+        uid = await recorded_uid(catalog, identity)
         where = f"what is below {identity.root} in Consul"
     elif is_of_consul_k8s(node):
         raise ForeignCluster(
@@ -133,16 +133,16 @@ async def recognised(registry: Registry, identity: Identity, *, adopt: bool) -> 
     return dataclasses.replace(identity, former=tuple(filter(None, (uid, *former))))
 
 
-async def recorded_uid(registry: Registry, identity: Identity) -> str:
+async def recorded_uid(catalog: Catalog, identity: Identity) -> str:
     """The UID in the record of the cluster of this name, empty if there is none."""
-    record, _ = await registry.key(identity.record_key)
+    record, _ = await catalog.key(identity.record_key)
     if record is not None:
         with contextlib.suppress(Unreadable):
             return read_as(record.key.value, ClusterRecord).cluster_uid
     return ""
 
 
-class Leadership:
+class LeaderElection:
     """Tries to lead for as long as it runs; `lock` is there while it does.
 
     `identity` is ours with the UIDs of former clusters, as of the latest term; `since` is the
@@ -152,14 +152,14 @@ class Leadership:
 
     def __init__(
         self,
-        registry: Registry,
+        catalog: Catalog,
         identity: Identity,
         on_change: Callable[[], None],
         *,
         adopt: bool = False,
         troubles: Troubles | None = None,
     ) -> None:
-        self._registry, self._adopt = registry, adopt
+        self._catalog, self._adopt = catalog, adopt
         self._troubles = troubles or Troubles()
         self._worker = msgspec.json.encode(this_worker())
         self._session = ""
@@ -184,7 +184,7 @@ class Leadership:
 
     async def once(self) -> bool:
         """Try once to lead, and do not wait; whether we do. Raises ForeignCluster, ConsulError."""
-        holder, _ = await self._registry.key(self.identity.leader_key)
+        holder, _ = await self._catalog.key(self.identity.leader_key)
         return await self._try(holder)
 
     def lose(self) -> None:
@@ -211,8 +211,8 @@ class Leadership:
         with contextlib.suppress(ConsulError, TimeoutError):
             async with asyncio.timeout(3):
                 if held:
-                    await self._registry.release(self.identity.leader_key, session)
-                await self._registry.destroy_session(session)
+                    await self._catalog.release(self.identity.leader_key, session)
+                await self._catalog.destroy_session(session)
                 log.info("the lock is released: cluster=%s", self.identity.cluster)
 
     async def _campaign(self) -> None:
@@ -220,7 +220,7 @@ class Leadership:
         index, announced = 0, False
         while self.lock is None:
             try:
-                holder, index = await self._registry.key(
+                holder, index = await self._catalog.key(
                     self.identity.leader_key, after=index, wait=PATIENCE
                 )
                 if not await self._try(holder) and holder is not None and not announced:
@@ -238,18 +238,18 @@ class Leadership:
     async def _try(self, holder: StoredKey | None) -> bool:
         """Take the lock, if it is free, ours already, or held by a worker that is dead."""
         if holder is not None and holder.session and holder.session != self._session:
-            name = await self._registry.session_name(holder.session)
+            name = await self._catalog.session_name(holder.session)
             if name is None or not _is_dead(name):
                 return False
             log.info("ending the session of a worker that is dead: %s", _holder(holder))
-            await self._registry.destroy_session(holder.session)
-        self.identity = await claim_node(self._registry, self.identity, adopt=self._adopt)
-        if not self._session or not await self._registry.renew_session(self._session):
-            self._session = await self._registry.create_session(
+            await self._catalog.destroy_session(holder.session)
+        self.identity = await claim_node(self._catalog, self.identity, adopt=self._adopt)
+        if not self._session or not await self._catalog.renew_session(self._session):
+            self._session = await self._catalog.create_session(
                 self.identity.node, self._worker.decode(), TTL
             )
         key = self.identity.leader_key
-        if not await self._registry.acquire(key, self._worker, self._session):
+        if not await self._catalog.acquire(key, self._worker, self._session):
             return False
         self.since = time.monotonic()
         self._set(Lock(key, self._session))
@@ -263,7 +263,7 @@ class Leadership:
                 async with asyncio.timeout(RENEWAL):
                     await self._lost.wait()
             try:
-                if self.lock is not None and not await self._registry.renew_session(self._session):
+                if self.lock is not None and not await self._catalog.renew_session(self._session):
                     self.lose()
                 self._troubles.recovered(LOCK)
             except ConsulError as error:

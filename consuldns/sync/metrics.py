@@ -15,35 +15,30 @@ from prometheus_client.registry import Collector
 
 from consuldns.sync.kubernetes.reflector import AnyReflector
 from consuldns.sync.statistics import LATENCY_BUCKETS, Statistics
+from consuldns.sync.worker import SyncWorker
 
 
-class Figures(Protocol):
-    """What is asked at each scrape."""
-
-    @property
-    def statistics(self) -> Statistics:
-        """What was done."""
+class Supervised(Protocol):
+    """What has a worker, once its two ends answer."""
 
     @property
-    def reflectors(self) -> Iterable[AnyReflector]:
-        """The copies of the cluster's objects."""
-
-    @property
-    def is_leader(self) -> bool:
-        """Whether this worker writes."""
+    def worker(self) -> SyncWorker | None:
+        """The worker."""
 
 
 class SyncCollector(Collector):
     """Makes metrics of the worker's figures."""
 
-    def __init__(self, figures: Figures) -> None:
-        self._figures = figures
+    def __init__(self, supervised: Supervised) -> None:
+        self._supervised = supervised
 
     def collect(self) -> Iterable[Metric]:
         """All metrics."""
-        yield _gauge("leader", "Whether this worker writes.", self._figures.is_leader)
-        yield from _of_reflectors(self._figures.reflectors)
-        yield from _of_statistics(self._figures.statistics)
+        worker = self._supervised.worker
+        is_leader = worker is not None and worker.is_leader
+        yield _gauge("leader", "Whether this worker writes.", is_leader)
+        yield from _of_reflectors(worker.reflectors if worker is not None else ())
+        yield from _of_statistics(worker.statistics if worker is not None else Statistics())
 
 
 def _of_reflectors(reflectors: Iterable[AnyReflector]) -> Iterator[Metric]:
@@ -112,6 +107,10 @@ def _of_statistics(statistics: Statistics) -> Iterator[Metric]:
         ("last_sync_timestamp_seconds", "When a plan was done.", statistics.last_sync),
     ):
         yield _gauge(name, text, value)
+    yield _latency(statistics)
+
+
+def _latency(statistics: Statistics) -> Metric:
     latency = HistogramMetricFamily(
         "consuldns_sync_latency_seconds", "From a change of the cluster until it is in Consul."
     )
@@ -122,7 +121,7 @@ def _of_statistics(statistics: Statistics) -> Iterator[Metric]:
         total += count
         buckets.append((bound, float(total)))
     latency.add_metric([], buckets, statistics.latency_sum)
-    yield latency
+    return latency
 
 
 def _labelled_gauge(name: str, text: str) -> GaugeMetricFamily:

@@ -6,20 +6,17 @@ name that it points to, and nothing else) by 64 bits of Flags; a claimed name li
 by its path below our own lock.
 
 The owner is a cluster (its UID) under a name: one cluster may be synced under two names, and a
-cluster that was restored from a snapshot has the UID of its model. Whoever writes under one name
-leaves alone what was written under another, although the UID is the same (ADR 13).
+cluster that was restored from a snapshot has the UID of its model. A worker leaves alone what was
+written under another name, although the UID is the same (ADR 13).
 """
 
 from dataclasses import dataclass
 from hashlib import blake2b
-from ipaddress import IPv4Address
 
 from consuldns import descriptor, names
 from consuldns.consul import operations
-from consuldns.names import IPAddress, Labels
-
-NAMES = "consuldns/k8s-names/"
-REVERSE = "0."  # every reverse key begins with the host label of the layout
+from consuldns.descriptor import DescriptorKey, EndpointsKey, LeaderKey, RecordKey
+from consuldns.names import Labels
 
 NODE_ADDRESS = "192.0.2.1"  # TEST-NET-1 (RFC 5737): a loopback address would get a PTR of ours
 CLUSTER_UID = "consuldns-cluster-uid"
@@ -46,9 +43,9 @@ def _marked(owner: str) -> int:
     return _MARK << 48 | int.from_bytes(blake2b(owner.encode(), digest_size=6).digest(), "big")
 
 
-def claimant(value: bytes) -> str:
-    """The cluster that a claim to a flat name says it is of: `<cluster>/<namespace>/<service>`."""
-    return value.partition(b"/")[0].decode(errors="replace")
+def node_of(cluster: str) -> str:
+    """The node of the catalog that all instances of a cluster are on."""
+    return f"k8s-{cluster}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Identity:
     @property
     def node(self) -> str:
         """The node of the catalog that all instances are on."""
-        return f"k8s-{self.cluster}"
+        return node_of(self.cluster)
 
     @property
     def flags(self) -> int:
@@ -102,26 +99,25 @@ class Identity:
     @property
     def root(self) -> str:
         """The folder of this cluster."""
-        return f"{descriptor.ROOT}{self.cluster}/"
+        return descriptor.root(self.cluster)
 
     @property
     def leader_key(self) -> str:
         """The lock, which the leader's session holds."""
-        return f"{self.root}leader"
+        return LeaderKey(self.cluster).path
 
     @property
     def record_key(self) -> str:
         """What there is to know about the cluster as a whole."""
-        return f"{self.root}meta"
+        return RecordKey(self.cluster).path
 
     def descriptor_key(self, namespace: str, name: str) -> str:
         """What there is to know about one service."""
-        return f"{self.root}svc/{namespace}/{name}"
+        return DescriptorKey(self.cluster, namespace, name).path
 
     def endpoints_key(self, namespace: str, name: str, part: int = 0) -> str:
         """The ready endpoints of one service, or a part of them."""
-        path = f"{self.root}ep/{namespace}/{name}"
-        return f"{path}/{part}" if part else path
+        return EndpointsKey(self.cluster, namespace, name, str(part or "")).path
 
     def flat(self, name: str) -> str:
         """The full name of a flat name, without a final dot."""
@@ -159,15 +155,3 @@ def is_of_consul_k8s(node: operations.Node) -> bool:
     """Whether consul-k8s made the node: it comes from Kubernetes, and not by us."""
     is_of_kubernetes = node.meta.get(descriptor.SOURCE) == descriptor.KUBERNETES
     return is_of_kubernetes and descriptor.NODE_CLUSTER not in node.meta
-
-
-def reverse_key(address: IPAddress) -> str:
-    """The key of an address: `0.70.254.10.IN-ADDR.ARPA/10.254.70.176`.
-
-    For IPv6 the folder is that of the /64: `0.<16 nibbles, reversed>.IP6.ARPA/<address>`.
-    """
-    if isinstance(address, IPv4Address):
-        a, b, c, _ = address.packed
-        return f"0.{c}.{b}.{a}.IN-ADDR.ARPA/{address}"
-    nibbles = ".".join(reversed(address.packed[:8].hex()))
-    return f"0.{nibbles}.IP6.ARPA/{address}"

@@ -1,25 +1,32 @@
-"""Plans in words: for the log, for people who ask for a difference, and as JSON."""
+"""Plans and problems in words: for the log, for people who ask for a difference, and as JSON."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from consuldns import descriptor
 from consuldns.consul.operations import RemoveInstance, RemoveKey, RemoveNode, SetCheck, SetInstance
+from consuldns.descriptor import DescriptorKey
 from consuldns.sync.apply import describe
 from consuldns.sync.desired.state import NO_ADDRESS_YET
-from consuldns.sync.existing.contents import Held, HeldInstance, check_fingerprint
+from consuldns.sync.existing.contents import Existing, ExistingInstance, check_fingerprint
 from consuldns.sync.kubernetes.objects import ServiceKey
 from consuldns.sync.planning.plan import Plan, Step
 
+log = logging.getLogger(__name__)
 
-def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]:
+MOST_LINES = 50  # of one plan
+
+
+def service_lines(plan: Plan, existing: Existing) -> Iterator[tuple[ServiceKey, str]]:
     """One line for each service that the plan touches; ask before it is done."""
     by_service: dict[ServiceKey, list[Step]] = {}
     for step in plan.steps:
         if step.service is not None:
             by_service.setdefault(step.service, []).append(step)
     for key, steps in by_service.items():
-        known = holding.instances.get(key, {})
+        known = existing.instances.get(key, {})
         added = [s.operation.instance for s in steps if isinstance(s.operation, SetInstance)]
         new = sum(instance.id not in known for instance in added)
         gone = sum(isinstance(step.operation, RemoveInstance) for step in steps)
@@ -41,7 +48,7 @@ def service_lines(plan: Plan, holding: Held) -> Iterator[tuple[ServiceKey, str]]
         )
 
 
-def _readiness(steps: Sequence[Step], known: Mapping[str, HeldInstance]) -> str:
+def _readiness(steps: Sequence[Step], known: Mapping[str, ExistingInstance]) -> str:
     """How many instances are ready afterwards, ` 2 of 4 ready`, if that changes of those there."""
     ready = {id_: each.check == 0 for id_, each in known.items()}
     before = dict(ready)
@@ -59,9 +66,9 @@ def _readiness(steps: Sequence[Step], known: Mapping[str, HeldInstance]) -> str:
 
 
 def _loses_descriptor(key: ServiceKey, steps: Sequence[Step]) -> bool:
-    end = "/svc/{}/{}".format(*key)
-    operations = (step.operation for step in steps)
-    return any(isinstance(each, RemoveKey) and each.path.endswith(end) for each in operations)
+    paths = (s.operation.path for s in steps if isinstance(s.operation, RemoveKey))
+    found = map(descriptor.parse_path, paths)
+    return any(isinstance(each, DescriptorKey) and each[1:] == key for each in found)
 
 
 def text(plan: Plan, held: Sequence[Step]) -> str:
@@ -129,3 +136,38 @@ def _mark(step: Step) -> str:
     if isinstance(step.operation, RemoveInstance | RemoveKey | RemoveNode):
         return "-"
     return "~" if getattr(step.operation, "index", 0) else "+"
+
+
+class ProblemLog:
+    """Remembers what has been logged."""
+
+    def __init__(self) -> None:
+        self._logged: dict[ServiceKey | None, frozenset[str]] = {}
+
+    @property
+    def services(self) -> int:
+        """How many services have problems, the settings counted as one."""
+        return len(self._logged)
+
+    def note(self, found: Mapping[ServiceKey | None, Sequence[str]]) -> None:
+        """Log what is new. `found` has all that was looked at; of the rest nothing has changed.
+
+        Whoever looks at the settings (None) has looked at everything.
+        """
+        if None in found:
+            self._logged = {key: known for key, known in self._logged.items() if key in found}
+        new = {
+            key: [each for each in each_found if each not in self._logged.get(key, ())]
+            for key, each_found in found.items()
+        }
+        for key, each_found in found.items():
+            if each_found:
+                self._logged[key] = frozenset(each_found)
+            else:
+                self._logged.pop(key, None)
+        lines = list(problems(new))
+        for key, problem in lines[:MOST_LINES]:
+            log.warning("%s%s: %s", "service=" if key else "", place(key), problem)
+        if len(lines) > MOST_LINES:
+            more = len(lines) - MOST_LINES
+            log.warning("and %d problems more: `consuldns sync diff` prints all of them", more)

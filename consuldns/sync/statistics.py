@@ -1,4 +1,4 @@
-"""What the worker has done and seen, as plain numbers; `process.sync` exposes them."""
+"""What the worker has done and seen, as plain numbers; `metrics` exposes them."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from msgspec.structs import replace
 
-from consuldns import descriptor, names
-from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes
+from consuldns import descriptor, names, reverse_layout
+from consuldns.names import Labels, Suffixes
 from consuldns.views.base import ListView, Value, View
 from consuldns.views.clusters import Clusters
 from consuldns.views.endings import Endings
@@ -268,7 +268,7 @@ class ReverseZones(ListView, frozen=True):
         """Folders by folded name: `0.70.254.10.IN-ADDR.ARPA` under its six labels."""
         found: dict[Labels, tuple[str, ...]] = {}
         for folder in self.folders:
-            name = reverse_folder_name(folder)
+            name = reverse_layout.folder_name(folder)
             if name is not None:
                 found[name] = (*found.get(name, ()), folder)
         return found
@@ -276,12 +276,12 @@ class ReverseZones(ListView, frozen=True):
     @cached_property
     def apexes(self) -> Suffixes:
         """The zones that the folders stand for."""
-        return Suffixes(reverse_folder_apex(name) for name in self.by_name)
+        return Suffixes(reverse_layout.apex(name) for name in self.by_name)
 
     @cached_property
     def enclosing(self) -> frozenset[Labels]:
         """Every name above an apex, up to `in-addr.arpa` and `ip6.arpa`."""
-        return names.ancestors(reverse_folder_apex(name) for name in self.by_name)
+        return names.ancestors(reverse_layout.apex(name) for name in self.by_name)
 
     @cached_property
     def _folder_names(self) -> Suffixes:
@@ -295,34 +295,11 @@ class ReverseZones(ListView, frozen=True):
         """
         if not self.by_name:
             return ()
-        labels = 5 if names.is_below(name, IN_ADDR_ARPA) else 18  # of a /24, of a /64
-        found = list(self.by_name.get((b"0", *name[-labels:]), ())) if len(name) >= labels else []
+        around = reverse_layout.folder_around(name)
+        found = list(self.by_name.get(around, ())) if around is not None else []
         for suffix in self._folder_names.of(name):
             found += (folder for folder in self.by_name[suffix] if folder not in found)
         return tuple(found)
-
-
-def reverse_folder_name(folder: str) -> Labels | None:
-    """The folded name of a KV folder that is named like a reverse zone, None for any other.
-
-    Either case and a final dot are taken: the proof of concept wrote `0.70.254.10.IN-ADDR.ARPA`.
-    """
-    try:
-        name = names.fold(names.parse_name(folder.rstrip("/")))
-    except ValueError:
-        return None
-    is_reverse = names.is_below(name, IN_ADDR_ARPA) or names.is_below(name, IP6_ARPA)
-    return name if is_reverse and len(name) > 2 else None
-
-
-def reverse_folder_apex(name: Labels) -> Labels:
-    """The zone that a folder stands for: the literal host label `0` of the layout is dropped.
-
-    `0.70.254.10.in-addr.arpa` (a /24, as the proof of concept wrote it) is the zone
-    `70.254.10.in-addr.arpa`; `0.<16 nibbles>.ip6.arpa` is the zone of that /64.
-    """
-    host_labels = 6 if names.is_below(name, IN_ADDR_ARPA) else 19
-    return name[1:] if len(name) == host_labels and name[0] == b"0" else name
 
 
 class ReverseEntry(Value, frozen=True):

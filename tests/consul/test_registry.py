@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from consuldns.config.schema import ConsulSettings
-from consuldns.consul.catalog import Registry
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.http.client import Client
 from consuldns.consul.operations import (
     Instance,
@@ -22,34 +22,34 @@ from consuldns.consul.operations import (
     SetNode,
 )
 from consuldns.errors import TransactionRefused
-from tests.kubernetes.memory_registry import MemoryRegistry
+from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.support.consul_agent import ConsulAgent
 
-AnyRegistry = Registry | MemoryRegistry
+AnyCatalog = Catalog | MemoryCatalog
 NODE = Node("k8s-test", "192.0.2.1", {"a": "b"})
 WEB = Instance("x/web/1", "web", "10.0.0.1", 80, ("k8s",), {"k": "v"}, 3, "warning", "why")
 
 
 @pytest.fixture(params=["real", "memory"])
-async def registry(request: pytest.FixtureRequest) -> AsyncIterator[AnyRegistry]:
+async def registry(request: pytest.FixtureRequest) -> AsyncIterator[AnyCatalog]:
     if request.param == "memory":
-        yield MemoryRegistry()
+        yield MemoryCatalog()
         return
     with ConsulAgent() as agent:
         client = Client(ConsulSettings(address=agent.url))
-        yield Registry(client)
+        yield Catalog(client)
         await client.aclose()
 
 
-async def stored(registry: AnyRegistry) -> list[Instance]:
+async def stored(registry: AnyCatalog) -> list[Instance]:
     return [each.instance async for each in registry.instances(NODE.name)]
 
 
-async def keys(registry: AnyRegistry, prefix: str) -> dict[str, bytes]:
+async def keys(registry: AnyCatalog, prefix: str) -> dict[str, bytes]:
     return {each.key.path: each.key.value async for each in registry.keys(prefix)}
 
 
-async def test_nodes(registry: AnyRegistry) -> None:
+async def test_nodes(registry: AnyCatalog) -> None:
     assert await registry.node(NODE.name) is None
     await registry.apply([SetNode(NODE, is_new=True)], None)
     assert await registry.node(NODE.name) == NODE
@@ -63,13 +63,13 @@ async def test_nodes(registry: AnyRegistry) -> None:
     assert await registry.node(NODE.name) is None
 
 
-async def test_nodes_that_come_from_kubernetes(registry: AnyRegistry) -> None:
+async def test_nodes_that_come_from_kubernetes(registry: AnyCatalog) -> None:
     synced = Node("k8s-sync", "127.0.0.1", {"external-source": "kubernetes"})
     await registry.apply([SetNode(NODE), SetNode(synced)], None)
     assert await registry.kubernetes_nodes() == [synced]
 
 
-async def test_an_instance_comes_back_as_it_was_written(registry: AnyRegistry) -> None:
+async def test_an_instance_comes_back_as_it_was_written(registry: AnyCatalog) -> None:
     await registry.apply([SetNode(NODE)], None)
     indexes = await registry.apply(
         [SetInstance(NODE.name, WEB), SetCheck(NODE.name, WEB), SetKey(Key("k", b"v", 2**62), 0)],
@@ -84,7 +84,7 @@ async def test_an_instance_comes_back_as_it_was_written(registry: AnyRegistry) -
     assert key.index == indexes[2]
 
 
-async def test_an_instance_goes_only_if_it_is_the_same(registry: AnyRegistry) -> None:
+async def test_an_instance_goes_only_if_it_is_the_same(registry: AnyCatalog) -> None:
     await registry.apply([SetNode(NODE)], None)
     (index, _) = await registry.apply([SetInstance(NODE.name, WEB), SetCheck(NODE.name, WEB)], None)
     with pytest.raises(TransactionRefused):
@@ -94,7 +94,7 @@ async def test_an_instance_goes_only_if_it_is_the_same(registry: AnyRegistry) ->
     assert await stored(registry) == []
 
 
-async def test_all_or_nothing(registry: AnyRegistry) -> None:
+async def test_all_or_nothing(registry: AnyCatalog) -> None:
     (index,) = await registry.apply([SetKey(Key("a/1", b"1"), 0)], None)
     with pytest.raises(TransactionRefused) as refused:
         await registry.apply([SetKey(Key("a/2", b"2"), 0), SetKey(Key("a/1", b"x"), 0)], None)
@@ -107,7 +107,7 @@ async def test_all_or_nothing(registry: AnyRegistry) -> None:
     assert await keys(registry, "a/") == {"a/1": b"x"}
 
 
-async def test_the_lock_fences(registry: AnyRegistry) -> None:
+async def test_the_lock_fences(registry: AnyCatalog) -> None:
     await registry.apply([SetNode(NODE)], None)
     first = await registry.create_session(NODE.name, "first", 15)
     second = await registry.create_session(NODE.name, "second", 15)
@@ -135,7 +135,7 @@ async def test_the_lock_fences(registry: AnyRegistry) -> None:
     assert await keys(registry, "b") == {}
 
 
-async def test_nothing_there(registry: AnyRegistry) -> None:
+async def test_nothing_there(registry: AnyCatalog) -> None:
     assert await stored(registry) == []
     assert await keys(registry, "none/") == {}
     assert (await registry.key("none"))[0] is None
@@ -147,7 +147,7 @@ async def test_a_transaction_that_is_too_large_says_no_operation() -> None:
         client = Client(ConsulSettings(address=agent.url))
         operations = [SetKey(Key(f"k{n}", b"v"), 0) for n in range(65)]
         with pytest.raises(TransactionRefused) as refused:
-            await Registry(client).apply(operations, None)
+            await Catalog(client).apply(operations, None)
         assert refused.value.reasons == ()
         await client.aclose()
 
@@ -156,7 +156,7 @@ async def test_a_transaction_that_is_too_large_says_no_operation() -> None:
 async def test_waiting_for_changes(resource: str) -> None:
     with ConsulAgent() as agent:
         client = Client(ConsulSettings(address=agent.url))
-        registry = Registry(client)
+        registry = Catalog(client)
         await registry.apply([SetNode(NODE)], None)
         before = await registry.changed(resource, after=0, wait=0)
         assert before > 0

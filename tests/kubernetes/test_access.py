@@ -23,12 +23,11 @@ from consuldns.sync.kubernetes.access import (
     in_cluster,
     plain_url,
 )
-from consuldns.sync.kubernetes.client import Client
+from consuldns.sync.kubernetes.client import KubernetesClient
 from consuldns.sync.kubernetes.errors import Unauthorized, Unreachable
 from consuldns.sync.kubernetes.exec_credentials import ExecCredentials
-from consuldns.sync.kubernetes.kubeconfig import from_kubeconfig
+from consuldns.sync.kubernetes.kubeconfig import find_access, from_kubeconfig
 from consuldns.sync.kubernetes.objects import SERVICES
-from consuldns.sync.worker import find_access
 from tests.kubernetes.api_server import ApiServer, Request
 from tests.kubernetes.objects import service
 
@@ -63,7 +62,7 @@ async def server() -> AsyncIterator[ApiServer]:
 
 
 async def listed(access: Access) -> int:
-    async with Client(access) as client:
+    async with KubernetesClient(access) as client:
         return len((await client.list(SERVICES)).objects)
 
 
@@ -114,7 +113,7 @@ async def test_a_rotated_token_is_read_at_the_first_401(server: ApiServer, tmp_p
     file.write_text("old")
     server.token = "old"
     access = Access(server.url, "a test", TokenFile(file))
-    async with Client(access) as client:
+    async with KubernetesClient(access) as client:
         await client.list(SERVICES)
         server.token = "new"
         file.write_text("new")
@@ -439,7 +438,7 @@ async def test_credentials_are_read_again_at_a_401(
     """Whatever a user had, and whatever it has now."""
     cluster = {"server": server.url}
     path = written(tmp_path, cluster=cluster, user=USERS[before]("old", pem, tmp_path))
-    async with Client(from_kubeconfig([path])) as client:
+    async with KubernetesClient(from_kubeconfig([path])) as client:
         await client.list(SERVICES)
         written(tmp_path, cluster=cluster, user=USERS[after]("new", other_pem, tmp_path))
 
@@ -458,7 +457,7 @@ async def test_credentials_are_read_again_at_a_401(
 async def test_a_401_that_stays_names_context_and_file(server: ApiServer, tmp_path: Path) -> None:
     server.token = "right"
     path = written(tmp_path, cluster={"server": server.url}, user={"token": "wrong"})
-    async with Client(from_kubeconfig([path])) as client:
+    async with KubernetesClient(from_kubeconfig([path])) as client:
         with pytest.raises(Unauthorized) as caught:
             await client.list(SERVICES)
         assert f"{server.url}/api/v1/services: 401" in str(caught.value)
@@ -488,7 +487,7 @@ async def test_a_watch_goes_on_while_the_certificate_is_replaced(
     cluster = {"server": server.url}
     user = USERS["certificate-data"]("", pem, tmp_path)
     path = written(tmp_path, cluster=cluster, user=user)
-    async with Client(from_kubeconfig([path])) as client:
+    async with KubernetesClient(from_kubeconfig([path])) as client:
         listed_ = await client.list(SERVICES)
         watch = client.watch(SERVICES, listed_.version, seconds=60, silence=60)
         assert (await anext(watch)).type == "OPENED"
@@ -555,7 +554,7 @@ async def test_a_certificate_that_tls_refuses_is_read_again(
             return written(tmp_path, cluster=data, user=user)
 
         path = configure(pem[0], pem)
-        async with Client(from_kubeconfig([path])) as client:
+        async with KubernetesClient(from_kubeconfig([path])) as client:
             with pytest.raises(Unreachable, match="certificate verify failed"):
                 await client.list(SERVICES)
             configure(other_pem[0], pem)
@@ -570,7 +569,7 @@ async def test_a_certificate_that_tls_refuses_is_read_again(
 
 async def test_a_server_that_moved_is_found(server: ApiServer, tmp_path: Path) -> None:
     path = written(tmp_path, cluster={"server": "http://127.0.0.1:1"})
-    async with Client(from_kubeconfig([path])) as client:
+    async with KubernetesClient(from_kubeconfig([path])) as client:
         written(tmp_path, cluster={"server": server.url})
         with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1 cannot be reached"):
             await client.list(SERVICES)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from consuldns.sync.kubernetes.access import Access, FixedCredentials, plain_url
-from consuldns.sync.kubernetes.client import Client
+from consuldns.sync.kubernetes.client import KubernetesClient
 from consuldns.sync.kubernetes.errors import Gone, Unauthorized
 from consuldns.sync.kubernetes.kubeconfig import from_kubeconfig
-from consuldns.sync.kubernetes.objects import ENDPOINT_SLICES, NODES, SERVICES, Item, Kind
+from consuldns.sync.kubernetes.objects import ENDPOINT_SLICES, NODES, SERVICES, Item, ResourceKind
 from tests.kubernetes.clusters import ScriptedCluster
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.objects import endpoint, node, service, slice_
@@ -21,7 +21,7 @@ def access(kubernetes: Cluster) -> Access:
 
 
 async def watched(
-    client: Client, kind: Kind[Item], version: str, *, label_selector: str = ""
+    client: KubernetesClient, kind: ResourceKind[Item], version: str, *, label_selector: str = ""
 ) -> list[tuple[str, str]]:
     """Type and name of what a watch of 2 s tells, until the server ends it."""
     watch = client.watch(kind, version, seconds=2, silence=20, label_selector=label_selector)
@@ -33,7 +33,7 @@ async def test_pages_make_one_list(kubernetes: Cluster, monkeypatch: pytest.Monk
     for number, name in enumerate(names):
         kubernetes.put("services", service(name, f"10.254.1.{number + 1}"))
     monkeypatch.setattr("consuldns.sync.kubernetes.client.PAGE", 2)
-    async with Client(access(kubernetes)) as client:
+    async with KubernetesClient(access(kubernetes)) as client:
         listed = await client.list(SERVICES)
         # A real API server has one of its own.
         found = [
@@ -45,7 +45,7 @@ async def test_pages_make_one_list(kubernetes: Cluster, monkeypatch: pytest.Monk
 
 async def test_a_watch_tells_what_happened_since_the_list(kubernetes: Cluster) -> None:
     kubernetes.put("services", service("before", "10.254.1.1"))
-    async with Client(access(kubernetes)) as client:
+    async with KubernetesClient(access(kubernetes)) as client:
         version = (await client.list(SERVICES)).version
         kubernetes.put("services", service("web", "10.254.1.2"))
         kubernetes.put("services", service("web", "10.254.1.2", ports=[{"port": 81}]))
@@ -59,7 +59,7 @@ async def test_slices_and_nodes(kubernetes: Cluster) -> None:
     one = endpoint("10.0.0.1", pod="web-1", node="n1", hostname="one")
     two = endpoint("10.0.0.2", ready=False, serving=True, terminating=True)
     kubernetes.put("endpointslices", slice_("web", one, two))
-    async with Client(access(kubernetes)) as client:
+    async with KubernetesClient(access(kubernetes)) as client:
         (found,) = (await client.list(NODES)).objects
         assert found.is_ready
         assert found.addresses("ExternalIP", "InternalIP") == ("198.51.100.6", "10.10.10.6")
@@ -75,7 +75,7 @@ async def test_what_loses_its_label_is_deleted_for_who_watches_by_labels(
     kubernetes: Cluster,
 ) -> None:
     kubernetes.put("services", service("web", "10.254.1.1", labels={"dns": "yes"}))
-    async with Client(access(kubernetes)) as client:
+    async with KubernetesClient(access(kubernetes)) as client:
         listed = await client.list(SERVICES, "dns=yes")
         assert [each.metadata.name for each in listed.objects] == ["web"]
         kubernetes.put("services", service("web", "10.254.1.1"))
@@ -85,7 +85,7 @@ async def test_what_loses_its_label_is_deleted_for_who_watches_by_labels(
 
 async def test_a_version_of_long_ago_is_gone(kubernetes: Cluster) -> None:
     kubernetes.lose_history()
-    async with Client(access(kubernetes)) as client:
+    async with KubernetesClient(access(kubernetes)) as client:
         with pytest.raises(Gone, match="410 Expired: too old resource version: 1 "):
             await watched(client, SERVICES, "1")
 
@@ -95,6 +95,6 @@ async def test_a_wrong_token_is_unauthorized(kubernetes: Cluster) -> None:
         kubernetes.server.token = "right"
     right = access(kubernetes)
     wrong = Access(right.url, "a test", FixedCredentials("Bearer wrong"), verify=False)
-    async with Client(wrong) as client:
+    async with KubernetesClient(wrong) as client:
         with pytest.raises(Unauthorized, match="401 Unauthorized: Unauthorized"):
             await client.list(SERVICES)

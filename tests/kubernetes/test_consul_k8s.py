@@ -14,7 +14,7 @@ from consuldns.sync.existing import contents, others
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.catalog import addresses, keys, services
 from tests.kubernetes.conftest import Cluster, StartWorker
-from tests.kubernetes.memory_registry import MemoryRegistry
+from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import endpoint, service, slice_
 from tests.kubernetes.test_plan import IDENTITY, World
 from tests.support.consul_agent import ConsulAgent, wait_until
@@ -50,7 +50,7 @@ async def names_beside(
     theirs: list[Object], *objects: Object, sync: SyncSettings | None = None, held_name: str = ""
 ) -> dict[str, str]:
     """The flat names of our services beside those of consul-k8s."""
-    registry = MemoryRegistry()
+    registry = MemoryCatalog()
     world = World(sync or SyncSettings(), IDENTITY, registry)
     node = Node(NODE["Node"], NODE["Address"], NODE["NodeMeta"])
     registered = [
@@ -62,11 +62,12 @@ async def names_beside(
     )
     for object_ in objects:
         world.put(object_)
-    world.holding = await contents.read(registry, IDENTITY)
+    world.selection.take_dirty()
+    world.existing = await contents.read(registry, IDENTITY)
     if held_name:
-        world.holding.names[held_name] = ("default", "web")
-    found = await others.read(registry, world.holding, world.cluster, IDENTITY)
-    world.planner.plan_all(world.holding, others=found, version="v1")
+        world.existing.names[held_name] = ("default", "web")
+    found = await others.read(registry, world.existing, world.selection, IDENTITY)
+    world.planner.plan_all(world.existing, others=found, version="v1")
     return {"/".join(key): name for key, name in world.planner.names.items()}
 
 

@@ -6,15 +6,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from consuldns import reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.names import IPAddress, parse_address
-from consuldns.sync.desired import state
+from consuldns.sync import selection
+from consuldns.sync.desired import reverse_names
 from consuldns.sync.desired.reverse_names import choose
 from consuldns.sync.desired.state import Entries
 from consuldns.sync.kubernetes.objects import Service
-from consuldns.sync.ownership import reverse_key
 from tests.kubernetes.api_server import Object
-from tests.kubernetes.mapping import IDENTITY, entries
+from tests.kubernetes.mapping import IDENTITY, entries, overrides_of
 from tests.kubernetes.objects import endpoint, node, recorded_objects, service, slice_
 
 
@@ -527,12 +528,12 @@ def test_which_services_are_synced(
     settings: dict[str, Any], annotations: dict[str, str], wanted: bool
 ) -> None:
     object_ = msgspec.convert(service("web", "10.0.0.1", annotations=annotations), Service)
-    assert state.is_wanted(object_, SyncSettings(**settings)) is wanted
+    assert selection.is_wanted(object_, overrides_of(object_), SyncSettings(**settings)) is wanted
 
 
 def test_kube_system_is_synced_by_default() -> None:
-    object_ = service("kube-dns", "10.0.0.1", namespace="kube-system")
-    assert state.is_wanted(msgspec.convert(object_, Service), SyncSettings())
+    object_ = msgspec.convert(service("kube-dns", "10.0.0.1", namespace="kube-system"), Service)
+    assert selection.is_wanted(object_, overrides_of(object_), SyncSettings())
 
 
 # --- the recorded cluster ------------------------------------------------------------------------
@@ -596,7 +597,7 @@ def test_recorded_endpoints() -> None:
 def test_the_reverse_entry_of_the_proof_of_concept() -> None:
     chosen = choose(recorded("monitoring-heapster").candidates, nodes=())
     assert chosen is not None
-    entry = state.reverse_entry(chosen, IDENTITY)
+    entry = reverse_names.entry(chosen, IDENTITY)
     assert entry.path == "0.70.254.10.IN-ADDR.ARPA/10.254.70.176"
     assert entry.value == b"monitoring-heapster.service.dc1.consul"
     assert entry.flags == IDENTITY.flags != 0
@@ -651,4 +652,4 @@ def test_the_descriptor_does_not_change_with_the_endpoints() -> None:
 def test_reverse_keys(address: str, key: str) -> None:
     parsed: IPAddress | None = parse_address(address)
     assert parsed is not None
-    assert reverse_key(parsed) == key
+    assert reverse_layout.key(parsed) == key

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consuldns.config.sync import SyncSettings
+from consuldns.config.sync import ReverseSource, SyncSettings
 from consuldns.consul.operations import Key, StoredKey
 from consuldns.descriptor import DescribedEndpoints
 from consuldns.sync.desired import endpoint_names
@@ -249,19 +249,20 @@ def pods(*ready: bool) -> Object:
 
 async def test_an_endpoint_that_flaps_is_one_key_in_one_transaction() -> None:
     """With its reverse name that is a second operation of the same transaction."""
-    for reverse_names, more in (((), 0), (("headless",), 1)):
+    cases: list[tuple[tuple[ReverseSource, ...], int]] = [((), 0), (("headless",), 1)]
+    for reverse_names, more in cases:
         world = World(SyncSettings(endpoint_names=True, reverse=reverse_names))
         world.put(CLUSTER_IP)
         world.put(pods(True, True, True))
         await world.apply(world.plan_all())
         world.put(pods(True, False, True))
-        outcome = await world.apply(world.plan_dirty())
-        assert outcome.transactions == 1
-        assert outcome.done == {"SetKey": 1} | ({"RemoveKey": 1} if more else {})
+        result = await world.apply(world.plan_dirty())
+        assert result.transactions == 1
+        assert result.done == {"SetKey": 1} | ({"RemoveKey": 1} if more else {})
         world.put(pods(True, True, True))
-        outcome = await world.apply(world.plan_dirty())
-        assert outcome.transactions == 1
-        assert outcome.done == {"SetKey": 1 + more}
+        result = await world.apply(world.plan_dirty())
+        assert result.transactions == 1
+        assert result.done == {"SetKey": 1 + more}
 
 
 async def test_without_the_setting_it_is_nothing() -> None:
@@ -301,8 +302,8 @@ async def test_a_large_service_has_several_keys_of_which_a_flap_changes_one() ->
     labels = described(tuple(each.key for each in stored.values()))
     assert sum(map(len, labels.values())) == MANY
     world.put(pods(*[True] * (MANY - 1), False))
-    outcome = await world.apply(world.plan_dirty())
-    assert outcome.done == {"SetKey": 1}
+    result = await world.apply(world.plan_dirty())
+    assert result.done == {"SetKey": 1}
     worker = Worker(catalog(world).views())
     assert ask(worker, "p7.web.default.svc.dc1.consul A") == {"10.1.0.8"}
     assert ask(worker, f"p{MANY - 1}.web.default.svc.dc1.consul A") == "NXDOMAIN"

@@ -7,27 +7,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consuldns.sync.desired.flat_names import Claim, Others, assign, shortened
+from consuldns.config.sync import CollisionPolicy
+from consuldns.sync.desired.flat_names import NameClaim, Others, assign, shortened
 from consuldns.sync.kubernetes.objects import ServiceKey
 
 UID = "uid-of-cluster"
 
 
-def claim(key: str, *, created: str = "1", wanted: str = "", policy: str = "suffix") -> Claim:
+def claim(
+    key: str, *, created: str = "1", wanted: str = "", policy: CollisionPolicy = "suffix"
+) -> NameClaim:
     namespace, name = key.split("/")
-    return Claim((namespace, name), wanted or name, policy, (created, f"uid-{key}"))
+    return NameClaim((namespace, name), wanted or name, policy, (created, f"uid-{key}"))
 
 
 def given_name(
-    key: str, wanted: str, *, created: str = "1", policy: str = "suffix", alone: bool = False
-) -> Claim:
+    key: str,
+    wanted: str,
+    *,
+    created: str = "1",
+    policy: CollisionPolicy = "suffix",
+    alone: bool = False,
+) -> NameClaim:
     """A claim by annotation; `alone` by `service-collision: suffix`."""
     plain = claim(key, created=created, wanted=wanted, policy=policy)
     return replace(plain, given=True, is_shared=not alone)
 
 
 def assigned(
-    *claims: Claim,
+    *claims: NameClaim,
     held: Mapping[str, ServiceKey] | None = None,
     taken: tuple[str, ...] = (),
     handed_down: Mapping[ServiceKey, set[str]] | None = None,
@@ -174,7 +182,7 @@ def test_a_given_name_is_taken_as_soon_as_it_is_free() -> None:
 
 
 @pytest.mark.parametrize("policy", ["suffix", "merge", "skip"])
-def test_the_servers_own_name_is_never_given(policy: str) -> None:
+def test_the_servers_own_name_is_never_given(policy: CollisionPolicy) -> None:
     found = assigned(given_name("a/x", "Consul", policy=policy), taken=("consul",))["a/x"]
     assert found.lower() != "consul"
 
@@ -209,7 +217,7 @@ def test_what_consul_k8s_gave_to_one_is_shared_by_all_that_were_given_it() -> No
 
 labels = st.sampled_from(["a", "b", "a-b", "web", "web-a", "b-a", "consul"])
 some_claim = st.builds(
-    Claim,
+    NameClaim,
     st.tuples(labels, labels),
     labels | st.sampled_from(["Web", "A", "CONSUL"]),
     st.sampled_from(["suffix", "suffix", "skip"]),
@@ -219,14 +227,14 @@ some_claim = st.builds(
 all_claims = st.lists(some_claim, unique_by=lambda each: each.service, max_size=12)
 
 
-def held_by(claims: list[Claim], names: Mapping[ServiceKey, str]) -> dict[str, ServiceKey]:
+def held_by(claims: list[NameClaim], names: Mapping[ServiceKey, str]) -> dict[str, ServiceKey]:
     owners = {each.service: each.owner for each in claims}
     return {name.lower(): owners[key] for key, name in names.items() if name}
 
 
 @given(all_claims, st.sets(labels), st.randoms())
 def test_names_are_unique_foreign_ones_untouched_and_decisions_stay(
-    claims: list[Claim], taken: set[str], random: "object"
+    claims: list[NameClaim], taken: set[str], random: "object"
 ) -> None:
     others = Others(taken)
     first = assign(claims, {}, others, UID, "blue")

@@ -7,15 +7,15 @@ import msgspec
 import pytest
 
 from consuldns.config.sync import SyncSettings
-from consuldns.sync.cache import Cluster
+from consuldns.sync.cache import ClusterCache
 from consuldns.sync.desired import state
 from consuldns.sync.desired.state import Entries
-from consuldns.sync.kubernetes.objects import EndpointSlice, Exposure, Service
+from consuldns.sync.kubernetes.objects import EndpointSlice, Ingress, Service
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.catalog import addresses
 from tests.kubernetes.conftest import Cluster as TestCluster
 from tests.kubernetes.conftest import StartWorker
-from tests.kubernetes.mapping import IDENTITY
+from tests.kubernetes.mapping import IDENTITY, overrides_of
 from tests.kubernetes.objects import endpoint, ingress, rule, service, slice_
 from tests.support.ask import answers, ask, wait_for_answer
 from tests.support.consul_agent import ConsulAgent, wait_until
@@ -28,10 +28,12 @@ BALANCER = ({"ip": "203.0.113.7"}, {"ip": "2001:db8::7"}, {"hostname": "lb.examp
 
 def entries(object_: Object, *ingresses: Object, up: bool = True, **settings: Any) -> Entries:
     slices = [msgspec.convert(UP, EndpointSlice)] if up else []
-    exposures = [msgspec.convert(each, Exposure) for each in ingresses]
+    exposures = [msgspec.convert(each, Ingress) for each in ingresses]
     decoded = msgspec.convert(object_, Service)
     sync = SyncSettings(**settings)
-    return state.entries(decoded, slices, {}, "web", sync, IDENTITY, exposures)
+    return state.entries(
+        decoded, overrides_of(decoded), slices, {}, "web", sync, IDENTITY, exposures
+    )
 
 
 def found(result: Entries) -> list[str]:
@@ -190,9 +192,9 @@ def test_what_cannot_be_used_is_said(exposed: Object, setting: str, problem: str
 
 
 def test_a_change_of_an_ingress_touches_the_services_that_it_led_to_and_leads_to() -> None:
-    cluster = Cluster(SyncSettings(ingress="host"))
-    one = msgspec.convert(ingress("i", rule("a", "web"), rule("b", "api")), Exposure)
-    two = msgspec.convert(ingress("i", rule("a", "api"), rule("b", "db")), Exposure)
+    cluster = ClusterCache()
+    one = msgspec.convert(ingress("i", rule("a", "web"), rule("b", "api")), Ingress)
+    two = msgspec.convert(ingress("i", rule("a", "api"), rule("b", "db")), Ingress)
     web, api, db = (("default", name) for name in ("web", "api", "db"))
     for before, after, dirty in (
         (None, one, {web, api}),

@@ -5,14 +5,15 @@ The cases are those of the acceptance list that hang on both; the others are tes
 
 import asyncio
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consuldns.config.sync import SyncSettings
+from consuldns.config.sync import ReverseSource, SyncSettings
 from consuldns.consul.operations import StoredInstance
+from consuldns.descriptor import ReverseTarget
 from consuldns.server.handler import Transport
 from consuldns.sync.ownership import NODE_ADDRESS
 from tests.kubernetes.api_server import Object
@@ -24,7 +25,7 @@ from tests.support.properties import examples
 from tests.support.scenarios import question
 from tests.wire import packets
 
-EVERYTHING = ("cluster-ip", "headless", "endpoints", "manual")
+EVERYTHING: tuple[ReverseSource, ...] = ("cluster-ip", "headless", "endpoints", "manual")
 HTTP = [{"name": "http", "protocol": "TCP", "port": 80}]
 NS = "testns"
 OBJECTS: list[Object] = [
@@ -223,9 +224,9 @@ def test_63_an_endpoint_that_is_left_in_one_slice_is_still_served() -> None:
     assert ask(worker, "hdls1.testns.svc.dc1.consul A") == {"172.16.0.2"}
 
 
-@given(st.lists(some_object, max_size=12), st.sampled_from(["flat", "nested"]))
+@given(st.lists(some_object, max_size=12), st.sampled_from(get_args(ReverseTarget)))
 @examples(150)
-def test_every_reverse_name_leads_back(objects: list[Any], target: str) -> None:
+def test_every_reverse_name_leads_back(objects: list[Any], target: ReverseTarget) -> None:
     written = catalog(synced(objects, SyncSettings(reverse_target=target, reverse=EVERYTHING)))
     worker = Worker(written.views())
     for key in written.kv:

@@ -12,7 +12,7 @@ from consuldns.consul.operations import Key, StoredKey
 from consuldns.sync.existing import contents, others
 from consuldns.sync.ownership import Identity, unnamed_flags
 from consuldns.sync.planning.plan import Plan, removal_of_all
-from tests.kubernetes.memory_registry import MemoryRegistry
+from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import service
 from tests.kubernetes.test_plan import World
 
@@ -27,7 +27,7 @@ ORIGINAL = ("blue", "green")  # see the same cluster; the copy was restored from
 class Worlds:
     """Three workers on one Consul, which has the same UID for each of them."""
 
-    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    registry: MemoryCatalog = field(default_factory=MemoryCatalog)
     sync_settings: SyncSettings = field(default_factory=SyncSettings)
 
     def __post_init__(self) -> None:
@@ -43,27 +43,27 @@ class Worlds:
     async def sync(self, name: str) -> int:
         """Have one worker read, plan and write; how many operations it took."""
         worker = self.workers[name]
-        worker.holding = await contents.read(self.registry, worker.identity)
-        worker.cluster.take_dirty()
-        found = await others.read(self.registry, worker.holding, worker.cluster, worker.identity)
-        plan = worker.planner.plan_all(worker.holding, others=found, version="v1")
+        worker.existing = await contents.read(self.registry, worker.identity)
+        worker.selection.take_dirty()
+        found = await others.read(self.registry, worker.existing, worker.selection, worker.identity)
+        plan = worker.planner.plan_all(worker.existing, others=found, version="v1")
         return await self.do(name, plan)
 
     async def purge(self, name: str) -> None:
         """Remove all that one worker wrote; it runs no more."""
         worker = self.workers[name]
-        worker.holding = await contents.read(self.registry, worker.identity)
-        await self.do(name, removal_of_all(worker.holding, worker.identity.node))
+        worker.existing = await contents.read(self.registry, worker.identity)
+        await self.do(name, removal_of_all(worker.existing, worker.identity.node))
         self.registry.nodes.pop(worker.identity.node, None)
-        worker.cluster.services.clear()
-        worker.cluster.claims.clear()
+        worker.selection.services.clear()
+        worker.selection.claims.clear()
 
     async def do(self, name: str, plan: Plan) -> int:
         """Do a plan, and see that it touches nothing of the others."""
         before = {other: self.entries_of(other) for other in self.workers if other != name}
         operations = sum(plan.counts().values())
-        outcome = await self.workers[name].apply(plan)
-        assert not outcome.failed, outcome.failed
+        result = await self.workers[name].apply(plan)
+        assert not result.failed, result.failed
         assert before == {other: self.entries_of(other) for other in before}
         return operations
 
@@ -93,7 +93,7 @@ class Worlds:
         users: dict[str, tuple[str, object]] = {}
         for name, worker in self.workers.items():
             for key, flat in worker.planner.names.items():
-                if key in worker.cluster.services:
+                if key in worker.selection.services:
                     assert users.setdefault(flat, (name, key)) == (name, key)
                     claim = self.registry.stored_keys[f"consuldns/k8s-names/{flat}"].key
                     assert claim.value.decode() == f"{name}/{key[0]}/{key[1]}"
@@ -101,7 +101,7 @@ class Worlds:
         wanted = {
             address: key
             for worker in self.workers.values()
-            for key, service_ in worker.cluster.services.items()
+            for key, service_ in worker.selection.services.items()
             for address in service_.cluster_ips
         }
         paths = {path for path in self.registry.stored_keys if path.startswith("0.")}
@@ -163,7 +163,7 @@ def test_two_names_and_a_copy_come_to_rest_and_leave_each_other_alone(
             worlds.assert_right()
             # Who stays takes over the addresses, and keeps its names.
             for other, worker in worlds.workers.items():
-                if worker.cluster.services:
+                if worker.selection.services:
                     assert worker.planner.names == flat[other]
 
     asyncio.run(check())
@@ -267,7 +267,7 @@ def test_keys_of_an_earlier_version_that_no_claim_decides(
 def wanted(worlds: Worlds) -> dict[str, set[tuple[str, str]]]:
     """The services of the original that have each address."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for key, service_ in worlds.workers["blue"].cluster.services.items():
+    for key, service_ in worlds.workers["blue"].selection.services.items():
         for address in service_.cluster_ips:
             found.setdefault(address, set()).add(key)
     return found
@@ -279,7 +279,7 @@ def targets(worlds: Worlds, address: str) -> list[str]:
         {
             worlds.workers[name].planner.names[key]
             for name in ORIGINAL
-            for key, service_ in worlds.workers[name].cluster.services.items()
+            for key, service_ in worlds.workers[name].selection.services.items()
             if address in service_.cluster_ips
         }
     )

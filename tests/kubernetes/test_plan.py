@@ -22,17 +22,18 @@ from consuldns.consul.operations import (
     SetKey,
     StoredKey,
 )
-from consuldns.sync.apply import Applier, Outcome, Rate, chunks
-from consuldns.sync.cache import Cluster
+from consuldns.sync.apply import Applier, ApplyResult, Rate, chunks
+from consuldns.sync.cache import ClusterCache
 from consuldns.sync.desired.flat_names import Others
 from consuldns.sync.existing import contents
-from consuldns.sync.existing.contents import Held
-from consuldns.sync.kubernetes.objects import EndpointSlice, Exposure, Service
+from consuldns.sync.existing.contents import Existing
+from consuldns.sync.kubernetes.objects import EndpointSlice, Ingress, Service
 from consuldns.sync.ownership import Identity
 from consuldns.sync.planning.mass_deletion import MassDeletion
 from consuldns.sync.planning.plan import Plan, Planner, Step
+from consuldns.sync.selection import Selection
 from tests.kubernetes.api_server import Object
-from tests.kubernetes.memory_registry import MemoryRegistry
+from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import endpoint, service, slice_
 from tests.support.properties import examples
 
@@ -51,12 +52,13 @@ class World:
 
     sync: SyncSettings = field(default_factory=SyncSettings)
     identity: Identity = IDENTITY
-    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
-    holding: Held = field(default_factory=Held)
+    registry: MemoryCatalog = field(default_factory=MemoryCatalog)
+    existing: Existing = field(default_factory=Existing)
 
     def __post_init__(self) -> None:
-        self.cluster = Cluster(self.sync)
-        self.planner = Planner(self.cluster, self.sync, self.identity)
+        self.cluster = ClusterCache()
+        self.selection = Selection(self.cluster, self.sync)
+        self.planner = Planner(self.selection, self.sync, self.identity)
         key = self.identity.leader_key
         self.registry.stored_keys[key] = StoredKey(Key(key, b""), 1, LOCK.session)
         self.applier = Applier(self.registry, Rate(1_000_000))
@@ -69,11 +71,11 @@ class World:
     def put(self, object_: Object) -> None:
         """An event: the object is there, or changed."""
         kind = "slice" if "endpoints" in object_ else "svc"
-        new: EndpointSlice | Service | Exposure
+        new: EndpointSlice | Service | Ingress
         if kind == "slice":
             new = msgspec.convert(object_, EndpointSlice)
         elif "rules" in object_["spec"]:
-            kind, new = "ingress", msgspec.convert(object_, Exposure)
+            kind, new = "ingress", msgspec.convert(object_, Ingress)
         else:
             new = msgspec.convert(object_, Service)
         key = (kind, new.metadata.namespace, new.metadata.name)
@@ -95,13 +97,13 @@ class World:
             self.cluster.services_changed([(before, after)])
 
     def plan_all(self) -> Plan:
-        self.cluster.take_dirty()
-        return self.planner.plan_all(self.holding, others=self._others(), version="v1")
+        self.selection.take_dirty()
+        return self.planner.plan_all(self.existing, others=self._others(), version="v1")
 
     def plan_dirty(self) -> Plan:
-        services, addresses, names = self.cluster.take_dirty()
+        services, addresses, names = self.selection.take_dirty()
         return self.planner.plan(
-            self.holding,
+            self.existing,
             services=services,
             addresses=addresses,
             others=self._others(),
@@ -110,14 +112,14 @@ class World:
         )
 
     def _others(self) -> Others:
-        claimed = {p.rpartition("/")[2] for p in self.holding.foreign_keys if "names/" in p}
+        claimed = {p.rpartition("/")[2] for p in self.existing.foreign_keys if "names/" in p}
         return Others(self.registry.foreign_services | claimed)
 
-    async def apply(self, plan: Plan) -> Outcome:
-        return await self.applier.apply(plan, self.holding, self.lock)
+    async def apply(self, plan: Plan) -> ApplyResult:
+        return await self.applier.apply(plan, self.existing, self.lock)
 
     async def read(self) -> None:
-        self.holding = await contents.read(self.registry, self.identity)
+        self.existing = await contents.read(self.registry, self.identity)
 
     def visible(self) -> dict[str, set[str]]:
         """The addresses that each service is found at, and what each address points to."""
@@ -186,8 +188,8 @@ def test_a_plan_that_is_done_leaves_nothing_to_do(first: list[Any], then: list[A
         for events in (first, then):
             for event in events:
                 happen(world, event)
-            outcome = await world.apply(world.plan_all())
-            assert not outcome.failed
+            result = await world.apply(world.plan_all())
+            assert not result.failed
             assert not world.plan_all()
             await world.read()
             assert not world.plan_all()
@@ -326,9 +328,9 @@ async def test_one_changed_endpoint_is_one_transaction() -> None:
     world.put(slice_("a", *(endpoint(f"10.1.0.{n}", pod=f"p{n}") for n in range(10))))
     await world.apply(world.plan_all())
     world.put(slice_("a", *(endpoint(f"10.1.0.{n}", pod=f"p{n}") for n in range(1, 11))))
-    outcome = await world.apply(world.plan_dirty())
-    assert outcome.transactions == 1
-    assert outcome.done == {"SetInstance": 1, "SetCheck": 1, "RemoveInstance": 1}
+    result = await world.apply(world.plan_dirty())
+    assert result.transactions == 1
+    assert result.done == {"SetInstance": 1, "SetCheck": 1, "RemoveInstance": 1}
 
 
 async def test_readiness_is_one_operation() -> None:
@@ -360,8 +362,8 @@ async def test_names_outlive_the_loss_of_the_kv_tree() -> None:
     world.registry.stored_keys = {IDENTITY.leader_key: lock}
     world.remove("svc", "x", "a")
     await world.read()
-    outcome = await world.apply(world.plan_all())
-    assert not outcome.failed
+    result = await world.apply(world.plan_all())
+    assert not result.failed
     assert world.planner.names == {("y", "a"): "a-y"}
     assert not world.plan_all()
 
@@ -409,15 +411,15 @@ async def test_a_service_that_is_refused_holds_up_no_other(says_which: bool) -> 
     world = filled(40)
     world.registry.says_which = says_which
     world.registry.refuses = lambda op: "Permission denied" if is_of(op, "s7") else None
-    outcome = await world.apply(world.plan_all())
-    assert list(outcome.failed) == [("default", "s7")]
-    assert "set instance" in outcome.failed["default", "s7"]
+    result = await world.apply(world.plan_all())
+    assert list(result.failed) == [("default", "s7")]
+    assert "set instance" in result.failed["default", "s7"]
     services = {stored.instance.service for stored in world.registry.instances_by_id.values()}
     assert services == {f"s{number}" for number in range(40)} - {"s7"}
     world.registry.refuses = lambda _: None
     await world.read()
-    outcome = await world.apply(world.plan_all())
-    assert not outcome.failed
+    result = await world.apply(world.plan_all())
+    assert not result.failed
     assert not world.plan_all()
 
 
@@ -440,8 +442,8 @@ async def test_a_key_that_somebody_changed_meanwhile_stays_theirs() -> None:
     theirs = StoredKey(Key(path, b"by.hand"), 99)
     world.registry.stored_keys[path] = theirs
     world.remove("svc", "default", "a")
-    outcome = await world.apply(world.plan_dirty())
-    assert outcome.failed
+    result = await world.apply(world.plan_dirty())
+    assert result.failed
     assert world.registry.stored_keys[path] == theirs
     await world.read()
     await world.apply(world.plan_all())
@@ -480,7 +482,7 @@ async def test_mass_deletion(total: int, gone: int, is_held: bool) -> None:
     world = filled(total)
     await world.apply(world.plan_all())
     plan = vanish(world, gone)
-    kept_back = MassDeletion(60).check(plan, world.holding, {"default"}, now=0, lists=1)
+    kept_back = MassDeletion(60).check(plan, world.existing, {"default"}, now=0, lists=1)
     assert bool(kept_back) is is_held
     removed = [s for s in plan.removals if isinstance(s.operation, RemoveInstance)]
     assert len(removed) == (0 if is_held else gone)
@@ -493,7 +495,9 @@ async def test_two_lists_some_time_apart_prove_it() -> None:
     guard = MassDeletion(60)
 
     def is_held(now: float, lists: int) -> bool:
-        return bool(guard.check(world.plan_all(), world.holding, {"default"}, now=now, lists=lists))
+        return bool(
+            guard.check(world.plan_all(), world.existing, {"default"}, now=now, lists=lists)
+        )
 
     assert is_held(0, 1)
     assert is_held(59, 3)  # too soon
@@ -505,14 +509,14 @@ async def test_a_deleted_namespace_is_a_second_witness() -> None:
     world = filled(20)
     await world.apply(world.plan_all())
     plan = vanish(world, 15)
-    assert not MassDeletion(60).check(plan, world.holding, set(), now=0, lists=1)
+    assert not MassDeletion(60).check(plan, world.existing, set(), now=0, lists=1)
 
 
 async def test_without_namespaces_there_is_no_second_witness() -> None:
     world = filled(20)
     await world.apply(world.plan_all())
     plan = vanish(world, 15)
-    assert MassDeletion(60).check(plan, world.holding, None, now=0, lists=1)
+    assert MassDeletion(60).check(plan, world.existing, None, now=0, lists=1)
 
 
 async def test_what_is_proven_is_not_held_and_does_not_prove_the_rest() -> None:
@@ -520,7 +524,7 @@ async def test_what_is_proven_is_not_held_and_does_not_prove_the_rest() -> None:
     await world.apply(world.plan_all())
     proven = {("default", f"s{number}") for number in range(15)}
     plan, guard = vanish(world, 39), MassDeletion(60)
-    kept = guard.check(plan, world.holding, None, now=0, lists=1, proof=lambda keys: keys & proven)
+    kept = guard.check(plan, world.existing, None, now=0, lists=1, proof=lambda keys: keys & proven)
     assert {step.service for step in plan.removals} == proven
     assert {step.waits_for for step in kept} == {"too many at once"}
     assert guard.waiting.keys() == {("default", f"s{number}") for number in range(15, 39)}
@@ -531,10 +535,10 @@ async def test_what_comes_back_was_never_gone() -> None:
     await world.apply(world.plan_all())
     plan = vanish(world, 15)
     guard = MassDeletion(60)
-    assert guard.check(plan, world.holding, {"default"}, now=0, lists=1)
+    assert guard.check(plan, world.existing, {"default"}, now=0, lists=1)
     for number in range(15):
         world.put(service(f"s{number}", f"10.0.0.{number + 1}"))
-    assert not guard.check(world.plan_all(), world.holding, {"default"}, now=1, lists=2)
+    assert not guard.check(world.plan_all(), world.existing, {"default"}, now=1, lists=2)
     assert not guard.waiting
 
 
@@ -543,10 +547,10 @@ async def test_additions_are_not_held() -> None:
     await world.apply(world.plan_all())
     world.put(service("new", "10.0.9.9"))
     plan = vanish(world, 20)
-    assert MassDeletion(60).check(plan, world.holding, {"default"}, now=0, lists=1)
-    outcome = await world.apply(plan)
-    assert outcome.done["SetInstance"] == 1
-    assert outcome.done["RemoveInstance"] == 0
+    assert MassDeletion(60).check(plan, world.existing, {"default"}, now=0, lists=1)
+    result = await world.apply(plan)
+    assert result.done["SetInstance"] == 1
+    assert result.done["RemoveInstance"] == 0
 
 
 async def test_allowed_is_allowed() -> None:
@@ -554,7 +558,7 @@ async def test_allowed_is_allowed() -> None:
     await world.apply(world.plan_all())
     plan = vanish(world, 20)
     guard = MassDeletion(60, allowed=True)
-    assert not guard.check(plan, world.holding, {"default"}, now=0, lists=1)
+    assert not guard.check(plan, world.existing, {"default"}, now=0, lists=1)
 
 
 async def test_a_service_that_is_scaled_down_is_no_mass_deletion() -> None:
@@ -564,5 +568,5 @@ async def test_a_service_that_is_scaled_down_is_no_mass_deletion() -> None:
     await world.apply(world.plan_all())
     world.put(slice_("a", endpoint("10.1.0.1")))
     plan = world.plan_dirty()
-    assert not MassDeletion(60).check(plan, world.holding, {"default"}, now=0, lists=1)
+    assert not MassDeletion(60).check(plan, world.existing, {"default"}, now=0, lists=1)
     assert len(plan.removals) == 99

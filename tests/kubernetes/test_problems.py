@@ -12,19 +12,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from consuldns.config.sync import SyncSettings
-from consuldns.sync import report
-from consuldns.sync.cache import Cluster as KnownCluster
+from consuldns.sync import report, selection
+from consuldns.sync.cache import ClusterCache
 from consuldns.sync.desired import annotations, state
 from consuldns.sync.desired.state import Entries
-from consuldns.sync.existing.contents import Held
-from consuldns.sync.kubernetes.objects import Exposure, Service
+from consuldns.sync.existing.contents import Existing
+from consuldns.sync.kubernetes.objects import Ingress, Service
 from consuldns.sync.ownership import Identity
 from consuldns.sync.planning import ineffective
 from consuldns.sync.planning.plan import Plan, Planner
-from consuldns.sync.problem_log import MOST_LINES, ProblemLog
+from consuldns.sync.report import MOST_LINES, ProblemLog
+from consuldns.sync.selection import Selection
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.conftest import Cluster, StartWorker
-from tests.kubernetes.mapping import IDENTITY, entries
+from tests.kubernetes.mapping import IDENTITY, entries, overrides_of
 from tests.kubernetes.objects import endpoint, ingress, node, rule, service, slice_
 from tests.kubernetes.test_end_to_end import sync
 from tests.support.consul_agent import ConsulAgent, free_ports, wait_until
@@ -106,10 +107,19 @@ def test_a_port_by_its_name(kind: str, port: int) -> None:
 def test_the_port_of_a_service_that_an_ingress_exposes(
     wanted: str, port: int, problem: str
 ) -> None:
-    exposed = msgspec.convert(ingress("web", rule("web.example.com", "web")), Exposure)
+    exposed = msgspec.convert(ingress("web", rule("web.example.com", "web")), Ingress)
     object_ = KINDS["cluster-ip"](annotations={"consul.hashicorp.com/service-port": wanted})
     settings = SyncSettings(ingress="host")
-    found = state.entries(decoded(object_), [], {}, "web", settings, IDENTITY, [exposed])
+    found = state.entries(
+        decoded(object_),
+        overrides_of(decoded(object_)),
+        [],
+        {},
+        "web",
+        settings,
+        IDENTITY,
+        [exposed],
+    )
     assert [each.port for each in found.instances] == [port]
     assert found.problems == ((problem,) if problem else ())
 
@@ -207,8 +217,8 @@ def test_a_service_whose_sync_cannot_be_read_is_not_synced(text: str) -> None:
     object_ = decoded(KINDS["cluster-ip"](annotations={"consul.hashicorp.com/service-sync": text}))
     for default in (True, False):
         settings = SyncSettings(default=default)
-        assert not state.is_wanted(object_, settings)
-        (problem,) = state.problems_of_unwanted(object_, settings)
+        assert not selection.is_wanted(object_, overrides_of(object_), settings)
+        (problem,) = selection.problems_of_unwanted(object_, overrides_of(object_), settings)
         assert problem.endswith("the service is not synced")
 
 
@@ -222,7 +232,10 @@ def test_a_reverse_name_that_cannot_be_read_is_none(text: str) -> None:
 
 def test_a_collision_that_cannot_be_read_never_merges() -> None:
     object_ = decoded(KINDS["cluster-ip"](annotations={"consuldns/service-collision": "skp"}))
-    assert state.claim(object_, SyncSettings(flat_names="merge")).policy == "suffix"
+    assert (
+        selection.claim(object_, overrides_of(object_), SyncSettings(flat_names="merge")).policy
+        == "suffix"
+    )
 
 
 def takes_effect(suffix: str, text: str, plain: Entries, found: Entries) -> bool:
@@ -273,17 +286,24 @@ def check(kind: str, key: str, text: str) -> None:
     suffix = key.partition("/service-")[2]
     plain, found = annotated(kind, {}), annotated(kind, {key: text})
     object_ = decoded(KINDS[kind](annotations={key: text}))
-    problems = {*found.problems, *state.problems_of_unwanted(object_, SyncSettings())}
+    problems = {
+        *found.problems,
+        *selection.problems_of_unwanted(object_, overrides_of(object_), SyncSettings()),
+    }
     if problems:
         assert all(suffix in each or key in each for each in problems)
     elif suffix == "sync":
         wanted = text.strip().lower() in ("1", "t", "true", "yes")
-        assert state.is_wanted(object_, SyncSettings()) is wanted
+        assert selection.is_wanted(object_, overrides_of(object_), SyncSettings()) is wanted
         assert wanted or text.strip().lower() in ("0", "f", "false", "no")
     elif suffix == "name":
-        assert state.claim(object_, SyncSettings()).wanted == text.strip()
+        assert (
+            selection.claim(object_, overrides_of(object_), SyncSettings()).wanted == text.strip()
+        )
     elif suffix == "collision":
-        assert state.claim(object_, SyncSettings()).policy == text.strip()
+        assert (
+            selection.claim(object_, overrides_of(object_), SyncSettings()).policy == text.strip()
+        )
     else:
         assert takes_effect(suffix, text, plain, found), (key, text)
 
@@ -371,8 +391,10 @@ def test_external_ips_that_are_not_believed_are_named() -> None:
 def test_a_reverse_name_that_would_be_too_long() -> None:
     long = "n" * 63
     zone = ".".join(["z" * 60] * 3)
+    object_ = decoded(service(long, "10.0.0.1", namespace=long))
     found = state.entries(
-        decoded(service(long, "10.0.0.1", namespace=long)),
+        object_,
+        overrides_of(object_),
         [],
         {},
         long,
@@ -466,20 +488,21 @@ class Known:
 
     def __init__(self, **settings: Any) -> None:
         self.settings = SyncSettings(**settings)
-        self.cluster = KnownCluster(self.settings)
-        self.planner = Planner(self.cluster, self.settings, IDENTITY)
+        self.cluster = ClusterCache()
+        self.selection = Selection(self.cluster, self.settings)
+        self.planner = Planner(self.selection, self.settings, IDENTITY)
 
     def put(self, object_: Object, before: Object | None = None) -> None:
         old = decoded(before) if before is not None else None
         self.cluster.services_changed([(old, decoded(object_))])
 
     def plan_all(self) -> Plan:
-        self.cluster.take_dirty()
-        return self.planner.plan_all(Held(), version="v1")
+        self.selection.take_dirty()
+        return self.planner.plan_all(Existing(), version="v1")
 
     def plan_dirty(self) -> Plan:
-        services, addresses, names = self.cluster.take_dirty()
-        return self.planner.plan(Held(), services=services, addresses=addresses, assign=names)
+        services, addresses, names = self.selection.take_dirty()
+        return self.planner.plan(Existing(), services=services, addresses=addresses, assign=names)
 
 
 BAD = {"consuldns/service-weight": "many"}

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consuldns.config.sync import SyncSettings
+from consuldns.config.sync import EmptyVIPStatus, ReverseSource, SyncSettings
+from consuldns.descriptor import ReverseTarget
 from consuldns.sync.kubernetes.objects import Node
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.objects import endpoint, node, service, slice_
@@ -69,7 +70,7 @@ def test_an_address_that_two_namespaces_claim_points_nowhere(of_quiz: bool, of_a
 
 @pytest.mark.parametrize("reverse", [(), ("headless",), ("cluster-ip", "headless", "manual")])
 @pytest.mark.parametrize("wish", ["false", ""])
-def test_nobody_else_may_name_a_cluster_ip(reverse: tuple[str, ...], wish: str) -> None:
+def test_nobody_else_may_name_a_cluster_ip(reverse: tuple[ReverseSource, ...], wish: str) -> None:
     annotations = {"consuldns/service-reverse": wish} if wish else {}
     world = write(
         service("web", "10.0.0.1", annotations=annotations),
@@ -207,7 +208,10 @@ def test_who_has_one_where_the_keys_may_not_be_read(name: str) -> None:
 )
 @examples(100)
 def test_no_address_on_a_clusters_node_has_a_reverse_name_without_a_key(
-    objects: list[Any], reverse: tuple[str, ...], target: str, empty: str
+    objects: list[Any],
+    reverse: tuple[ReverseSource, ...],
+    target: ReverseTarget,
+    empty: EmptyVIPStatus,
 ) -> None:
     sync = SyncSettings(reverse=reverse, reverse_target=target, vip_without_endpoints=empty)
     written = catalog(synced(objects, sync))

@@ -10,20 +10,22 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consuldns import descriptor, reverse_layout
 from consuldns.config.schema import Settings
-from consuldns.config.sync import SyncSettings
+from consuldns.config.sync import IngressAddresses, SyncSettings
 from consuldns.errors import KubernetesError
 from consuldns.names import parse_address
 from consuldns.sync.desired import state
 from consuldns.sync.existing import contents
 from consuldns.sync.kubernetes.access import plain_url
-from consuldns.sync.kubernetes.client import Client
-from consuldns.sync.kubernetes.objects import EndpointSlice, Exposure, Node, Service, ServiceKey
-from consuldns.sync.ownership import NAMES, Identity, reverse_key
+from consuldns.sync.kubernetes.client import KubernetesClient
+from consuldns.sync.kubernetes.objects import EndpointSlice, Ingress, Node, Service, ServiceKey
+from consuldns.sync.ownership import Identity
 from consuldns.sync.planning.plan import Plan, Planner
-from consuldns.sync.worker import assemble
+from consuldns.sync.worker import SyncWorker
 from tests.kubernetes.api_server import ApiServer, Grant, Object
-from tests.kubernetes.memory_registry import MemoryRegistry
+from tests.kubernetes.mapping import overrides_of
+from tests.kubernetes.memory_catalog import MemoryCatalog
 from tests.kubernetes.objects import endpoint, ingress, node, rule, service, slice_
 from tests.support.properties import examples
 
@@ -95,7 +97,7 @@ class Facts:
         objects = list(self.objects())
         nodes = [msgspec.convert(o, Node) for kind, o in objects if kind == "nodes"]
         slices = [msgspec.convert(o, EndpointSlice) for k, o in objects if k == "endpointslices"]
-        exposures = [msgspec.convert(o, Exposure) for kind, o in objects if kind == "ingresses"]
+        exposures = [msgspec.convert(o, Ingress) for kind, o in objects if kind == "ingresses"]
         found = set()
         for each in (msgspec.convert(o, Service) for kind, o in objects if kind == "services"):
             kind = self.services[each.key]
@@ -107,7 +109,9 @@ class Facts:
             own = [s for s in slices if s.service == each.key]
             by_name = {n.metadata.name: n for n in nodes}
             near = [e for e in exposures if e.metadata.namespace == each.key[0]]
-            entries = state.entries(each, own, by_name, "flat", sync, IDENTITY, near)
+            entries = state.entries(
+                each, overrides_of(each), own, by_name, "flat", sync, IDENTITY, near
+            )
             found |= {(*each.key, instance.address) for instance in entries.instances}
         return found
 
@@ -117,25 +121,30 @@ class Consul:
     """A Consul in memory, and workers that come and go, each with the rights of its time."""
 
     sync: SyncSettings
-    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+    registry: MemoryCatalog = field(default_factory=MemoryCatalog)
 
     async def follow(self, facts: Facts, grants: set[Grant] | None) -> Plan:
         """Let a new worker sync once; what it did."""
-        async with ApiServer(grants=grants) as server, Client(plain_url(server.url)) as client:
+        async with (
+            ApiServer(grants=grants) as server,
+            KubernetesClient(plain_url(server.url)) as client,
+        ):
             for resource, object_ in facts.objects():
                 server.put(resource, object_)
             whole = Settings(sync=self.sync)
-            worker = assemble(whole, self.registry, client, IDENTITY, "v1", False, True)
+            worker = SyncWorker(
+                whole, self.registry, client, IDENTITY, "v1", allow_mass_delete=True
+            )
             try:
-                await worker.listed()
+                await worker.list_once()
             except KubernetesError:
                 return Plan()  # no services at all: nothing can be done
-            holding = await contents.read(self.registry, IDENTITY)
-            planner = Planner(worker.cluster, self.sync, IDENTITY)
-            plan = await worker.reconciler.plan_all(planner, holding)
-            worker.reconciler.check(plan, holding)
-            outcome = await worker.reconciler.applier.apply(plan, holding, None)
-            assert not outcome.failed
+            existing = await contents.read(self.registry, IDENTITY)
+            planner = Planner(worker.selection, self.sync, IDENTITY)
+            plan = await worker.reconciler.plan_all(planner, existing)
+            worker.reconciler.check(plan, existing)
+            result = await worker.reconciler.applier.apply(plan, existing, None)
+            assert not result.failed
             return plan
 
     def places(self) -> set[Place]:
@@ -187,7 +196,11 @@ def grants_of(chosen: set[Grant]) -> set[Grant]:
 )
 @settings(max_examples=50, deadline=None)
 def test_what_the_rights_allow_is_done_and_nothing_else_goes(
-    before: Facts, after: Facts, chosen: set[Grant], is_role: bool, ingress_setting: str
+    before: Facts,
+    after: Facts,
+    chosen: set[Grant],
+    is_role: bool,
+    ingress_setting: IngressAddresses,
 ) -> None:
     """Rights are those of Roles in two namespaces, or of a ClusterRole."""
     if not is_role:
@@ -205,7 +218,7 @@ def test_what_the_rights_allow_is_done_and_nothing_else_goes(
         consul = Consul(sync)
         await consul.follow(before, None)
         assert consul.places() == before.places(sync)
-        keys_before = consul.keys("0."), consul.keys(IDENTITY.root), consul.keys(NAMES)
+        keys_before = consul.keys("0."), consul.keys(IDENTITY.root), consul.keys(descriptor.NAMES)
         await consul.follow(after, grants_of(chosen))
         there = consul.places()
         allowed = {
@@ -232,7 +245,9 @@ def test_what_the_rights_allow_is_done_and_nothing_else_goes(
         for name in after.nodes:
             parsed = parse_address(NODES[name])
             assert parsed is not None
-            assert reverse_key(parsed) not in consul.keys("0.").keys() - keys_before[0].keys()
+            assert (
+                reverse_layout.key(parsed) not in consul.keys("0.").keys() - keys_before[0].keys()
+            )
         # Nothing more is written with the same rights; and when all are there, all is right.
         assert not await consul.follow(after, grants_of(chosen))
         await consul.follow(after, None)

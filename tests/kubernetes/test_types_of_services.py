@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from consuldns.config.sync import SyncSettings
-from consuldns.sync.desired import state
+from consuldns.sync import selection
 from consuldns.sync.kubernetes.objects import Service
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.catalog import addresses, keys, services
 from tests.kubernetes.conftest import Cluster, StartWorker
-from tests.kubernetes.mapping import entries
+from tests.kubernetes.mapping import entries, overrides_of
 from tests.kubernetes.objects import endpoint, service, slice_
 from tests.kubernetes.test_end_to_end import sync
 from tests.support.consul_agent import ConsulAgent, wait_until
@@ -38,8 +38,10 @@ def test_a_type_that_is_left_out(left_out: str, sync_annotation: str) -> None:
             noted = {"consul.hashicorp.com/service-sync": sync_annotation}
             metadata = {**object_["metadata"], "annotations": noted}
             each = msgspec.convert({**object_, "metadata": metadata}, Service)
-        assert state.is_wanted(each, SyncSettings(types=types)) is (kind not in gone), kind
-        problems = state.problems_of_unwanted(each, SyncSettings(types=types))
+        overrides, settings = overrides_of(each), SyncSettings(types=types)
+        is_wanted = selection.is_wanted(each, overrides, settings)
+        assert is_wanted is (kind not in gone), kind
+        problems = selection.problems_of_unwanted(each, overrides, settings)
         assert bool(problems) is (kind in gone and bool(sync_annotation))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from consuldns.sync.kubernetes import client, errors
 from consuldns.sync.kubernetes.access import plain_url
-from consuldns.sync.kubernetes.client import Client, Listed, Seen
+from consuldns.sync.kubernetes.client import KubernetesClient, ListResult, WatchEvent
 from consuldns.sync.kubernetes.objects import SERVICES, Service
 from consuldns.sync.kubernetes.reflector import Store
 from consuldns.untrusted import read_as
@@ -27,8 +27,8 @@ KEY = ("default", "web")
 
 
 @pytest.fixture
-def kubernetes() -> Client:
-    return Client(plain_url("http://127.0.0.1:1"))
+def kubernetes() -> KubernetesClient:
+    return KubernetesClient(plain_url("http://127.0.0.1:1"))
 
 
 def stored(name: str) -> Service:
@@ -37,12 +37,12 @@ def stored(name: str) -> Service:
 
 @pytest.mark.parametrize("name", SPOILED)
 def test_an_event_that_cannot_be_read_is_no_change(
-    name: str, kubernetes: Client, caplog: pytest.LogCaptureFixture
+    name: str, kubernetes: KubernetesClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     line = b'{"type": "%b", "object": %b}'
     for _ in range(2):
         seen = kubernetes._event(line % (b"MODIFIED", SPOILED[name]), SERVICES)
-        assert seen == Seen("UNREAD", "7")
+        assert seen == WatchEvent("UNREAD", "7")
         assert Store(SERVICES).apply(seen) is None
     assert kubernetes.unread.count == {"services": 2}
     assert len([text for text in caplog.messages if "default/web" in text]) == 1
@@ -53,20 +53,20 @@ def test_an_event_that_cannot_be_read_is_no_change(
 @pytest.mark.parametrize("name", SPOILED)
 def test_an_object_that_cannot_be_read_is_not_gone(name: str) -> None:
     store = Store(SERVICES)
-    store.replace(Listed([stored("web"), stored("other")], "1"))
+    store.replace(ListResult([stored("web"), stored("other")], "1"))
     body = b'{"metadata": {"resourceVersion": "9"}, "items": [%b]}' % SPOILED[name]
     page = client._page(body)
     assert page.metadata.resource_version == "9"
     assert len(page.items) == 1
-    changes = store.replace(Listed([], "9", frozenset({KEY})))
+    changes = store.replace(ListResult([], "9", frozenset({KEY})))
     assert list(store.objects) == [KEY]
     assert [before.metadata.name for before, _ in changes if before] == ["other"]
 
 
 def test_nothing_counts_as_deletion_beside_an_object_without_a_name() -> None:
     store = Store(SERVICES)
-    store.replace(Listed([stored("web"), stored("other")], "1"))
-    assert store.replace(Listed([], "9", frozenset({None}))) == []
+    store.replace(ListResult([stored("web"), stored("other")], "1"))
+    assert store.replace(ListResult([], "9", frozenset({None}))) == []
     assert len(store.objects) == 2
 
 
@@ -93,6 +93,6 @@ def test_what_is_no_list_is_not_an_empty_one(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("line", [b"{}", b"[", VERY_DEEP, b'{"type": 5}', b"\xff"])
-def test_what_is_no_event_is_an_error_of_the_api(line: bytes, kubernetes: Client) -> None:
+def test_what_is_no_event_is_an_error_of_the_api(line: bytes, kubernetes: KubernetesClient) -> None:
     with pytest.raises(errors.BadResponse):
         kubernetes._event(line, SERVICES)

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from consuldns.sync.kubernetes.access import FixedCredentials, plain_url
-from consuldns.sync.kubernetes.client import Client, lines
+from consuldns.sync.kubernetes.client import KubernetesClient, lines
 from consuldns.sync.kubernetes.objects import NODES, SERVICES, Node, Service
-from consuldns.sync.kubernetes.reflector import Change, Pace, Reflector
+from consuldns.sync.kubernetes.reflector import Change, Reflector, RetryPolicy
 from tests.kubernetes.api_server import ApiServer, Request, gone, line
 from tests.kubernetes.objects import node, recording, service
 
-QUICK = Pace(
+QUICK = RetryPolicy(
     shortest=0.005,
     longest=0.05,
     reconnect=0.05,
@@ -31,12 +31,14 @@ QUICK = Pace(
 class Watching:
     """A reflector of services at work."""
 
-    def __init__(self, server: ApiServer, client: Client, pace: Pace, selector: str) -> None:
+    def __init__(
+        self, server: ApiServer, client: KubernetesClient, retry_policy: RetryPolicy, selector: str
+    ) -> None:
         self.server = server
         self.news = asyncio.Event()
         self.removed: list[str] = []
         self.reflector: Reflector[Service] = Reflector(
-            client, SERVICES, self._changed, selector, pace
+            client, SERVICES, self._changed, selector, retry_policy
         )
 
     def _changed(self, changes: list[Change[Service]]) -> None:
@@ -65,13 +67,13 @@ class Watching:
 
 @contextlib.asynccontextmanager
 async def watching(
-    server: ApiServer, *, pace: Pace = QUICK, token: str = "", selector: str = ""
+    server: ApiServer, *, retry_policy: RetryPolicy = QUICK, token: str = "", selector: str = ""
 ) -> AsyncIterator[Watching]:
     access = plain_url(server.url)
     if token:
         access = type(access)(server.url, "a test", FixedCredentials(f"Bearer {token}"))
-    async with Client(access) as client, asyncio.TaskGroup() as tasks:
-        here = Watching(server, client, pace, selector)
+    async with KubernetesClient(access) as client, asyncio.TaskGroup() as tasks:
+        here = Watching(server, client, retry_policy, selector)
         task = tasks.create_task(here.reflector.run())
         yield here
         task.cancel()
@@ -154,9 +156,9 @@ async def test_410_for_ever_is_not_asked_hotly(server: ApiServer) -> None:
         await request.status(410, "Expired", "too old resource version")
 
     server.next(always, watch=True, times=6)
-    pace = Pace(shortest=0.02, longest=0.05)
+    retry_policy = RetryPolicy(shortest=0.02, longest=0.05)
     started = asyncio.get_running_loop().time()
-    async with watching(server, pace=pace) as here:
+    async with watching(server, retry_policy=retry_policy) as here:
         await here.until(lambda: len(here.requests(watch=True)) == 7)
     # The first list need not wait; the five after it do, 0.02 to 0.05 s at least.
     assert asyncio.get_running_loop().time() - started > 0.02 + 0.04 + 3 * 0.05
@@ -207,8 +209,8 @@ async def test_a_storm_of_short_closes_backs_off_and_then_lists(server: ApiServe
         await request.end_stream()
 
     server.next(nothing, watch=True, times=5)
-    pace = dataclasses.replace(QUICK, short=60)  # on a slow machine, too, they are short
-    async with watching(server, pace=pace) as here:
+    retry_policy = dataclasses.replace(QUICK, short=60)  # on a slow machine, too, they are short
+    async with watching(server, retry_policy=retry_policy) as here:
         await here.until(lambda: len(here.requests(watch=False)) == 2)
         assert len(here.requests(watch=True)) >= 5
         assert here.reflector.restarts["short"] == 5
@@ -319,8 +321,8 @@ async def test_a_server_that_just_started_is_asked_again_soon(server: ApiServer)
     async def knows_no_rights(request: Request) -> None:
         await request.status(403, "Forbidden", "services is forbidden")
 
-    pace = dataclasses.replace(QUICK, longest=60)
-    async with watching(server, pace=pace) as here:
+    retry_policy = dataclasses.replace(QUICK, longest=60)
+    async with watching(server, retry_policy=retry_policy) as here:
         await here.until_names("a")
         await server.stop()
         await here.until(lambda: here.reflector.restarts.get("unreachable", 0) >= 14)
@@ -338,8 +340,8 @@ async def test_half_open_is_noticed_by_its_silence(server: ApiServer) -> None:
         await asyncio.Event().wait()
 
     server.next(silent, watch=True)
-    pace = Pace(shortest=0.005, reconnect=0.05, watch_seconds=(0, 0), grace=0.1)
-    async with watching(server, pace=pace) as here:
+    retry_policy = RetryPolicy(shortest=0.005, reconnect=0.05, watch_seconds=(0, 0), grace=0.1)
+    async with watching(server, retry_policy=retry_policy) as here:
         await here.until_names("a", "b")
         assert here.reflector.restarts["unreachable"] >= 1
         assert here.removed == []
@@ -353,8 +355,8 @@ async def test_a_watch_whose_bookmarks_stop_is_stuck(server: ApiServer) -> None:
         await asyncio.Event().wait()
 
     server.next(stuck, watch=True)
-    pace = dataclasses.replace(QUICK, grace=60, bookmark_silence=0.1)
-    async with watching(server, pace=pace) as here:
+    retry_policy = dataclasses.replace(QUICK, grace=60, bookmark_silence=0.1)
+    async with watching(server, retry_policy=retry_policy) as here:
         await here.until_names("a", "b")
         assert here.reflector.restarts == {"unreachable": 1}
 
@@ -373,12 +375,12 @@ async def test_a_watch_without_bookmarks_is_quiet(server: ApiServer) -> None:
         await asyncio.Event().wait()
 
     server.next(ends, watch=True)
-    pace = dataclasses.replace(QUICK, grace=60, bookmark_silence=0.1)
-    async with watching(server, pace=pace) as here:
+    retry_policy = dataclasses.replace(QUICK, grace=60, bookmark_silence=0.1)
+    async with watching(server, retry_policy=retry_policy) as here:
         await here.until(lambda: len(here.requests(watch=True)) == 2)
         # One that is stuck is given up meanwhile: as long as that, the other was silent, too.
         server.next(stuck, watch=True)
-        async with watching(server, pace=pace) as other:
+        async with watching(server, retry_policy=retry_policy) as other:
             await other.until(lambda: other.reflector.restarts == {"unreachable": 1})
         server.put("services", service("b", "10.0.0.2"))
         await here.until_names("a", "b")
@@ -651,8 +653,8 @@ async def test_what_does_not_matter_is_no_change(server: ApiServer) -> None:
     """A node's heartbeat writes the node anew every few seconds, with other times in it."""
     server.put("nodes", node("n", "10.1.0.1"))
     changes: list[Change[Node]] = []
-    async with Client(plain_url(server.url)) as client, asyncio.TaskGroup() as tasks:
-        reflector = Reflector(client, NODES, changes.extend, pace=QUICK)
+    async with KubernetesClient(plain_url(server.url)) as client, asyncio.TaskGroup() as tasks:
+        reflector = Reflector(client, NODES, changes.extend, retry_policy=QUICK)
         task = tasks.create_task(reflector.run())
         beat = node("n", "10.1.0.1")
         beat["status"]["conditions"][0]["lastHeartbeatTime"] = "2026-01-01T00:00:00Z"

@@ -8,7 +8,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from consuldns import descriptor
+from consuldns import descriptor, reverse_layout
 from consuldns.consul import decoders
 from consuldns.consul.http import replies
 from consuldns.consul.watch.address_index import AddressBook
@@ -87,7 +87,7 @@ class Catalog:
         folders: dict[str, list[model.ReverseEntry]] = {}
         for key, value in self.kv.items():
             folder, slash, address = key.partition("/")
-            if slash and model.reverse_folder_name(folder) is not None:
+            if slash and reverse_layout.folder_name(folder) is not None:
                 targets = tuple(value.split())
                 folders.setdefault(folder, []).append(model.ReverseEntry(address, targets, 0))
         store.replace(keys.ReverseZoneList(), model.ReverseZones(len(self.kv), tuple(folders)))

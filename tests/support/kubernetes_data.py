@@ -16,10 +16,10 @@ import msgspec
 from consuldns import descriptor
 from consuldns.descriptor import (
     ClusterRecord,
+    DescribedEndpointGroup,
     DescribedEndpoints,
     DescribedPort,
     Descriptor,
-    EndpointGroup,
 )
 
 Payload = dict[str, Any]
@@ -90,7 +90,7 @@ def _described_endpoints(service: Payload) -> DescribedEndpoints:
             ports = tuple((name, protocol, int(number)) for name, protocol, number in split)
             place = (endpoint["address"], endpoint.get("hostname", ""))
             groups.setdefault(ports, []).append(place)
-    return DescribedEndpoints(tuple(EndpointGroup(p, tuple(e)) for p, e in groups.items()))
+    return DescribedEndpoints(tuple(DescribedEndpointGroup(p, tuple(e)) for p, e in groups.items()))
 
 
 def _mode(service: Payload) -> str:

@@ -11,9 +11,9 @@ from enum import Enum
 
 import msgspec
 
-from consuldns import descriptor
 from consuldns.consul.http import replies
 from consuldns.consul.http.client import Client
+from consuldns.descriptor import DescriptorKey, RecordKey
 from consuldns.errors import BadResponse, Denied, NotFound
 from consuldns.views import model
 from consuldns.views.clusters import Clusters
@@ -81,8 +81,8 @@ def _question(view: AnyView, name: str) -> dict[str, str]:
             resource, segment = "node", name.removesuffix(".node")
         case Clusters():
             cluster, _, service = name.partition("/")
-            below = f"svc/{service}" if service else "meta"
-            resource, segment = "key", f"{descriptor.ROOT}{cluster}/{below}"
+            key = DescriptorKey(cluster, *service.split("/")) if service else RecordKey(cluster)
+            resource, segment = "key", key.path
         case _:
             resource, segment = "key", f"{name}/"
     return {"Resource": resource, "Access": "read", "Segment": segment}

@@ -23,7 +23,6 @@ from consuldns.dns.request import Request
 from consuldns.views.clusters import Port
 from consuldns.views.model import Instance
 
-PORT = "port-"  # metadata `port-<name>`: the service's number of it
 MAX_PORT = 65535
 
 
@@ -108,9 +107,9 @@ def _ports(instance: Instance) -> tuple[Port, ...]:
     if not 0 < instance.port <= MAX_PORT:
         return ()
     numbers = {
-        key.removeprefix(PORT): value
+        key.removeprefix(descriptor.PORT_NUMBER): value
         for key, value in instance.meta.items()
-        if key.startswith(PORT) and value.isascii() and value.isdecimal()
+        if key.startswith(descriptor.PORT_NUMBER) and value.isascii() and value.isdecimal()
     }
     own = [name for name, number in numbers.items() if number == str(instance.port)]
     chosen = [*numbers] if len(numbers) == 1 else own

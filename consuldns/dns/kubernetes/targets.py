@@ -83,7 +83,7 @@ def _in_catalog(service: Service, datacenter: str, request: Request) -> list[Pla
         address = names.parse_address(instance.address)
         if address is None or instance.address in service.cluster_ips:
             continue
-        by_name = instance.meta.get(descriptor.HOSTNAME) or instance.meta.get(descriptor.LABEL, "")
+        by_name = descriptor.read_label(instance.meta)
         # Its own, and if it says none, none: the service's numbers may be those of other programs.
         ports = tuple(Port(*port) for port in descriptor.read_ports(instance.meta))
         places.append((names.fold_text(by_name) or names.dashed(address), address.packed, ports))
@@ -101,14 +101,6 @@ def group(places: Iterable[Place]) -> list[ResolvedEndpoint]:
         ResolvedEndpoint(label, tuple(packed), tuple(ports[label]))
         for label, packed in addresses.items()
     ]
-
-
-def undashed(label: bytes) -> IPAddress | None:
-    """The address that a label spells as `names.dashed` does, None if it spells none."""
-    text = label.decode(errors="replace")
-    return names.parse_address(text.replace("-", ".")) or names.parse_address(
-        text.replace("-", ":")
-    )
 
 
 def is_pod(address: IPAddress, namespace: bytes, datacenter: str, request: Request) -> bool:

@@ -306,7 +306,7 @@ def _pod(asked: RecordRequest, tree: Tree, request: Request) -> Finding:
         return missing(Reason.NO_NAMESPACE, label=asked.namespace, among=tree.namespaces)
     if asked.form is Form.POD_NAMESPACE:
         return EMPTY_NON_TERMINAL
-    address = targets.undashed(asked.pod)
+    address = names.undashed(asked.pod)
     if address is None or asked.form is Form.BELOW_POD:
         return missing(Reason.NOT_A_POD_NAME)
     is_checked = policy.pods == "verified"

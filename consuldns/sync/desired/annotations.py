@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal, get_args
 
 from consuldns import descriptor, names
+from consuldns.config.sync import CollisionPolicy
+from consuldns.descriptor import EndpointMode
 from consuldns.sync.desired import addresses
 from consuldns.sync.desired.addresses import shown
 from consuldns.sync.kubernetes.objects import CONSUL_K8S, CONSULDNS
@@ -28,7 +30,7 @@ _SERVICE, _META = "service-", "meta-"
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Overrides:
     """The annotations of one service. None and empty: nothing was said.
 
     `port` is a name or a number. `reverse` is no reverse names at all (False), the usual ones
@@ -41,14 +43,14 @@ class Wishes:
     tags: tuple[str, ...] = ()
     meta: dict[str, str] = field(default_factory=dict)
     weight: int = 1
-    mode: str = ""
+    mode: EndpointMode | Literal[""] = ""
     address: str = ""
     reverse: bool | str | None = None
-    collision: str = ""
+    collision: CollisionPolicy | Literal[""] = ""
     problems: tuple[str, ...] = ()
 
 
-def read(annotations: Mapping[str, str] | None) -> Wishes:
+def read(annotations: Mapping[str, str] | None) -> Overrides:
     """What the annotations of a service say."""
     said: dict[str, Any] = {}
     meta: dict[str, str] = {}
@@ -74,7 +76,7 @@ def read(annotations: Mapping[str, str] | None) -> Wishes:
             f"service-name {said['name']!r} is not a host name (one label of letters, digits and "
             "hyphens): it is used, but not every program and resolver will look it up"
         )
-    return Wishes(**said, meta=meta, problems=tuple(problems))
+    return Overrides(**said, meta=meta, problems=tuple(problems))
 
 
 def _in_order(annotations: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -137,7 +139,9 @@ def _weight(text: str) -> int:
     return int(text)
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
+def _one_of(literal: Any) -> Callable[[str], str]:
+    words = get_args(literal)
+
     def read_word(text: str) -> str:
         if text not in words:
             raise ValueError(f"must be one of {', '.join(words)}")
@@ -180,10 +184,10 @@ _READERS: dict[str, Callable[[str], object]] = {
     "port": _port,
     "tags": _tags,
     "weight": _weight,
-    "mode": _one_of("vip", "endpoints", "both"),
+    "mode": _one_of(EndpointMode),
     "address": _address,
     "reverse": _reverse,
-    "collision": _one_of("suffix", "merge", "skip"),
+    "collision": _one_of(CollisionPolicy),
 }
 # What those mean that cannot be read, and are not ignored.
 _UNREADABLE: dict[str, tuple[object, str]] = {

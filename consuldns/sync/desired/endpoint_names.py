@@ -16,48 +16,48 @@ import msgspec
 
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import Key
-from consuldns.descriptor import DescribedEndpoints, EndpointGroup, Port
-from consuldns.sync.desired import endpoints, instances
+from consuldns.descriptor import DescribedEndpointGroup, DescribedEndpoints, Port
+from consuldns.sync.desired import endpoints
 from consuldns.sync.desired.endpoints import JoinedEndpoint
-from consuldns.sync.desired.instances import Subject
+from consuldns.sync.desired.registrations import ServiceContext
 from consuldns.sync.ownership import Identity
 
 PART = 500  # endpoints in a key at most, on average: 10 KB, 55 with IPv6 and the longest names
 
 
-def are_in_catalog(subject: Subject, settings: SyncSettings) -> bool:
+def are_in_catalog(context: ServiceContext) -> bool:
     """Whether the endpoints are instances."""
-    return bool(subject.flat) and instances.mode(subject, settings) in ("endpoints", "both")
+    return bool(context.flat) and context.mode in ("endpoints", "both")
 
 
-def have_names(subject: Subject, settings: SyncSettings) -> bool:
+def have_names(context: ServiceContext, settings: SyncSettings) -> bool:
     """Whether each ready endpoint has a name below that of the service."""
-    return are_described(subject, settings) or are_in_catalog(subject, settings)
+    return are_described(context, settings) or are_in_catalog(context)
 
 
-def are_described(subject: Subject, settings: SyncSettings) -> bool:
+def are_described(context: ServiceContext, settings: SyncSettings) -> bool:
     """Whether the endpoints are in the KV tree: those that the catalog does not have.
 
     An ExternalName is an alias, and has nothing below it.
     """
-    is_external = subject.service.is_external_name
-    return settings.endpoint_names and not (is_external or are_in_catalog(subject, settings))
+    is_external = context.service.is_external_name
+    return settings.endpoint_names and not (is_external or are_in_catalog(context))
 
 
-def keys(subject: Subject, settings: SyncSettings, identity: Identity) -> tuple[Key, ...]:
+def keys(context: ServiceContext, settings: SyncSettings, identity: Identity) -> tuple[Key, ...]:
     """The keys that describe the ready endpoints; none if the catalog has them.
 
     In the order of writing. When a service grows into more keys, those that are new come first, so
     that no endpoint is ever in none of them.
     """
-    if not are_described(subject, settings):
+    if not are_described(context, settings):
         return ()
-    worst = endpoints.served(subject.endpoints, serve_terminating=settings.serve_terminating)
-    ready = [endpoint for endpoint in subject.endpoints if endpoint.state <= worst]
+    worst = endpoints.served(context.endpoints, serve_terminating=settings.serve_terminating)
+    ready = [endpoint for endpoint in context.endpoints if endpoint.state <= worst]
     parts: list[list[JoinedEndpoint]] = [[] for _ in range(count_of_parts(len(ready)))]
     for endpoint in ready:
         parts[crc32(endpoint.address.encode()) % len(parts)].append(endpoint)
-    paths = (identity.endpoints_key(*subject.service.key, part) for part in range(len(parts)))
+    paths = (identity.endpoints_key(*context.service.key, part) for part in range(len(parts)))
     found = [
         Key(path, document(part, settings), identity.flags)
         for path, part in zip(paths, parts, strict=True)
@@ -82,5 +82,7 @@ def document(part: Iterable[JoinedEndpoint], settings: SyncSettings) -> bytes:
     for endpoint in part:
         label = endpoints.label_by_name(endpoint, pod_names=settings.pod_names)
         groups.setdefault(endpoint.ports, set()).add((endpoint.address, label))
-    described = (EndpointGroup(ports, tuple(sorted(groups[ports]))) for ports in sorted(groups))
+    described = (
+        DescribedEndpointGroup(ports, tuple(sorted(groups[ports]))) for ports in sorted(groups)
+    )
     return msgspec.json.encode(DescribedEndpoints(tuple(described)))

@@ -25,7 +25,7 @@ MAX_LABEL = 63  # octets, RFC 1035 section 2.3.4
 CONTROLLER = "endpointslice-controller.k8s.io"
 
 
-class State(IntEnum):
+class EndpointState(IntEnum):
     """How fit an endpoint is, the fittest first: of two opinions the better one counts."""
 
     READY = 0
@@ -38,13 +38,13 @@ class State(IntEnum):
 class JoinedEndpoint:
     """An endpoint. `is_pod`: the cluster's own controller says that it is a pod of the namespace.
 
-    That can be forged by whoever may write slices in the namespace; see `reverse` for what is made
-    of it.
+    Anyone who may write slices in the namespace can forge that; see `reverse_names` for what
+    follows.
     """
 
     address: str
     ports: tuple[Port, ...]
-    state: State
+    state: EndpointState
     hostname: str = ""
     pod: str = ""
     node: str = ""
@@ -52,13 +52,13 @@ class JoinedEndpoint:
     is_pod: bool = False
 
 
-def state(conditions: Conditions | None, *, publish_not_ready: bool) -> State:
+def state(conditions: Conditions | None, *, publish_not_ready: bool) -> EndpointState:
     """What the conditions mean. Unknown readiness is ready, unknown serving is as ready."""
     if publish_not_ready or conditions is None or conditions.ready in (None, True):
-        return State.READY
+        return EndpointState.READY
     if not conditions.terminating:
-        return State.NOT_READY
-    return State.SERVING if conditions.serving else State.GONE
+        return EndpointState.NOT_READY
+    return EndpointState.SERVING if conditions.serving else EndpointState.GONE
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def join(
     return Joined(tuple(joined[key] for key in sorted(joined)), tuple(sorted(problems)))
 
 
-def _rank(endpoint: JoinedEndpoint) -> tuple[State, bool]:
+def _rank(endpoint: JoinedEndpoint) -> tuple[EndpointState, bool]:
     """Of two opinions the fitter one counts; of equal ones that of the cluster's controller."""
     return endpoint.state, not endpoint.is_pod
 
@@ -103,7 +103,7 @@ def _joined(
     endpoint: Endpoint,
     address: str,
     ports: tuple[Port, ...],
-    fitness: State,
+    fitness: EndpointState,
     is_managed: bool,
     namespace: str,
 ) -> JoinedEndpoint:
@@ -143,11 +143,11 @@ def _addresses(endpoint: Endpoint, bad: dict[str, set[str]]) -> list[str]:
     return usable
 
 
-def served(endpoints: Iterable[JoinedEndpoint], *, serve_terminating: bool) -> State:
+def served(endpoints: Iterable[JoinedEndpoint], *, serve_terminating: bool) -> EndpointState:
     """The worst state of endpoints that are served: SERVING only while no other one is ready."""
     if serve_terminating and not is_up(endpoints, serve_terminating=False):
-        return State.SERVING
-    return State.READY
+        return EndpointState.SERVING
+    return EndpointState.READY
 
 
 def label_by_name(endpoint: JoinedEndpoint, *, pod_names: bool) -> str:
@@ -172,5 +172,5 @@ def label(endpoint: JoinedEndpoint, *, pod_names: bool) -> str:
 
 def is_up(endpoints: Iterable[JoinedEndpoint], *, serve_terminating: bool) -> bool:
     """Whether there is an endpoint to send anything to."""
-    worst = State.SERVING if serve_terminating else State.READY
+    worst = EndpointState.SERVING if serve_terminating else EndpointState.READY
     return any(endpoint.state <= worst for endpoint in endpoints)

@@ -1,8 +1,8 @@
-"""Which service has which flat name: first come, first served, and for good.
+"""Which service has which flat name: first come, first served, permanently.
 
 A name that somebody else had first, in another namespace, in another cluster or in Consul itself,
 is never joined by accident: the newcomer is `<service>-<namespace>` from then on, even when the
-plain name becomes free, because a name that changes is an outage for whoever uses it.
+plain name becomes free, because a name that changes is an outage for its clients.
 
 A name given by annotation was chosen on purpose. Services of one cluster that are given the same
 name are one service in Consul, as with consul-k8s; and a service gets the name that it was given as
@@ -13,14 +13,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from consuldns.config.sync import CollisionPolicy
+from consuldns.names import MAX_LABEL
 from consuldns.sync.kubernetes.objects import ServiceKey
 
 RESERVED = frozenset(("consul",))  # the servers' own service
-MAX_LABEL = 63
 
 
 @dataclass(frozen=True)
-class Claim:
+class NameClaim:
     """A service that wants a name. `since` orders those that come at the same time: age, UID.
 
     `given`: by annotation. `is_shared`: with every service that was given the same name.
@@ -28,7 +29,7 @@ class Claim:
 
     service: ServiceKey
     wanted: str
-    policy: str  # suffix, merge or skip
+    policy: CollisionPolicy
     since: tuple[str, str]
     given: bool = False
     is_shared: bool = False
@@ -60,7 +61,7 @@ class Claim:
 
 
 def shortened(name: str) -> str:
-    """A name of at most 63 octets: the beginning of a longer one, and a hash of the whole."""
+    """A name of at most 63 bytes: the beginning of a longer one, and a hash of the whole."""
     if len(name) <= MAX_LABEL:
         return name
     return f"{name[:54]}-{blake2b(name.encode(), digest_size=4).hexdigest()}"
@@ -70,17 +71,17 @@ def shortened(name: str) -> str:
 class Others:
     """Names of others in Consul, in lower case.
 
-    `taken` are all of them. `handed_down` are those, by service, under which consul-k8s has
+    `owned` are all of them. `handed_down` are those, by service, under which consul-k8s has
     registered the very same service: they may be shared with it.
     """
 
-    taken: Collection[str] = ()
+    owned: Collection[str] = ()
     handed_down: Mapping[ServiceKey, Collection[str]] = field(default_factory=dict)
 
 
 def assign(
-    claims: Iterable[Claim],
-    held: Mapping[str, ServiceKey],
+    claims: Iterable[NameClaim],
+    current_owners: Mapping[str, ServiceKey],
     others: Others,
     uid: str,
     cluster: str,
@@ -88,13 +89,13 @@ def assign(
     """The flat name of each service; empty if it gets none (policy `skip`).
 
     `uid` and `cluster` are our cluster's, whose services these are.
-    `held` are the names (in lower case) that our services have already, or those that share one.
+    `current_owners` says, by name in lower case, which of our services has it already, or several.
     """
     ordered = sorted(claims, key=lambda claim: (claim.since, claim.service))
     owners = {claim.service: claim.owner for claim in ordered}
-    assignment = _Assignment(others.taken, uid, cluster)
-    for name, holder in held.items():
-        assignment.held.setdefault(owners.get(holder, holder), set()).add(name)
+    assignment = _Assignment(others.owned, uid, cluster)
+    for name, owner in current_owners.items():
+        assignment.current.setdefault(owners.get(owner, owner), set()).add(name)
     for service, names in others.handed_down.items():
         assignment.handed_down.setdefault(owners.get(service, service), set()).update(names)
     for claim in ordered:
@@ -110,25 +111,25 @@ def assign(
 class _Assignment:
     """Names that have been assigned so far.
 
-    `held` and `handed_down` are the names that owners had before, or may share with consul-k8s.
+    `current` and `handed_down` are the names that owners had before, or may share with consul-k8s.
     """
 
-    def __init__(self, taken: Collection[str], uid: str, cluster: str) -> None:
-        self._taken, self._cluster = taken, (uid, cluster)
+    def __init__(self, owned_by_others: Collection[str], uid: str, cluster: str) -> None:
+        self._owned_by_others, self._cluster = owned_by_others, (uid, cluster)
         self._spelled: dict[str, str] = {}  # as the oldest service spells it
         self._users: dict[str, set[ServiceKey]] = {}
-        self.held: dict[ServiceKey, set[str]] = {}
+        self.current: dict[ServiceKey, set[str]] = {}
         self.handed_down: dict[ServiceKey, set[str]] = {}
         self.names: dict[ServiceKey, str] = {}
 
-    def keep(self, claim: Claim) -> None:
+    def keep(self, claim: NameClaim) -> None:
         """Leave a service the best name that it has already."""
-        held = self.held.get(claim.owner, ())
-        kept = [name for name in claim.candidates(*self._cluster) if name.lower() in held]
+        current = self.current.get(claim.owner, ())
+        kept = [name for name in claim.candidates(*self._cluster) if name.lower() in current]
         if kept:
             self.give(claim, kept[0])
 
-    def improve(self, claim: Claim) -> None:
+    def improve(self, claim: NameClaim) -> None:
         """Give it a better one if it was chosen for it, or is handed down to it, and is free."""
         handed_down = self.handed_down.get(claim.owner, ())
         now = self.names.get(claim.service)
@@ -141,18 +142,18 @@ class _Assignment:
                 self.give(claim, name)
                 return
 
-    def give(self, claim: Claim, name: str) -> None:
+    def give(self, claim: NameClaim, name: str) -> None:
         """Assign a name."""
         folded = name.lower()
         if name:
             self._users.setdefault(folded, set()).add(claim.owner)
         self.names[claim.service] = self._spelled.setdefault(folded, name)
 
-    def free(self, claim: Claim) -> Iterator[str]:
+    def free(self, claim: NameClaim) -> Iterator[str]:
         """The names that a service may get, the best first."""
         return (name for name in claim.candidates(*self._cluster) if self._is_free(claim, name))
 
-    def _is_free(self, claim: Claim, name: str) -> bool:
+    def _is_free(self, claim: NameClaim, name: str) -> bool:
         folded = name.lower()
         if folded in RESERVED:
             return False
@@ -160,4 +161,5 @@ class _Assignment:
             return True
         if not self._users.get(folded, set()) <= {claim.owner}:
             return False
-        return folded not in self._taken or folded in self.handed_down.get(claim.owner, ())
+        handed_down = self.handed_down.get(claim.owner, ())
+        return folded not in self._owned_by_others or folded in handed_down

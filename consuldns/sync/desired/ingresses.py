@@ -1,32 +1,26 @@
 """Where a service is found that an Ingress exposes: its host, or its load balancer's addresses.
 
-As consul-k8s does with `syncCatalog.ingress`: only a rule for the path `/` counts, since whoever is
-given a name asks for no path, and the port is 443 if the host is served by TLS, else 80. Unlike
+As consul-k8s does with `syncCatalog.ingress`: only a rule for the path `/` counts, since a name
+has no path, and the port is 443 if the host is served by TLS, else 80. Unlike
 there, all hosts and addresses are taken, not the last of them; and a service goes on to be what it
 is without an Ingress while there is nothing of use: no host, no address yet.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from consuldns import names
+from consuldns.config.sync import IngressAddresses
 from consuldns.sync.desired import addresses
-from consuldns.sync.kubernetes.objects import Exposure, IngressRule, Service, ServiceKey
+from consuldns.sync.kubernetes.objects import Ingress, Service, ServiceKey
 from consuldns.sync.ownership import Identity
 
-PATHS = ("/", "")  # an empty path means everything, too
 HTTP, HTTPS = 80, 443
 
-Front = tuple[str, int]
+VIP = tuple[str, int]
 """An address or a hostname, and a port."""
 
 
-def services_of(exposure: Exposure) -> set[ServiceKey]:
-    """The services that an Ingress exposes."""
-    rules = exposure.spec.rules or ()
-    return {(exposure.metadata.namespace, name) for rule in rules for name in _services(rule)}
-
-
-def may_expose(service: Service, setting: str) -> bool:
+def may_expose(service: Service, setting: IngressAddresses) -> bool:
     """Whether an Ingress counts for the service: `setting` is `off`, `host` or `address`.
 
     A headless service is its endpoints, by whose names its pods find each other.
@@ -34,23 +28,23 @@ def may_expose(service: Service, setting: str) -> bool:
     return setting != "off" and service.spec.type == "ClusterIP" and not service.is_headless
 
 
-def fronts(
-    exposures: Iterable[Exposure],
+def vips(
+    exposures: Iterable[Ingress],
     service: ServiceKey,
-    setting: str,
+    setting: IngressAddresses,
     identity: Identity,
-) -> tuple[list[Front], list[str]]:
+) -> tuple[list[VIP], list[str]]:
     """Where the service is found, each place once, in a fixed order; empty if nothing is of use.
 
     And what cannot be used, in words.
     """
-    found: dict[Front, None] = {}
+    found: dict[VIP, None] = {}
     problems: list[str] = []
     # In the order of names, not of events: what is written must not depend on chance.
     for exposure in sorted(exposures, key=lambda each: each.metadata.name):
         secure = {host for tls in exposure.spec.tls or () for host in tls.hosts or ()}
         for rule in exposure.spec.rules or ():
-            if service[1] not in _services(rule):
+            if service[1] not in rule.services:
                 continue
             port = HTTPS if rule.host in secure else HTTP
             given = [rule.host] if setting == "host" else _addresses(exposure)
@@ -65,13 +59,7 @@ def fronts(
     return list(found), problems
 
 
-def _services(rule: IngressRule) -> Iterator[str]:
-    for path in (rule.http.paths if rule.http is not None else None) or ():
-        if path.path in PATHS and path.backend.service is not None:
-            yield path.backend.service.name
-
-
-def _addresses(exposure: Exposure) -> list[str]:
+def _addresses(exposure: Ingress) -> list[str]:
     """The addresses of the load balancer, or its names; none until it has some."""
     given = exposure.status.load_balancer.ingress or ()
     return [each.ip or each.hostname for each in given if each.ip or each.hostname]

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address
 
+from consuldns.config.sync import NodePortAddresses
 from consuldns.names import IPAddress, parse_address
 from consuldns.sync.desired import addresses
-from consuldns.sync.desired.endpoints import JoinedEndpoint, State
+from consuldns.sync.desired.endpoints import EndpointState, JoinedEndpoint
 from consuldns.sync.kubernetes.objects import Node, NodeAddress, Service
 
 FAMILIES = ("IPv4", "IPv6")
-TYPES = {
+TYPES: dict[NodePortAddresses, tuple[str, ...]] = {
     "external-first": ("ExternalIP", "InternalIP"),
     "external-only": ("ExternalIP",),
     "internal-only": ("InternalIP",),
@@ -47,7 +48,7 @@ def choose(
     Of each node the first address of the first of these types that has the family. In the order of
     families and names: it does not depend on the order of a node's addresses of other families.
     """
-    ready = [each for each in endpoints if each.state is State.READY]
+    ready = [each for each in endpoints if each.state is EndpointState.READY]
     if not ready:
         return [], []
     found: list[tuple[str, IPAddress]] = []

@@ -5,33 +5,45 @@
 The descriptor says what the catalog cannot: that a service exists without instances, its addresses,
 its ports by name, where an ExternalName leads. It holds no counts, times or versions, so that it is
 rewritten only when one of those changes.
+
+An instance says what it is in metadata, in keys of consul-k8s and of our own. Consul takes 64 pairs
+and refuses an instance with more. What nested names need comes first, then what the owner of the
+service wants, then what is there for those who know consul-k8s only.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import msgspec
 
-from consuldns import names
+from consuldns import descriptor
 from consuldns.config.sync import SyncSettings
-from consuldns.consul.operations import CRITICAL, Instance, Key
-from consuldns.descriptor import NONE, ClusterRecord, DescribedPort, Descriptor
+from consuldns.consul.operations import Instance, Key
+from consuldns.descriptor import (
+    ClusterRecord,
+    DescribedPort,
+    Descriptor,
+    NameKey,
+    NameOwner,
+    Port,
+)
 from consuldns.sync.desired import (
     addresses,
-    annotations,
     endpoint_names,
     endpoints,
     ingresses,
-    instances,
+    registrations,
+    reverse_names,
 )
-from consuldns.sync.desired.endpoints import JoinedEndpoint, State
-from consuldns.sync.desired.flat_names import Claim
-from consuldns.sync.desired.ingresses import Front
-from consuldns.sync.desired.instances import Subject
-from consuldns.sync.desired.reverse_names import Candidate, Rank
-from consuldns.sync.kubernetes.objects import EndpointSlice, Exposure, Node, Service, ServiceKey
-from consuldns.sync.ownership import NAMES, Identity, reverse_key
+from consuldns.sync.desired.annotations import Overrides
+from consuldns.sync.desired.ingresses import VIP
+from consuldns.sync.desired.registrations import Registration, ServiceContext
+from consuldns.sync.desired.reverse_names import Candidate
+from consuldns.sync.kubernetes.objects import EndpointSlice, Ingress, Node, Service, ServiceKey
+from consuldns.sync.ownership import Identity
 
+MAX_ID = 200  # characters; longer ones are cut and end in a hash
 NO_ADDRESS_YET = "no address yet"  # of a service whose load balancer has not been given one
 
 
@@ -50,105 +62,63 @@ class Entries:
     absent: str = ""
 
 
-def is_wanted(service: Service, settings: SyncSettings) -> bool:
-    """Whether the service is to be synced at all: namespaces, its type, then its annotation."""
-    if not _is_in_scope(service, settings) or service.spec.type not in settings.types:
-        return False
-    wish = annotations.read(service.metadata.annotations).sync
-    return settings.default if wish is None else wish
-
-
-def problems_of_unwanted(service: Service, settings: SyncSettings) -> tuple[str, ...]:
-    """What is wrong with a service that is not synced, in words.
-
-    Nothing in namespaces that are left out: they may be another worker's.
-    """
-    if not _is_in_scope(service, settings):
-        return ()
-    wishes = annotations.read(service.metadata.annotations)
-    if wishes.sync and service.spec.type not in settings.types:
-        problem = f"service-sync has no effect: sync.types leaves out {service.spec.type} services"
-        return (*wishes.problems, problem)
-    return wishes.problems
-
-
-def _is_in_scope(service: Service, settings: SyncSettings) -> bool:
-    namespace = service.metadata.namespace
-    allowed = "*" in settings.allow_namespaces or namespace in settings.allow_namespaces
-    return (
-        allowed
-        and namespace not in settings.deny_namespaces
-        and "*" not in settings.deny_namespaces
-    )
-
-
-def claim(service: Service, settings: SyncSettings) -> Claim:
-    """The service's claim to a flat name. One that it was given is taken as it is, unprefixed."""
-    wishes = annotations.read(service.metadata.annotations)
-    return Claim(
-        service.key,
-        wishes.name or settings.prefix + service.metadata.name,
-        wishes.collision or settings.flat_names,
-        (service.metadata.creation_timestamp, service.metadata.uid),
-        given=bool(wishes.name),
-        is_shared=bool(wishes.name) and wishes.collision in ("", "merge"),
-    )
-
-
 def entries(
     service: Service,
+    overrides: Overrides,
     slices: Iterable[EndpointSlice],
     nodes: Mapping[str, Node],
     flat: str,
     settings: SyncSettings,
     identity: Identity,
-    exposures: Iterable[Exposure] = (),
+    exposures: Iterable[Ingress] = (),
 ) -> Entries:
     """What the service is to be in Consul under this flat name (empty: it has none)."""
     joined = endpoints.join(
         slices, service.key, publish_not_ready=service.spec.publish_not_ready_addresses
     )
-    wishes = annotations.read(service.metadata.annotations)
-    fronts: list[Front] = []
-    problems = [*wishes.problems, *joined.problems]
-    if ingresses.may_expose(service, settings.ingress) and not wishes.mode:
-        fronts, unusable = ingresses.fronts(exposures, service.key, settings.ingress, identity)
+    vips: list[VIP] = []
+    problems = [*overrides.problems, *joined.problems]
+    if ingresses.may_expose(service, settings.ingress) and not overrides.mode:
+        vips, unusable = ingresses.vips(exposures, service.key, settings.ingress, identity)
         problems += unusable
-    subject = Subject(service, joined.endpoints, wishes, flat, fronts)
-    registered = instances.instances(subject, nodes, settings, identity)
-    candidates, no_name = _candidates(subject, registered.instances, settings, identity)
+    mode = registrations.mode_of(service, overrides, settings, is_exposed=bool(vips))
+    context = ServiceContext(service, joined.endpoints, overrides, flat, mode, vips)
+    registered = register(context, nodes, settings, identity)
+    candidates, no_name = reverse_names.candidates(
+        context, registered.instances, settings, identity
+    )
     problems += [*registered.problems, *no_name]
     return Entries(
         registered.instances,
-        endpoint_names.keys(subject, settings, identity),
-        _descriptor(subject, settings, identity),
+        endpoint_names.keys(context, settings, identity),
+        _descriptor(context, settings, identity),
         candidates,
         tuple(dict.fromkeys(problems)),
-        "" if registered.instances else _absent(subject, settings),
+        "" if registered.instances else _absent(context),
     )
 
 
-def _absent(subject: Subject, settings: SyncSettings) -> str:
+def _absent(context: ServiceContext) -> str:
     """Why a service has no instances."""
-    if not subject.flat:
+    if not context.flat:
         return "no flat name"
-    ingress = subject.service.status.load_balancer.ingress or ()
-    match instances.mode(subject, settings):
+    ingress = context.service.status.load_balancer.ingress or ()
+    match context.mode:
         case "load-balancer" if not any(each.ip or each.hostname for each in ingress):
             return NO_ADDRESS_YET
-        case "endpoints" if not subject.endpoints:
+        case "endpoints" if not context.endpoints:
             return "no endpoints"
         case _:
             return "no instances"
 
 
-def _descriptor(subject: Subject, settings: SyncSettings, identity: Identity) -> Key:
-    service = subject.service
+def _descriptor(context: ServiceContext, settings: SyncSettings, identity: Identity) -> Key:
+    service = context.service
     described = Descriptor(
         uid=service.metadata.uid,
         type=service.spec.type,
-        flat=subject.flat,
-        mode=instances.mode(subject, settings),
+        flat=context.flat,
+        mode=context.mode,
         headless=service.is_headless,
         cluster_ips=service.cluster_ips,
         families=service.spec.ip_families or (),
@@ -158,113 +128,10 @@ def _descriptor(subject: Subject, settings: SyncSettings, identity: Identity) ->
         ),
         external_name=service.spec.external_name.rstrip("."),
         publish_not_ready=service.spec.publish_not_ready_addresses,
-        reverse=_reverse_without_key(subject, settings),
+        reverse=reverse_names.without_key(context, settings),
     )
     path = identity.descriptor_key(*service.key)
     return Key(path, msgspec.json.encode(described), identity.flags)
-
-
-def _reverse_without_key(subject: Subject, settings: SyncSettings) -> str:
-    """Which name the cluster IPs point to where there is no key; only a key has a given name."""
-    wish = subject.wishes.reverse
-    if "cluster-ip" not in settings.reverse or wish is False or isinstance(wish, str):
-        return NONE
-    return settings.reverse_target
-
-
-def _candidates(
-    subject: Subject,
-    registered: tuple[Instance, ...],
-    settings: SyncSettings,
-    identity: Identity,
-) -> tuple[tuple[Candidate, ...], list[str]]:
-    """The addresses that the service claims a reverse name for, and what is wrong, in words.
-
-    A target always leads back to the address: the flat name only if Consul answers it with the
-    address, else the nested name. (A name that the annotation gives is taken as it is.)
-    """
-    wish = subject.wishes.reverse
-    candidates, problems = [], []
-    if wish and not _may_have_reverse(subject, settings):
-        problems.append("service-reverse has no effect: sync.reverse has no addresses of its kind")
-    at_flat_name = {each.address for each in registered if each.status != CRITICAL}
-    for text, rank, nested in _claimed(subject, at_flat_name, settings, identity):
-        address = names.parse_address(text)
-        if address is None:
-            problems.append(f"{addresses.shown(text)} is not an IP address: it has no reverse name")
-            continue
-        is_flat = settings.reverse_target == "flat" and str(address) in at_flat_name
-        target = identity.flat(subject.flat) if is_flat else nested
-        target = wish if isinstance(wish, str) else target
-        is_wanted = wish is not False and _is_to_be_named(rank, settings)
-        if is_wanted and len(target) > addresses.MAX_NAME:
-            problems.append("an address has no reverse name, because it would be too long a name")
-            is_wanted = False
-        if not is_wanted:
-            rank, target = (rank if rank is Rank.CLUSTER_IP else Rank.UNNAMED), ""
-        candidates.append(Candidate(str(address), rank, subject.service.key, target))
-    return tuple(candidates), problems
-
-
-def _is_to_be_named(rank: Rank, settings: SyncSettings) -> bool:
-    return rank is not Rank.UNNAMED and (
-        rank is not Rank.CLUSTER_IP or "cluster-ip" in settings.reverse
-    )
-
-
-def _may_have_reverse(subject: Subject, settings: SyncSettings) -> bool:
-    """Whether addresses of such a service may have a reverse name, whether there are any or not."""
-    service, is_now = subject.service, instances.mode(subject, settings)
-    kinds = {
-        "cluster-ip": bool(service.cluster_ips),
-        "headless": service.is_headless or endpoint_names.are_described(subject, settings),
-        "endpoints": is_now in ("endpoints", "both") and not service.is_headless,
-        "load-balancer": service.spec.type == "LoadBalancer",
-    }
-    return any(kinds.get(each) for each in settings.reverse)
-
-
-def _claimed(
-    subject: Subject, at_flat_name: set[str], settings: SyncSettings, identity: Identity
-) -> Iterator[tuple[str, Rank, str]]:
-    """Addresses, why each is claimed, and its nested name."""
-    nested = identity.nested(*subject.service.key)
-    yield from ((text, Rank.CLUSTER_IP, nested) for text in subject.service.cluster_ips)
-    for endpoint in subject.endpoints:
-        rank = _endpoint_rank(endpoint, subject, settings)
-        if rank is not None:
-            label = endpoints.label(endpoint, pod_names=settings.pod_names)
-            yield endpoint.address, rank, f"{label}.{nested}"
-    if "load-balancer" in settings.reverse:
-        for ingress in subject.service.status.load_balancer.ingress or ():
-            if ingress.ip in at_flat_name:
-                yield ingress.ip, Rank.LOAD_BALANCER, nested
-
-
-def _endpoint_rank(
-    endpoint: JoinedEndpoint, subject: Subject, settings: SyncSettings
-) -> Rank | None:
-    """Why an endpoint is claimed; None if the service does not lead to it."""
-    if endpoint.state is not State.READY or not endpoint_names.have_names(subject, settings):
-        return None
-    if not endpoint.is_pod and "manual" not in settings.reverse:
-        return Rank.UNNAMED
-    if subject.service.is_headless:
-        if "headless" not in settings.reverse:
-            return Rank.UNNAMED
-        return Rank.HOSTNAME if endpoint.hostname else Rank.HEADLESS
-    in_catalog = endpoint_names.are_in_catalog(subject, settings)
-    is_wanted = ("endpoints" in settings.reverse and in_catalog) or (
-        "headless" in settings.reverse and settings.endpoint_names
-    )
-    return Rank.ENDPOINT if is_wanted else Rank.UNNAMED
-
-
-def reverse_entry(candidate: Candidate, identity: Identity) -> Key:
-    """The reverse key that makes an address point to its name."""
-    address = names.parse_address(candidate.address)
-    assert address is not None
-    return Key(reverse_key(address), candidate.target.encode(), identity.flags)
 
 
 def name_entry(flat: str, owner: ServiceKey, identity: Identity) -> Key:
@@ -272,8 +139,8 @@ def name_entry(flat: str, owner: ServiceKey, identity: Identity) -> Key:
 
     Where several services share the name, its owner has no namespace.
     """
-    value = f"{identity.cluster}/{owner[0]}/{owner[1]}"
-    return Key(NAMES + flat.lower(), value.encode(), identity.flags)
+    value = NameOwner(identity.cluster, *owner).value
+    return Key(NameKey(flat.lower()).path, value, identity.flags)
 
 
 def cluster_record(
@@ -288,3 +155,147 @@ def cluster_record(
         domain=settings.cluster_domain,
     )
     return Key(identity.record_key, msgspec.json.encode(record), identity.flags)
+
+
+# --- instances ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DesiredInstances:
+    """The instances of a service, and what is wrong with it, in words."""
+
+    instances: tuple[Instance, ...]
+    problems: tuple[str, ...] = ()
+
+
+# --- instances ------------------------------------------------------------------------
+
+
+def register(
+    context: ServiceContext, nodes: Mapping[str, Node], settings: SyncSettings, identity: Identity
+) -> DesiredInstances:
+    """The instances of the service, none if it has no flat name."""
+    found = registrations.find(context, nodes, settings, identity)
+    problems = [*found.problems, *_without_effect(context, settings)]
+    registered: dict[str, Instance] = {}
+    for registration in found.found:
+        meta, left_out = _metadata(context, registration, identity)
+        instance = _instance(context, registration, meta, settings, identity)
+        registered.setdefault(instance.id, instance)
+        problems += left_out
+    made = tuple(registered.values()) if context.flat else ()
+    return DesiredInstances(made, tuple(dict.fromkeys(problems)))
+
+
+def _instance(
+    context: ServiceContext,
+    registration: Registration,
+    meta: dict[str, str],
+    settings: SyncSettings,
+    identity: Identity,
+) -> Instance:
+    overrides = context.overrides
+    tags = (settings.tag, f"cluster-{identity.cluster}", *overrides.tags)
+    return Instance(
+        id=_id(context, registration, identity),
+        service=context.flat,
+        address=registration.address,
+        port=registration.port,
+        tags=tuple(dict.fromkeys(tag for tag in tags if tag)),
+        meta=meta,
+        weight=overrides.weight,
+        status=registration.status,
+        output=registration.output,
+    )
+
+
+def _id(context: ServiceContext, at: Registration, identity: Identity) -> str:
+    """All that tells an instance from others, so that none ever takes another's place.
+
+    The flat name is part of it: with a new name comes a new instance, and the old one goes when
+    the new one is there.
+    """
+    namespace, name = context.service.key
+    parts = (
+        identity.cluster,
+        namespace,
+        name,
+        context.flat,
+        at.address,
+        str(at.port),
+    )
+    full = "/".join(parts)
+    if len(full) <= MAX_ID:
+        return full
+    return f"{full[:160]}-{blake2b(full.encode(), digest_size=8).hexdigest()}"
+
+
+def _metadata(
+    context: ServiceContext, registration: Registration, identity: Identity
+) -> tuple[dict[str, str], list[str]]:
+    """Those of consul-k8s are under their names there."""
+    namespace, name = context.service.key
+    cluster_ips = context.service.cluster_ips if registration.label else ()
+    own = {
+        descriptor.SOURCE: descriptor.KUBERNETES,
+        descriptor.NAMESPACE: namespace,
+        descriptor.REFERENCE_KIND: "Service",
+        descriptor.REFERENCE_NAME: name,
+        descriptor.CLUSTER: identity.cluster,
+        descriptor.UID: context.service.metadata.uid,
+        **dict(registration.meta),
+        descriptor.CLUSTER_IP: next(iter(cluster_ips), ""),
+    }
+    return write_metadata(own, registration.ports, context.overrides.meta)
+
+
+def write_metadata(
+    own: Mapping[str, str], ports: Iterable[Port], wanted: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """The metadata, and what does not fit, in words. `own` with empty values left out."""
+    meta = {key: value for key, value in own.items() if value}
+    listed = [port for port in ports if descriptor.is_port(port)]
+    written, left = descriptor.write_ports(listed, descriptor.MAX_META - len(meta))
+    meta |= written
+    room = descriptor.MAX_META - len(meta)
+    problems = []
+    if left:
+        problems.append(
+            f"{left} of its {len(listed)} ports do not fit into Consul's metadata: "
+            "endpoints have no SRV for them"
+        )
+    if len(wanted) > room:
+        problems.append(
+            f"service-meta-...: {len(wanted) - room} of {len(wanted)} keys do not fit, as Consul "
+            f"takes {descriptor.MAX_META} for an instance: those last in order are ignored"
+        )
+    meta |= dict(sorted(wanted.items())[:room])
+    for name, _, number in listed:
+        if name and len(meta) < descriptor.MAX_META:
+            meta.setdefault(f"{descriptor.PORT_NUMBER}{name}", str(number))
+    return meta, problems
+
+
+def _without_effect(context: ServiceContext, settings: SyncSettings) -> Iterator[str]:
+    """What the service says that changes nothing, because of what it is."""
+    service, overrides, is_now = context.service, context.overrides, context.mode
+    kind = "headless" if service.is_headless else service.spec.type
+    if overrides.mode and overrides.mode != is_now:
+        why = "externalIPs come first" if is_now == "external-ips" else f"the service is {kind}"
+        yield f"service-mode {overrides.mode} has no effect: {why}"
+    if overrides.address and (is_now not in ("vip", "both") or not service.cluster_ips):
+        yield "service-address has no effect: the service has no cluster IP in the catalog"
+    is_name = any(overrides.port == port.name for port in service.ports)
+    if overrides.port and not is_name and not registrations.number_wanted(context):
+        port = addresses.shown(overrides.port)
+        yield f"service-port {port} is neither a port's name nor a number from 1 to 65535"
+    if is_name and is_now == "ingress":
+        yield "service-port has no effect: the port of an Ingress is 443 or 80"
+    external = service.spec.external_ips or ()
+    if external and is_now != "external-ips":
+        if not settings.external_ips:
+            yield "externalIPs are left out, because sync.external_ips is false"
+        elif service.is_headless or service.is_external_name:
+            yield f"externalIPs have no effect: the service is {kind}"
+        else:
+            yield f"externalIPs: none of {addresses.listed(external)} is an address to connect to"

@@ -1,6 +1,6 @@
-"""What Consul holds of ours now, as far as we know: read from it, and brought up to date by writes.
+"""What exists in Consul for the cluster, as far as we know: read from it, updated by our writes.
 
-Contents are kept as fingerprints: what was written must be told from what should be, not shown. So
+Contents are kept as fingerprints, since they are compared with what should be, and never shown:
 50,000 instances take 15 MB, not 100.
 """
 
@@ -12,7 +12,8 @@ from typing import TypeVar
 
 import msgspec
 
-from consuldns import descriptor
+from consuldns import descriptor, reverse_layout
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import (
     PASSING,
     Instance,
@@ -28,9 +29,9 @@ from consuldns.consul.operations import (
     StoredInstance,
     StoredKey,
 )
+from consuldns.descriptor import EndpointsKey, NameKey
 from consuldns.sync.kubernetes.objects import ServiceKey
-from consuldns.sync.ownership import NAMES, REVERSE, Identity, claimant
-from consuldns.sync.registry import Registry
+from consuldns.sync.ownership import Identity
 
 T = TypeVar("T")
 
@@ -40,8 +41,8 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass(slots=True)
-class HeldInstance:
-    """An instance of ours: fingerprints of it and of its check."""
+class ExistingInstance:
+    """One of our instances: fingerprints of it and of its check."""
 
     fingerprint: int
     check: int
@@ -50,8 +51,8 @@ class HeldInstance:
 
 
 @dataclass(slots=True)
-class HeldKey:
-    """A key of ours."""
+class ExistingKey:
+    """One of our keys."""
 
     fingerprint: int
     index: int
@@ -84,18 +85,18 @@ def key_fingerprint(key: Key) -> int:
 
 
 @dataclass
-class Held:
-    """Everything of ours in Consul. `names` is who holds which flat name (in lower case).
+class Existing:
+    """Everything that is ours in Consul. `names` is who has which flat name (in lower case).
 
     `foreign_keys` are reverse keys and flat names of others; `foreign_instances` counts instances
     that somebody else put on our node. Neither is ever touched. `undecided` are reverse keys of an
     earlier version that wrote for this cluster under one of several names, nobody knows which: they
-    are foreign, but whoever wants exactly the same takes them over.
+    are foreign, but a worker that wants exactly the same takes them over.
     """
 
     node: Node | None = None
-    instances: dict[ServiceKey, dict[str, HeldInstance]] = field(default_factory=dict)
-    keys: dict[str, HeldKey] = field(default_factory=dict)
+    instances: dict[ServiceKey, dict[str, ExistingInstance]] = field(default_factory=dict)
+    keys: dict[str, ExistingKey] = field(default_factory=dict)
     names: dict[str, ServiceKey] = field(default_factory=dict)
     endpoints: dict[ServiceKey, set[str]] = field(default_factory=dict)  # keys that describe them
     foreign_keys: set[str] = field(default_factory=set)
@@ -109,7 +110,7 @@ class Held:
         return sum(len(each) for each in self.instances.values())
 
     @property
-    def incumbents(self) -> dict[str, ServiceKey]:
+    def current_owners(self) -> dict[str, ServiceKey]:
         """Who has which flat name: by its claim, or if that is lost, by its instances."""
         in_use = {
             instance.service.lower(): owner
@@ -125,7 +126,7 @@ class Held:
         if owner is None:
             self.foreign_instances += 1
             return
-        self.instances.setdefault(owner, {})[instance.id] = HeldInstance(
+        self.instances.setdefault(owner, {})[instance.id] = ExistingInstance(
             fingerprint(instance), check_fingerprint(instance), instance.service, stored.index
         )
 
@@ -136,8 +137,10 @@ class Held:
             return  # the lock
         is_named = key.flags in identity.all_flags
         is_unnamed = key.flags in identity.unnamed_flags
-        if key.path.startswith(NAMES):
-            is_ours = (is_named or is_unnamed) and claimant(key.value) == identity.cluster
+        is_name = isinstance(descriptor.parse_path(key.path), NameKey)
+        if is_name:
+            owner = descriptor.parse_owner(key.value)
+            is_ours = (is_named or is_unnamed) and owner.cluster == identity.cluster
         else:
             is_ours = is_named or key.path.startswith(identity.root)
         if key.path == identity.record_key:
@@ -148,7 +151,7 @@ class Held:
             self._take(stored)
         else:
             self.foreign_keys.add(key.path)
-            if is_unnamed and not key.path.startswith(NAMES):
+            if is_unnamed and not is_name:
                 self.undecided[key.path] = stored
 
     def decide(self, identity: Identity, *, is_alone: bool) -> None:
@@ -166,27 +169,27 @@ class Held:
                 del self.undecided[path]
 
     def _take(self, stored: StoredKey) -> None:
-        self.keys[stored.key.path] = HeldKey(key_fingerprint(stored.key), stored.index)
-        self._take_name(stored.key)
-        self._take_endpoints(stored.key.path)
+        self.keys[stored.key.path] = ExistingKey(key_fingerprint(stored.key), stored.index)
+        self._note_key(stored.key)
 
-    def _take_name(self, key: Key) -> None:
-        if key.path.startswith(NAMES):
-            _, _, service = key.value.decode(errors="replace").partition("/")
-            namespace, _, name = service.partition("/")
-            self.names[key.path.removeprefix(NAMES)] = (namespace, name)
+    def _note_key(self, key: Key) -> None:
+        """Note who has a flat name, or which service's endpoints a key describes."""
+        match descriptor.parse_path(key.path):
+            case NameKey(flat):
+                _, namespace, name = descriptor.parse_owner(key.value)
+                self.names[flat] = (namespace, name)
+            case EndpointsKey(_, namespace, name):
+                self.endpoints.setdefault((namespace, name), set()).add(key.path)
 
-    def _take_endpoints(self, path: str) -> None:
-        owner = described_service(path)
-        if owner is not None:
-            self.endpoints.setdefault(owner, set()).add(path)
-
-    def _drop_endpoints(self, path: str) -> None:
-        owner = described_service(path)
-        if owner in self.endpoints:
-            self.endpoints[owner].discard(path)
-            if not self.endpoints[owner]:
-                del self.endpoints[owner]
+    def _forget_key(self, path: str) -> None:
+        match descriptor.parse_path(path):
+            case NameKey(flat):
+                self.names.pop(flat, None)
+            case EndpointsKey(_, namespace, name) if (namespace, name) in self.endpoints:
+                paths = self.endpoints[namespace, name]
+                paths.discard(path)
+                if not paths:
+                    del self.endpoints[namespace, name]
 
     def apply(self, operation: Operation, owner: ServiceKey | None, index: int) -> None:
         """Note an operation that was done; `index` is what Consul gave for it."""
@@ -197,7 +200,7 @@ class Held:
                 assert owner is not None
                 there = self.instances.setdefault(owner, {})
                 check = there[instance.id].check if instance.id in there else 0
-                there[instance.id] = HeldInstance(
+                there[instance.id] = ExistingInstance(
                     fingerprint(instance), check, instance.service, index
                 )
             case SetCheck(instance=instance):
@@ -212,21 +215,11 @@ class Held:
             case SetKey(key=key):
                 self.foreign_keys.discard(key.path)
                 self.undecided.pop(key.path, None)
-                self.keys[key.path] = HeldKey(key_fingerprint(key), index)
-                self._take_name(key)
-                self._take_endpoints(key.path)
+                self.keys[key.path] = ExistingKey(key_fingerprint(key), index)
+                self._note_key(key)
             case RemoveKey(path=path):
                 self.keys.pop(path, None)
-                self._drop_endpoints(path)
-                self.names.pop(path.removeprefix(NAMES), None)
-
-
-def described_service(path: str) -> ServiceKey | None:
-    """The service whose endpoints a key below our root describes."""
-    match path.removeprefix(descriptor.ROOT).split("/"):
-        case [_, "ep", namespace, name] | [_, "ep", namespace, name, _]:
-            return namespace, name
-    return None
+                self._forget_key(path)
 
 
 def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:
@@ -235,28 +228,28 @@ def _owner(meta: dict[str, str], identity: Identity) -> ServiceKey | None:
     return meta.get(descriptor.NAMESPACE, ""), meta.get(descriptor.REFERENCE_NAME, "")
 
 
-async def read(registry: Registry, identity: Identity) -> Held:
-    """Read everything of ours."""
-    held = Held()
-    await read_instances(registry, identity, held)
-    for prefix in (identity.root, NAMES, REVERSE):
-        await read_keys(registry, identity, prefix, held)
+async def read(catalog: Catalog, identity: Identity) -> Existing:
+    """Read everything that is ours."""
+    held = Existing()
+    await read_instances(catalog, identity, held)
+    for prefix in (identity.root, descriptor.NAMES, reverse_layout.PREFIX):
+        await read_keys(catalog, identity, prefix, held)
     if held.undecided:
-        nodes = await registry.kubernetes_nodes()
+        nodes = await catalog.kubernetes_nodes()
         held.decide(identity, is_alone=not any(map(identity.is_same_cluster, nodes)))
     return held
 
 
-async def read_instances(registry: Registry, identity: Identity, held: Held) -> None:
+async def read_instances(catalog: Catalog, identity: Identity, held: Existing) -> None:
     """Read our node, and what is on it."""
-    held.node = await registry.node(identity.node)
-    async for instance in _in_turns(registry.instances(identity.node)):
+    held.node = await catalog.node(identity.node)
+    async for instance in _in_turns(catalog.instances(identity.node)):
         held.take_instance(instance, identity)
 
 
-async def read_keys(registry: Registry, identity: Identity, prefix: str, held: Held) -> None:
+async def read_keys(catalog: Catalog, identity: Identity, prefix: str, held: Existing) -> None:
     """Read the keys below a prefix."""
-    async for key in _in_turns(registry.keys(prefix)):
+    async for key in _in_turns(catalog.keys(prefix)):
         held.take_key(key, identity)
 
 

@@ -25,7 +25,7 @@ class Credentials(Protocol):
     """Who we are: header fields that are sent along, and perhaps a client certificate."""
 
     async def headers(self) -> Mapping[str, str]:
-        """Header fields for the next request. Raises ConfigError if they cannot be had."""
+        """Header fields for the next request. Raises ConfigError if they are unavailable."""
 
     def certificate(self) -> tuple[str, str] | None:
         """Our certificate and its key, in PEM."""

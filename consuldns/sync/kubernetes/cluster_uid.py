@@ -13,7 +13,7 @@ from hashlib import blake2b
 from consuldns.consul.operations import Node
 from consuldns.sync.kubernetes import errors
 from consuldns.sync.kubernetes.access import Access
-from consuldns.sync.kubernetes.client import Client
+from consuldns.sync.kubernetes.client import KubernetesClient
 from consuldns.sync.kubernetes.reflector import SYSTEM_NAMESPACE
 from consuldns.sync.ownership import API_MARK, CLUSTER_UID
 
@@ -26,7 +26,7 @@ def api_mark(access: Access) -> str:
     return f"{word}-{blake2b(''.join(of.split()).encode(), digest_size=16).hexdigest()}"
 
 
-async def find(client: Client, recorded: Node | None) -> tuple[str, bool]:
+async def find(client: KubernetesClient, recorded: Node | None) -> tuple[str, bool]:
     """The UID of the cluster, and whether kube-system has it, which then tells it at each list.
 
     `recorded` is the cluster's node in Consul. Raises KubernetesError.

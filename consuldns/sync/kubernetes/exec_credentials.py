@@ -64,7 +64,7 @@ class ExecCredential(_Part):
 
 @dataclass(frozen=True)
 class ClusterInfo:
-    """What a program with `provideClusterInfo` is told. `authorities` is PEM."""
+    """What a program with `provideClusterInfo` is given. `authorities` is PEM."""
 
     server: str
     authorities: str
@@ -142,7 +142,7 @@ class ExecCredentials:
             ) from error
         try:
             async with asyncio.timeout(LONGEST_RUN):
-                output, complaint = await process.communicate()
+                output, errors_text = await process.communicate()
         except TimeoutError as error:
             raise ConfigError(f"exec plugin {program!r} took over {LONGEST_RUN:g} s") from error
         finally:
@@ -150,7 +150,7 @@ class ExecCredentials:
                 process.kill()
                 await process.wait()
         if process.returncode != 0:
-            said = complaint.decode(errors="replace").strip()[-300:]
+            said = errors_text.decode(errors="replace").strip()[-300:]
             raise ConfigError(f"exec plugin {program!r} failed ({process.returncode}): {said}")
         return self._read(output)
 

@@ -6,6 +6,7 @@ folder of the file that it stands in. `auth-provider` is gone since Kubernetes 1
 
 import base64
 import binascii
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from consuldns.config.sync import SyncSettings
 from consuldns.errors import ConfigError
 from consuldns.sync.kubernetes.access import (
     Access,
@@ -20,6 +22,8 @@ from consuldns.sync.kubernetes.access import (
     FixedCredentials,
     NoCredentials,
     TokenFile,
+    in_cluster,
+    plain_url,
 )
 from consuldns.sync.kubernetes.exec_credentials import ClusterInfo, ExecCommand, ExecCredentials
 from consuldns.untrusted import Unreadable, read_as
@@ -31,7 +35,7 @@ class _Part(msgspec.Struct, rename="kebab"):
     """A part of a kubeconfig; unknown fields are skipped."""
 
 
-class Cluster(_Part):
+class KubeconfigCluster(_Part):
     """Where an API is."""
 
     server: str = ""
@@ -42,7 +46,7 @@ class Cluster(_Part):
     proxy_url: str = ""
 
 
-class User(_Part):
+class KubeconfigUser(_Part):
     """Who we are."""
 
     token: str = ""
@@ -57,7 +61,7 @@ class User(_Part):
     auth_provider: dict[str, object] | None = None
 
 
-class Context(_Part):
+class KubeconfigContext(_Part):
     """Which user at which cluster."""
 
     cluster: str = ""
@@ -68,21 +72,21 @@ class NamedCluster(_Part):
     """A cluster by name."""
 
     name: str
-    cluster: Cluster
+    cluster: KubeconfigCluster
 
 
 class NamedUser(_Part):
     """A user by name."""
 
     name: str
-    user: User | None = None
+    user: KubeconfigUser | None = None
 
 
 class NamedContext(_Part):
     """A context by name."""
 
     name: str
-    context: Context
+    context: KubeconfigContext
 
 
 class Kubeconfig(_Part):
@@ -106,7 +110,7 @@ class _Located(Generic[T]):
 def from_kubeconfig(paths: Sequence[Path], context: str = "") -> Access:
     """The access that the files describe, in `context` or else their current one.
 
-    Whoever got an access keeps to that context, even if another one becomes the current one.
+    An access keeps to that context, even if another one becomes the current one.
     Raises ConfigError.
     """
     files = [(path, read_kubeconfig(path)) for path in paths if path.exists()]
@@ -131,13 +135,13 @@ def from_kubeconfig(paths: Sequence[Path], context: str = "") -> Access:
         raise ConfigError(f"context {name!r} has no cluster with a server", where=where)
     user = _find(
         (
-            (u.name, _Located(u.name, path.parent, u.user or User()))
+            (u.name, _Located(u.name, path.parent, u.user or KubeconfigUser()))
             for path, f in files
             for u in f.users or ()
         ),
         chosen.user,
     )
-    nobody = _Located(chosen.user, files[0][0].parent, User())
+    nobody = _Located(chosen.user, files[0][0].parent, KubeconfigUser())
     access = _access(cluster.value, cluster.folder, user or nobody, f"context {name!r} of {where}")
     return replace(access, read=lambda: from_kubeconfig(paths, name))
 
@@ -162,7 +166,9 @@ def read_kubeconfig(path: Path) -> Kubeconfig:
         raise ConfigError(f"not a kubeconfig: {error}", where=str(path)) from error
 
 
-def _access(cluster: Cluster, folder: Path, user: "_Located[User]", origin: str) -> Access:
+def _access(
+    cluster: KubeconfigCluster, folder: Path, user: "_Located[KubeconfigUser]", origin: str
+) -> Access:
     authorities = _content(
         cluster.certificate_authority_data, cluster.certificate_authority, folder
     )
@@ -181,7 +187,7 @@ def _access(cluster: Cluster, folder: Path, user: "_Located[User]", origin: str)
     )
 
 
-def _certificate(user: "_Located[User]") -> tuple[str, str] | None:
+def _certificate(user: "_Located[KubeconfigUser]") -> tuple[str, str] | None:
     """The user's certificate and its key, in PEM."""
     given = user.value
     certificate = _content(given.client_certificate_data, given.client_certificate, user.folder)
@@ -192,7 +198,10 @@ def _certificate(user: "_Located[User]") -> tuple[str, str] | None:
 
 
 def _credentials(
-    user: "_Located[User]", cluster: Cluster, authorities: str, pem: tuple[str, str] | None
+    user: "_Located[KubeconfigUser]",
+    cluster: KubeconfigCluster,
+    authorities: str,
+    pem: tuple[str, str] | None,
 ) -> Credentials:
     """The user's, in kubectl's order: token, exec plugin, password, certificate."""
     given = user.value
@@ -229,3 +238,23 @@ def _content(data: str, file: str, folder: Path) -> str:
         return (folder / file).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read: {error}", where=str(folder / file)) from error
+
+
+def find_access(settings: SyncSettings) -> Access:
+    """How to reach the Kubernetes API: as set, else as a pod, else as kubectl would."""
+    if settings.kube_api:
+        return plain_url(settings.kube_api)
+    if settings.kubeconfig:
+        paths = [Path(each) for each in settings.kubeconfig.split(os.pathsep) if each]
+        return from_kubeconfig(paths, settings.context)
+    pod = in_cluster(os.environ)
+    if pod is not None:
+        return pod
+    users = Path("~/.kube/config").expanduser()
+    if users.exists():
+        return from_kubeconfig([users], settings.context)
+    raise ConfigError(
+        "no way to the Kubernetes API is known",
+        where="sync",
+        hint="--kube-api URL, --kubeconfig FILE, or run in a pod",
+    )

@@ -24,11 +24,11 @@ ServiceKey = tuple[str, str]
 """Namespace and name of a service."""
 
 
-class Part(msgspec.Struct, frozen=True, rename="camel"):
-    """A part of an object."""
+class APIObject(msgspec.Struct, frozen=True, rename="camel"):
+    """An object of the API, or a part of one."""
 
 
-class Metadata(Part, frozen=True):
+class Metadata(APIObject, frozen=True):
     """Metadata of any object; of labels and annotations only those that are read here."""
 
     name: str
@@ -49,7 +49,7 @@ class Metadata(Part, frozen=True):
             msgspec.structs.force_setattr(self, "annotations", kept or None)
 
 
-class ServicePort(Part, frozen=True):
+class ServicePort(APIObject, frozen=True):
     """A port of a service."""
 
     port: Int64
@@ -59,7 +59,7 @@ class ServicePort(Part, frozen=True):
     app_protocol: str = ""
 
 
-class ServiceSpec(Part, frozen=True):
+class ServiceSpec(APIObject, frozen=True):
     """What a service should be."""
 
     type: str = "ClusterIP"
@@ -74,26 +74,26 @@ class ServiceSpec(Part, frozen=True):
     ip_families: tuple[str, ...] | None = None
 
 
-class Ingress(Part, frozen=True):
+class LoadBalancerIngress(APIObject, frozen=True):
     """An address that a load balancer was given."""
 
     ip: str = ""
     hostname: str = ""
 
 
-class LoadBalancer(Part, frozen=True):
+class LoadBalancer(APIObject, frozen=True):
     """What the load balancer of a service has."""
 
-    ingress: tuple[Ingress, ...] | None = None
+    ingress: tuple[LoadBalancerIngress, ...] | None = None
 
 
-class ServiceStatus(Part, frozen=True):
+class ServiceStatus(APIObject, frozen=True):
     """What became of a service."""
 
     load_balancer: LoadBalancer = LoadBalancer()
 
 
-class Service(Part, frozen=True):
+class Service(APIObject, frozen=True):
     """A Service."""
 
     metadata: Metadata
@@ -128,7 +128,7 @@ class Service(Part, frozen=True):
         return self.spec.ports or ()
 
 
-class Conditions(Part, frozen=True):
+class Conditions(APIObject, frozen=True):
     """The state of an endpoint; None is "unknown", which the API defines (see `endpoints`)."""
 
     ready: bool | None = None
@@ -136,7 +136,7 @@ class Conditions(Part, frozen=True):
     terminating: bool | None = None
 
 
-class Target(Part, frozen=True):
+class ObjectReference(APIObject, frozen=True):
     """What an endpoint stands for, usually a pod."""
 
     kind: str = ""
@@ -144,18 +144,18 @@ class Target(Part, frozen=True):
     name: str = ""
 
 
-class Endpoint(Part, frozen=True):
+class Endpoint(APIObject, frozen=True):
     """An endpoint of a slice."""
 
     addresses: tuple[str, ...]
     conditions: Conditions | None = None
     hostname: str | None = None
-    target_ref: Target | None = None
+    target_ref: ObjectReference | None = None
     node_name: str | None = None
     zone: str | None = None
 
 
-class EndpointPort(Part, frozen=True):
+class EndpointPort(APIObject, frozen=True):
     """A port of a slice: the one that the endpoints listen on."""
 
     name: str | None = None
@@ -163,7 +163,7 @@ class EndpointPort(Part, frozen=True):
     port: Int64 | None = None
 
 
-class EndpointSlice(Part, frozen=True):
+class EndpointSlice(APIObject, frozen=True):
     """An EndpointSlice: some of a service's endpoints, of one address family."""
 
     metadata: Metadata
@@ -178,28 +178,28 @@ class EndpointSlice(Part, frozen=True):
         return (self.metadata.namespace, name) if name else None
 
 
-class NodeAddress(Part, frozen=True):
+class NodeAddress(APIObject, frozen=True):
     """An address of a node; type InternalIP, ExternalIP, Hostname, ..."""
 
     type: str
     address: str
 
 
-class NodeCondition(Part, frozen=True):
+class NodeCondition(APIObject, frozen=True):
     """A condition of a node, without its times, so that a heartbeat is no change."""
 
     type: str
     status: str
 
 
-class NodeStatus(Part, frozen=True):
+class NodeStatus(APIObject, frozen=True):
     """The state of a node."""
 
     addresses: tuple[NodeAddress, ...] | None = None
     conditions: tuple[NodeCondition, ...] | None = None
 
 
-class Node(Part, frozen=True):
+class Node(APIObject, frozen=True):
     """A Node."""
 
     metadata: Metadata
@@ -217,32 +217,32 @@ class Node(Part, frozen=True):
         return tuple(each.address for wanted in types for each in given if each.type == wanted)
 
 
-class Namespace(Part, frozen=True):
+class Namespace(APIObject, frozen=True):
     """A Namespace."""
 
     metadata: Metadata
 
 
-class PodAddress(Part, frozen=True):
+class PodAddress(APIObject, frozen=True):
     """An address of a pod."""
 
     ip: str = ""
 
 
-class PodStatus(Part, frozen=True):
+class PodStatus(APIObject, frozen=True):
     """The state of a pod."""
 
     phase: str = ""
     pod_ips: tuple[PodAddress, ...] | None = msgspec.field(default=None, name="podIPs")
 
 
-class PodSpec(Part, frozen=True):
+class PodSpec(APIObject, frozen=True):
     """What a pod should be."""
 
     host_network: bool = False
 
 
-class Pod(Part, frozen=True):
+class Pod(APIObject, frozen=True):
     """A Pod; read only if reverse names are to be verified by it."""
 
     metadata: Metadata
@@ -250,67 +250,77 @@ class Pod(Part, frozen=True):
     status: PodStatus = PodStatus()
 
 
-class BackendService(Part, frozen=True):
+class BackendService(APIObject, frozen=True):
     """The service that a path leads to."""
 
     name: str = ""
 
 
-class Backend(Part, frozen=True):
+class Backend(APIObject, frozen=True):
     """What a path leads to; without a service it is another kind of object."""
 
     service: BackendService | None = None
 
 
-class IngressPath(Part, frozen=True):
+class IngressPath(APIObject, frozen=True):
     """A path of a host."""
 
     backend: Backend = Backend()
     path: str = ""
 
 
-class IngressPaths(Part, frozen=True):
+class IngressPaths(APIObject, frozen=True):
     """The paths of a host."""
 
     paths: tuple[IngressPath, ...] | None = None
 
 
-class IngressRule(Part, frozen=True):
+class IngressRule(APIObject, frozen=True):
     """A host (empty: every one), and where its paths lead."""
 
     host: str = ""
     http: IngressPaths | None = None
 
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The names of the services that the path `/` leads to; an empty one means that, too."""
+        paths = (self.http.paths if self.http is not None else None) or ()
+        backends = (path.backend.service for path in paths if path.path in ("/", ""))
+        return tuple(backend.name for backend in backends if backend is not None)
 
-class IngressTLS(Part, frozen=True):
+
+class IngressTLS(APIObject, frozen=True):
     """Hosts that are served by TLS."""
 
     hosts: tuple[str, ...] | None = None
 
 
-class ExposureSpec(Part, frozen=True):
+class IngressSpec(APIObject, frozen=True):
     """What an Ingress should be."""
 
     rules: tuple[IngressRule, ...] | None = None
     tls: tuple[IngressTLS, ...] | None = None
 
 
-class Exposure(Part, frozen=True):
-    """An Ingress; read only if the setting `ingress` is on. Its status is like that of a service.
-
-    `Ingress` is what the API calls an address of a load balancer, too.
-    """
+class Ingress(APIObject, frozen=True):
+    """An Ingress, read only if the setting `ingress` is on. Its status is like a service's."""
 
     metadata: Metadata
-    spec: ExposureSpec = ExposureSpec()
+    spec: IngressSpec = IngressSpec()
     status: ServiceStatus = ServiceStatus()
 
+    @property
+    def services(self) -> set[ServiceKey]:
+        """The services that it exposes."""
+        rules = self.spec.rules or ()
+        return {(self.metadata.namespace, name) for rule in rules for name in rule.services}
 
-Object = Service | EndpointSlice | Node | Namespace | Pod | Exposure
+
+Object = Service | EndpointSlice | Node | Namespace | Pod | Ingress
 Item = TypeVar("Item", bound=Object)
 
 
-class Kind(msgspec.Struct, Generic[Item], frozen=True):
+class ResourceKind(msgspec.Struct, Generic[Item], frozen=True):
     """A kind of object and where the API has it."""
 
     name: str  # plural, as in rules of RBAC: "endpointslices"
@@ -326,34 +336,36 @@ class Kind(msgspec.Struct, Generic[Item], frozen=True):
         return self.name
 
 
-SERVICES: Kind[Service] = Kind("services", "", Service)
-ENDPOINT_SLICES: Kind[EndpointSlice] = Kind("endpointslices", "discovery.k8s.io", EndpointSlice)
-NODES: Kind[Node] = Kind("nodes", "", Node)
-NAMESPACES: Kind[Namespace] = Kind("namespaces", "", Namespace)
-PODS: Kind[Pod] = Kind("pods", "", Pod)
-INGRESSES: Kind[Exposure] = Kind("ingresses", "networking.k8s.io", Exposure)
+SERVICES: ResourceKind[Service] = ResourceKind("services", "", Service)
+ENDPOINT_SLICES: ResourceKind[EndpointSlice] = ResourceKind(
+    "endpointslices", "discovery.k8s.io", EndpointSlice
+)
+NODES: ResourceKind[Node] = ResourceKind("nodes", "", Node)
+NAMESPACES: ResourceKind[Namespace] = ResourceKind("namespaces", "", Namespace)
+PODS: ResourceKind[Pod] = ResourceKind("pods", "", Pod)
+INGRESSES: ResourceKind[Ingress] = ResourceKind("ingresses", "networking.k8s.io", Ingress)
 
 
-class ListMetadata(Part, frozen=True):
+class ListMetadata(APIObject, frozen=True):
     """Metadata of one page of a list."""
 
     resource_version: str = ""
     continue_: str = msgspec.field(default="", name="continue")
 
 
-class VersionMetadata(Part, frozen=True):
+class VersionMetadata(APIObject, frozen=True):
     """The resource version of an object."""
 
     resource_version: str = ""
 
 
-class Versioned(Part, frozen=True):
+class Versioned(APIObject, frozen=True):
     """The one thing about an object that a watch needs to go on after it."""
 
     metadata: VersionMetadata = VersionMetadata()
 
 
-class Status(Part, frozen=True):
+class Status(APIObject, frozen=True):
     """The API's way to say what went wrong."""
 
     message: str = ""

@@ -11,20 +11,20 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Never
+from typing import Generic, Never
 
 from consuldns.errors import ConsuldnsError
 from consuldns.sync.kubernetes import errors
-from consuldns.sync.kubernetes.client import GRACE, Client, Listed, Seen
+from consuldns.sync.kubernetes.client import GRACE, KubernetesClient, ListResult, WatchEvent
 from consuldns.sync.kubernetes.objects import (
     EndpointSlice,
-    Exposure,
+    Ingress,
     Item,
-    Kind,
     Namespace,
     Node,
     ObjectKey,
     Pod,
+    ResourceKind,
     Service,
 )
 from consuldns.sync.kubernetes.troubles import Troubles
@@ -39,7 +39,7 @@ Change = tuple[Item | None, Item | None]
 
 
 @dataclass(frozen=True)
-class Pace:
+class RetryPolicy:
     """How patient we are with an API server, in seconds.
 
     Waits double from `shortest` to `longest`, each with up to as much again by chance, and start
@@ -63,11 +63,11 @@ class Pace:
 class Store(Generic[Item]):
     """The copy of all objects of a kind.
 
-    `deleted` are objects that a DELETED event told to be gone, until they are there again or
+    `deleted` are objects that a DELETED event reported as gone, until they are there again or
     somebody takes them out: for those there is proof, not for what is merely missing in a list.
     """
 
-    def __init__(self, kind: Kind[Item]) -> None:
+    def __init__(self, kind: ResourceKind[Item]) -> None:
         self.kind = kind
         self.objects: dict[ObjectKey, Item] = {}
         self.deleted: dict[ObjectKey, Item] = {}
@@ -78,7 +78,7 @@ class Store(Generic[Item]):
         """Whether the copy has been complete once. Until then a missing object means nothing."""
         return self.lists > 0
 
-    def replace(self, listed: Listed[Item]) -> list[Change[Item]]:
+    def replace(self, listed: ListResult[Item]) -> list[Change[Item]]:
         """Take a complete list in place of what was known; what differs."""
         new = {_key(each): each for each in listed.objects}
         old, self.objects = self.objects, new
@@ -89,20 +89,20 @@ class Store(Generic[Item]):
         gone: list[Change[Item]] = [(each, None) for key, each in old.items() if key not in new]
         return gone + [(old.get(k), each) for k, each in new.items() if old.get(k) != each]
 
-    def apply(self, seen: Seen[Item]) -> Change[Item] | None:
+    def apply(self, event: WatchEvent[Item]) -> Change[Item] | None:
         """Take an event; None if nothing that matters differs. Events may come twice."""
-        if seen.object is None:
+        if event.object is None:
             return None
-        key = _key(seen.object)
+        key = _key(event.object)
         before = self.objects.get(key)
-        if seen.type == "DELETED":
-            self._note_deleted(key, before or seen.object)
+        if event.type == "DELETED":
+            self._note_deleted(key, before or event.object)
             return (self.objects.pop(key), None) if before is not None else None
         self.deleted.pop(key, None)
-        if before == seen.object:
+        if before == event.object:
             return None
-        self.objects[key] = seen.object
-        return before, seen.object
+        self.objects[key] = event.object
+        return before, event.object
 
     def _note_deleted(self, key: ObjectKey, each: Item) -> None:
         self.deleted.pop(key, None)
@@ -127,11 +127,11 @@ class Reflector(Generic[Item]):
     says that we may not list the kind, or that it does not have it: then others go on without.
     """
 
-    client: Client
-    kind: Kind[Item]
+    client: KubernetesClient
+    kind: ResourceKind[Item]
     on_change: Callable[[list[Change[Item]]], None]
     label_selector: str = ""
-    pace: Pace = field(default_factory=Pace)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     cluster_uid: str = ""
     namespace: str = ""
     troubles: Troubles = field(default_factory=Troubles)
@@ -162,10 +162,6 @@ class Reflector(Generic[Item]):
         One that has just started knows no rights yet, so the second denial counts, not the first.
         """
         return self._denials >= DENIALS
-
-    def covers(self, kind: Kind[Any], namespace: str) -> bool:
-        """Whether this is what knows of objects of the kind in that namespace."""
-        return self.kind == kind and self.namespace in ("", namespace)
 
     def request_list(self) -> None:
         """List again now, whatever the watch says; one that is on its way will do."""
@@ -200,7 +196,7 @@ class Reflector(Generic[Item]):
             return max(self._failure("throttled", error), error.retry_after)
         except errors.Unreachable as error:
             self._note("unreachable", error)
-            return self._jitter(self.pace.reconnect / 2)
+            return self._jitter(self.retry_policy.reconnect / 2)
         except ConsuldnsError as error:
             # Another status, as such or as an event: what the server holds of this version is
             # doubtful, so list again, but not at once.
@@ -248,58 +244,58 @@ class Reflector(Generic[Item]):
     async def _watch(self) -> float:
         """Follow the changes until the server or `request_list` ends it."""
         started, events = time.monotonic(), 0
-        seconds = random.randint(*self.pace.watch_seconds)
+        seconds = random.randint(*self.retry_policy.watch_seconds)
         bookmarks = asyncio.timeout(None)
         watch = self.client.watch(
             self.kind,
             self._version,
             seconds=seconds,
-            silence=seconds + self.pace.grace,
+            silence=seconds + self.retry_policy.grace,
             label_selector=self.label_selector,
             namespace=self.namespace,
         )
         try:
             async with asyncio.timeout(None) as self._watching, bookmarks:
-                async for seen in watch:
-                    events += seen.type != "OPENED"
-                    self._seen(seen)
-                    self._expect_bookmarks(bookmarks, seen)
+                async for event in watch:
+                    events += event.type != "OPENED"
+                    self._apply(event)
+                    self._expect_bookmarks(bookmarks, event)
         except TimeoutError as error:
             if bookmarks.expired():
-                problem = f"no bookmark for {self.pace.bookmark_silence:g} s"
+                problem = f"no bookmark for {self.retry_policy.bookmark_silence:g} s"
                 raise errors.Unreachable(f"{self.client.access.url}: {problem}") from error
             self._version = ""
             return 0.0  # request_list
         finally:
             self._watching = None
-            if time.monotonic() - started >= self.pace.short:
+            if time.monotonic() - started >= self.retry_policy.short:
                 self._gone = 0
             await watch.aclose()
-        if events or time.monotonic() - started >= self.pace.short:
+        if events or time.monotonic() - started >= self.retry_policy.short:
             self._short_watches = 0
             self._restarted("ended")
             return 0.0
         self._short_watches += 1
-        if self._short_watches >= self.pace.short_watches:
+        if self._short_watches >= self.retry_policy.short_watches:
             # Some servers end watches of a lost version without a word (GKE, fabric8 #7896).
             self._short_watches, self._version = 0, ""
         return self._failure("short", errors.Unreachable("the watch ended at once"))
 
-    def _expect_bookmarks(self, bookmarks: asyncio.Timeout, seen: Seen[Item]) -> None:
+    def _expect_bookmarks(self, bookmarks: asyncio.Timeout, event: WatchEvent[Item]) -> None:
         """Expect another sign of life after a bookmark.
 
         One is sent every minute from the first on, but the first comes only when there is a newer
         version than the watch began with: a watch of a kind that does not change has none.
         """
-        if seen.type == "BOOKMARK" or bookmarks.when() is not None:
+        if event.type == "BOOKMARK" or bookmarks.when() is not None:
             now = asyncio.get_running_loop().time()
-            bookmarks.reschedule(now + self.pace.bookmark_silence)
+            bookmarks.reschedule(now + self.retry_policy.bookmark_silence)
 
-    def _seen(self, seen: Seen[Item]) -> None:
+    def _apply(self, event: WatchEvent[Item]) -> None:
         self._recovered()
-        if seen.version:
-            self._version = seen.version
-        change = self.store.apply(seen)
+        if event.version:
+            self._version = event.version
+        change = self.store.apply(event)
         if change is not None:
             self.on_change([change])
 
@@ -310,7 +306,7 @@ class Reflector(Generic[Item]):
         """Note a failure; how long to wait."""
         self._note(reason, error)
         now = time.monotonic()
-        if now - self._failed_at > self.pace.healthy:
+        if now - self._failed_at > self.retry_policy.healthy:
             self._failures = 0
         self._gone = 0  # in a row
         self._failed_at = now
@@ -322,8 +318,8 @@ class Reflector(Generic[Item]):
         self._version = ""
         wait = self._failure(type(error).__name__.lower(), error)
         if self._denials == DENIALS:
-            self.on_change([])  # whoever waits for this kind need not
-        return min(wait, self._jitter(self.pace.withheld))
+            self.on_change([])  # nobody need wait for this kind
+        return min(wait, self._jitter(self.retry_policy.withheld))
 
     def _note(self, reason: str, error: ConsuldnsError) -> None:
         self._restarted(reason)
@@ -335,8 +331,8 @@ class Reflector(Generic[Item]):
         """How long to wait after so many failures in a row; not at all after none."""
         if failures == 0:
             return 0.0
-        doubled = self.pace.shortest * 2 ** min(failures - 1, 16)
-        return self._jitter(min(self.pace.longest, doubled))
+        doubled = self.retry_policy.shortest * 2 ** min(failures - 1, 16)
+        return self._jitter(min(self.retry_policy.longest, doubled))
 
     def _jitter(self, wait: float) -> float:
         return wait * (1 + random.random())
@@ -352,5 +348,5 @@ AnyReflector = (
     | Reflector[Node]
     | Reflector[Namespace]
     | Reflector[Pod]
-    | Reflector[Exposure]
+    | Reflector[Ingress]
 )

@@ -75,7 +75,7 @@ class Troubles:
     _timer: asyncio.TimerHandle | None = None
 
     def failed(self, subject: str, error: ConsuldnsError) -> None:
-        """Something does not work; it may have been told of before."""
+        """Something does not work; it may have been reported before."""
         known, each, now = self.current.get(subject), cause(error, subject), time.monotonic()
         self.current[subject] = Trouble(error, known.since if known else now)
         if each not in self._said:

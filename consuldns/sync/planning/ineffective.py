@@ -1,6 +1,6 @@
 """Settings of `[sync]` that have no effect as they are: with one another, or in this cluster.
 
-Each is valid by itself, so nothing is refused; but whoever wrote it expects something of it.
+Each is valid by itself, so nothing is refused; but the operator expects it to do something.
 """
 
 import re
@@ -82,5 +82,5 @@ def _of_reverse(sync: SyncSettings, services: Iterable[Service]) -> Iterator[str
 def _has_endpoints(sync: SyncSettings, services: Iterable[Service]) -> bool:
     if sync.mode in _IN_CATALOG or sync.load_balancer_endpoints:
         return True
-    wishes = (annotations.read(each.metadata.annotations) for each in services)
-    return any(each.mode in _IN_CATALOG for each in wishes)
+    overrides = (annotations.read(each.metadata.annotations) for each in services)
+    return any(each.mode in _IN_CATALOG for each in overrides)

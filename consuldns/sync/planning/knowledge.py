@@ -18,13 +18,13 @@ from typing import Any
 
 from msgspec import structs
 
+from consuldns import descriptor, reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import PASSING, SetCheck, SetInstance, SetKey
+from consuldns.descriptor import EndpointsKey
 from consuldns.names import parse_address
-from consuldns.sync.cache import Cluster
-from consuldns.sync.desired import annotations, ingresses, instances
-from consuldns.sync.desired.instances import Subject
-from consuldns.sync.existing.contents import Held, described_service
+from consuldns.sync.desired import annotations, ingresses, registrations
+from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import (
     ENDPOINT_SLICES,
     INGRESSES,
@@ -32,15 +32,15 @@ from consuldns.sync.kubernetes.objects import (
     NODES,
     PODS,
     SERVICES,
-    Kind,
+    ResourceKind,
     Service,
     ServiceKey,
 )
 from consuldns.sync.kubernetes.reflector import AnyReflector
-from consuldns.sync.ownership import REVERSE
 from consuldns.sync.planning.plan import Plan, Step
+from consuldns.sync.selection import Selection
 
-AnyKind = Kind[Any]
+AnyKind = ResourceKind[Any]
 OF_ENDPOINTS = (ENDPOINT_SLICES, PODS)
 PLACED = {k.name for k in (SERVICES, ENDPOINT_SLICES, NODES, NAMESPACES, PODS, INGRESSES)}
 INDEPENDENT = ("vip", "load-balancer", "external-ips", "name")  # the service alone decides
@@ -76,9 +76,9 @@ def survey(reflectors: Iterable[AnyReflector], since: float) -> Knowledge:
 
 def needed(service: Service, settings: SyncSettings) -> tuple[AnyKind, ...]:
     """The kinds, beside services, that decide which instances a service has."""
-    wishes = annotations.read(service.metadata.annotations)
-    mode = instances.mode(Subject(service, (), wishes, ""), settings)
-    exposed = ingresses.may_expose(service, settings.ingress) and not wishes.mode
+    overrides = annotations.read(service.metadata.annotations)
+    mode = registrations.mode_of(service, overrides, settings)
+    exposed = ingresses.may_expose(service, settings.ingress) and not overrides.mode
     more: tuple[AnyKind, ...] = (INGRESSES,) if exposed else ()
     if mode in INDEPENDENT:
         return more
@@ -92,15 +92,15 @@ class Limits:
     """Takes out of plans what is not known well enough."""
 
     knowledge: Knowledge
-    cluster: Cluster
+    selection: Selection
     settings: SyncSettings
     record_key: str  # the key that says that a cluster is synced
 
-    def apply(self, plan: Plan, holding: Held) -> list[Step]:
+    def apply(self, plan: Plan, existing: Existing) -> list[Step]:
         """Leave in the plan what may be done; the removals that have to wait."""
         if not self.knowledge.missing:
             return []
-        additions = (self._addition(step, holding) for step in plan.additions)
+        additions = (self._addition(step, existing) for step in plan.additions)
         plan.additions = [step for step in additions if step is not None]
         plan.reverse = [step for step in plan.reverse if self._may_point(step)]
         self._explain(plan)
@@ -114,7 +114,7 @@ class Limits:
     def _explain(self, plan: Plan) -> None:
         """Say of services that they wait, in place of what seems to be wrong with them."""
         for key in list(plan.problems):
-            service = self.cluster.services.get(key) if key is not None else None
+            service = self.selection.services.get(key) if key is not None else None
             if key is None or service is None:
                 continue
             kinds = [
@@ -127,7 +127,7 @@ class Limits:
             if kinds and key in plan.absent:
                 plan.absent[key] = f"waiting for {' and '.join(kinds)}"
 
-    def _addition(self, step: Step, holding: Held) -> Step | None:
+    def _addition(self, step: Step, existing: Existing) -> Step | None:
         """The step as it may be done.
 
         Without endpoints nobody knows that none is ready. Without Ingresses, what a service has
@@ -137,11 +137,11 @@ class Limits:
         if key is None:
             is_record = isinstance(operation, SetKey) and operation.key.path == self.record_key
             return None if is_record and not self.knowledge.any_services else step
-        if isinstance(operation, SetKey) and described_service(operation.key.path) is not None:
+        if isinstance(operation, SetKey) and _is_of_endpoints(operation.key.path):
             return step if self._knows_all(OF_ENDPOINTS, key[0]) else None
-        there = holding.instances.get(key, {})
+        there = existing.instances.get(key, {})
         if isinstance(operation, SetInstance | SetCheck) and operation.instance.id not in there:
-            service = self.cluster.services.get(key)
+            service = self.selection.services.get(key)
             is_exposed = service is not None and INGRESSES in needed(service, self.settings)
             if there and is_exposed and not self.knowledge.knows(INGRESSES, key[0]):
                 return None
@@ -149,7 +149,7 @@ class Limits:
             not isinstance(operation, SetCheck)
             or operation.instance.status == PASSING
             or self.knowledge.knows(ENDPOINT_SLICES, key[0])
-            or self.cluster.slices(key)
+            or self.selection.cache.slices(key)
         ):
             return step
         if operation.instance.id in there:
@@ -163,12 +163,12 @@ class Limits:
         """Whether an address may get a reverse name: its own, or one that is no node's."""
         operation, key = step.operation, step.service
         assert isinstance(operation, SetKey)
-        service = self.cluster.services.get(key) if key is not None else None
-        address = operation.key.path.rpartition("/")[2]
+        service = self.selection.services.get(key) if key is not None else None
+        address = reverse_layout.address_in(operation.key.path)
         if service is None or _is_cluster_ip(service, address):
             return True
-        fronts = {each.ip for each in service.status.load_balancer.ingress or ()}
-        if self.settings.reverse_verify_pods and address not in fronts:
+        vips = {each.ip for each in service.status.load_balancer.ingress or ()}
+        if self.settings.reverse_verify_pods and address not in vips:
             return self.knowledge.knows_everywhere(PODS)  # pods on a node's address have none
         return self.knowledge.knows(NODES, "")
 
@@ -178,19 +178,19 @@ class Limits:
         if key is None:
             # Whose it was is not known: it may be that of any service or endpoint.
             return (
-                path.startswith(REVERSE)
+                reverse_layout.is_key(path)
                 and knowledge.knows_everywhere(SERVICES, *OF_ENDPOINTS)
                 and all(name in PLACED for name, _ in knowledge.missing)
             )
         namespace = key[0]
-        service = self.cluster.services.get(key)
+        service = self.selection.services.get(key)
         if not knowledge.knows_others(namespace):
             return False
         if service is None:
             return knowledge.knows(SERVICES, namespace)
-        if path.startswith(REVERSE) and _is_cluster_ip(service, path.rpartition("/")[2]):
+        if reverse_layout.is_key(path) and _is_cluster_ip(service, reverse_layout.address_in(path)):
             return True
-        is_of_endpoints = path.startswith(REVERSE) or described_service(path) is not None
+        is_of_endpoints = reverse_layout.is_key(path) or _is_of_endpoints(path)
         kinds = OF_ENDPOINTS if is_of_endpoints else needed(service, self.settings)
         return self._knows_all(kinds, namespace)
 
@@ -198,10 +198,15 @@ class Limits:
         return all(self.knowledge.knows(kind, namespace) for kind in kinds)
 
 
-def unknown_owners(holding: Held, knowledge: Knowledge) -> set[ServiceKey]:
+def unknown_owners(existing: Existing, knowledge: Knowledge) -> set[ServiceKey]:
     """Services that Consul has names or instances of, and of which we cannot know."""
-    owners = {*holding.instances, *holding.names.values()}
+    owners = {*existing.instances, *existing.names.values()}
     return {key for key in owners if not knowledge.knows(SERVICES, key[0])}
+
+
+def _is_of_endpoints(path: str) -> bool:
+    """Whether a key describes endpoints."""
+    return isinstance(descriptor.parse_path(path), EndpointsKey)
 
 
 def _is_cluster_ip(service: Service, address: str) -> bool:

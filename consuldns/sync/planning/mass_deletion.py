@@ -3,7 +3,7 @@
 What a list does not show may have been deleted, or hidden: by a right that was taken away, by an
 etcd that was restored from a backup, by a label selector with a typo. One service that goes is
 believed. Many at once are held, until two complete lists, some time apart, say the same; or until
-somebody says `--allow-mass-delete`. What an event told to be deleted is believed: of that there is
+somebody says `--allow-mass-delete`. What an event reports as deleted is believed: of that there is
 proof.
 """
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import RemoveInstance, SetInstance
-from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import annotations
-from consuldns.sync.existing.contents import Held
+from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import EndpointSlice, Service, ServiceKey
 from consuldns.sync.kubernetes.reflector import AnyReflector
 from consuldns.sync.planning.knowledge import OF_ENDPOINTS, needed
 from consuldns.sync.planning.plan import Plan, Step
+from consuldns.sync.selection import Selection
 
 MANY = 10  # services
 SHARE = 0.5  # of all that are in the catalog
@@ -49,7 +49,7 @@ class MassDeletion:
     def check(
         self,
         plan: Plan,
-        holding: Held,
+        existing: Existing,
         namespaces: Collection[str] | None,
         *,
         now: float,
@@ -61,9 +61,9 @@ class MassDeletion:
         `namespaces` are those that there are, None if they are not known; `proof` tells of some
         services which of them are proven to go.
         """
-        vanishing = _vanishing(plan, holding)
+        vanishing = _vanishing(plan, existing)
         doubtful = {key for key in vanishing if namespaces is None or key[0] in namespaces}
-        few = max(MANY, len(holding.instances) * SHARE)
+        few = max(MANY, len(existing.instances) * SHARE)
         if len(doubtful) > few:
             doubtful -= proof(doubtful)
         if self.allowed or len(doubtful) <= few:
@@ -76,17 +76,7 @@ class MassDeletion:
         if not unproven:
             self.waiting.clear()
             return []
-        held = [
-            replace(step, waits_for="too many at once")
-            for step in plan.removals
-            if step.service is None or step.service in unproven
-        ]
-        plan.removals = [
-            step
-            for step in plan.removals
-            if step.service is not None and step.service not in unproven
-        ]
-        return held
+        return _hold_back(plan, unproven)
 
     def is_proven(self, *, now: float, lists: int) -> bool:
         """Whether something is held that need not be any more."""
@@ -98,7 +88,7 @@ class MassDeletion:
 
 def proven(
     services: Collection[ServiceKey],
-    cluster: Cluster,
+    selection: Selection,
     settings: SyncSettings,
     reflectors: Sequence[AnyReflector],
 ) -> set[ServiceKey]:
@@ -113,13 +103,13 @@ def proven(
         declined |= {e.key for e in found if isinstance(e, Service) and _declines(e)}
 
     def is_proven(key: ServiceKey) -> bool:
-        service = cluster.services.get(key)
+        service = selection.services.get(key)
         if service is None:
             return key in deleted or key in declined
         if any(kind not in OF_ENDPOINTS for kind in needed(service, settings)):
             return False
         # A slice without endpoints says so itself; without any slice, it takes a deleted one.
-        return bool(cluster.slices(key)) or key in emptied
+        return bool(selection.cache.slices(key)) or key in emptied
 
     return {key for key in services if is_proven(key)}
 
@@ -129,17 +119,29 @@ def _declines(service: Service) -> bool:
     return annotations.read(service.metadata.annotations).sync is False
 
 
-def forget_done(holding: Held, reflectors: Sequence[AnyReflector]) -> None:
+def forget_done(existing: Existing, reflectors: Sequence[AnyReflector]) -> None:
     """Keep in mind what was deleted only as long as Consul has something of it."""
     for reflector in reflectors:
         deleted = reflector.store.deleted
         for key, each in list(deleted.items()):
             of_service = each.service if isinstance(each, EndpointSlice) else key
-            if of_service not in holding.instances:
+            if of_service not in existing.instances:
                 del deleted[key]
 
 
-def _vanishing(plan: Plan, holding: Held) -> set[ServiceKey]:
+def _hold_back(plan: Plan, services: Collection[ServiceKey]) -> list[Step]:
+    """Take the removals of these services out of the plan, and those that may be anybody's."""
+    removals, plan.removals = plan.removals, []
+    held: list[Step] = []
+    for step in removals:
+        if step.service is None or step.service in services:
+            held.append(replace(step, waits_for="too many at once"))
+        else:
+            plan.removals.append(step)
+    return held
+
+
+def _vanishing(plan: Plan, existing: Existing) -> set[ServiceKey]:
     """Services that would have no instance in the catalog any more."""
     removed = Counter(
         step.service for step in plan.removals if isinstance(step.operation, RemoveInstance)
@@ -148,5 +150,5 @@ def _vanishing(plan: Plan, holding: Held) -> set[ServiceKey]:
     return {
         key
         for key, count in removed.items()
-        if key is not None and key not in added and count == len(holding.instances.get(key, ()))
+        if key is not None and key not in added and count == len(existing.instances.get(key, ()))
     }

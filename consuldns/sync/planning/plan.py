@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from consuldns import descriptor, reverse_layout
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.operations import (
     Instance,
@@ -21,17 +22,18 @@ from consuldns.consul.operations import (
     SetKey,
     SetNode,
 )
+from consuldns.descriptor import DescriptorKey, NameKey
 from consuldns.names import parse_address
-from consuldns.sync.cache import Cluster
 from consuldns.sync.desired import flat_names, reverse_names, state
 from consuldns.sync.desired.flat_names import Others
 from consuldns.sync.desired.reverse_names import Candidate
 from consuldns.sync.desired.state import Entries
 from consuldns.sync.existing import contents
-from consuldns.sync.existing.contents import Held, HeldInstance, HeldKey
+from consuldns.sync.existing.contents import Existing, ExistingInstance, ExistingKey
 from consuldns.sync.kubernetes.objects import ServiceKey
-from consuldns.sync.ownership import NAMES, REVERSE, Identity, reverse_key
+from consuldns.sync.ownership import Identity
 from consuldns.sync.planning import ineffective
+from consuldns.sync.selection import Selection
 
 NOBODY = Others()
 
@@ -84,8 +86,8 @@ class Planner:
     Plans for some services cost as much as those services do, not as much as the cluster.
     """
 
-    def __init__(self, cluster: Cluster, settings: SyncSettings, identity: Identity) -> None:
-        self._cluster, self._settings, self._identity = cluster, settings, identity
+    def __init__(self, selection: Selection, settings: SyncSettings, identity: Identity) -> None:
+        self._selection, self._settings, self._identity = selection, settings, identity
         self._names: dict[ServiceKey, str] = {}
         self._owners: dict[str, ServiceKey] = {}
         self._claims: dict[str, dict[ServiceKey, Candidate]] = {}
@@ -98,7 +100,7 @@ class Planner:
 
     def plan(
         self,
-        holding: Held,
+        existing: Existing,
         *,
         services: Collection[ServiceKey],
         addresses: Collection[str] = (),
@@ -115,42 +117,41 @@ class Planner:
         touched: dict[str, ServiceKey | None] = dict.fromkeys(addresses)
         dirty = set(services)
         if assign:
-            dirty |= self._assign(holding, others)
+            dirty |= self._assign(existing, others)
         for key in sorted(dirty):
-            touched |= dict.fromkeys(self._plan_service(plan, key, holding), key)
+            touched |= dict.fromkeys(self._plan_service(plan, key, existing), key)
         if assign:
-            self._plan_names(plan, holding)
-        self._plan_addresses(plan, touched, holding)
-        self._plan_cluster(plan, holding, version)
+            self._plan_names(plan, existing)
+        self._plan_addresses(plan, touched, existing)
+        self._plan_cluster(plan, existing, version)
         return plan
 
-    def plan_all(self, holding: Held, *, others: Others = NOBODY, version: str) -> Plan:
+    def plan_all(self, existing: Existing, *, others: Others = NOBODY, version: str) -> Plan:
         """A plan for everything: whatever is ours and should not be is to go."""
-        known = set(self._cluster.services) | holding.instances.keys()
-        known |= self._cluster.problems_of_unwanted.keys()
-        root = f"{self._identity.root}svc/"
-        for path in holding.keys:
-            if path.startswith(root):
-                namespace, _, name = path.removeprefix(root).partition("/")
-                known.add((namespace, name))
-        known |= holding.endpoints.keys()
-        reverse_keys = (path for path in holding.keys if path.startswith(REVERSE))
-        addresses = {path.rpartition("/")[2] for path in reverse_keys} | self._claims.keys()
+        known = set(self._selection.services) | existing.instances.keys()
+        known |= self._selection.problems.keys()
+        for path in existing.keys:
+            match descriptor.parse_path(path):
+                case DescriptorKey(self._identity.cluster, namespace, name):
+                    known.add((namespace, name))
+        known |= existing.endpoints.keys()
+        reverse_keys = (path for path in existing.keys if reverse_layout.is_key(path))
+        addresses = {reverse_layout.address_in(path) for path in reverse_keys} | self._claims.keys()
         plan = self.plan(
-            holding, services=known, addresses=addresses, others=others, version=version
+            existing, services=known, addresses=addresses, others=others, version=version
         )
         plan.problems[None] = ineffective.settings(
-            self._settings, self._cluster.services.values(), self._cluster.namespaces
+            self._settings, self._selection.services.values(), self._selection.cache.namespaces
         )
         return plan
 
-    def _assign(self, holding: Held, others: Others) -> set[ServiceKey]:
+    def _assign(self, existing: Existing, others: Others) -> set[ServiceKey]:
         """Assign flat names; the services whose name is new, or has another owner."""
         before, owners = self._names, self._owners
-        claims = self._cluster.claims
+        claims = self._selection.claims
         self._names = flat_names.assign(
             claims.values(),
-            holding.incumbents,
+            existing.current_owners,
             others,
             self._identity.uid,
             self._identity.cluster,
@@ -167,65 +168,66 @@ class Planner:
         }
         return changed | (before.keys() - self._names.keys())
 
-    def _plan_service(self, plan: Plan, key: ServiceKey, holding: Held) -> set[str]:
+    def _plan_service(self, plan: Plan, key: ServiceKey, existing: Existing) -> set[str]:
         """Add the steps of one service; the addresses that it claims, or did so far."""
-        service = self._cluster.services.get(key)
+        service = self._selection.services.get(key)
         entries = None
         if service is not None:
             entries = state.entries(
                 service,
-                self._cluster.slices(key),
-                self._cluster.nodes,
+                self._selection.overrides[key],
+                self._selection.cache.slices(key),
+                self._selection.cache.nodes,
                 self._names[key],
                 self._settings,
                 self._identity,
-                self._cluster.exposures(key),
+                self._selection.cache.exposures(key),
             )
             if entries.absent:
                 plan.absent[key] = entries.absent
-        unwanted = self._cluster.problems_of_unwanted.get(key, ())
+        unwanted = self._selection.problems.get(key, ())
         plan.problems[key] = (
             (*entries.problems, *self._name_problems(key)) if entries is not None else unwanted
         )
-        self._plan_descriptor(plan, key, entries, holding)
-        self._plan_instances(plan, key, entries, holding)
+        self._plan_descriptor(plan, key, entries, existing)
+        self._plan_instances(plan, key, entries, existing)
         return self._claim(key, entries.candidates if entries is not None else ())
 
     def _name_problems(self, key: ServiceKey) -> Iterator[str]:
         """What there is to say about a name that was asked for and not given."""
-        claim, name = self._cluster.claims[key], self._names[key]
+        claim, name = self._selection.claims[key], self._names[key]
         if claim.given and name.lower() != flat_names.shortened(claim.wanted).lower():
             instead = f"it is {name!r} until that is gone" if name else "it has none"
             yield f"service-name: another service has the name {claim.wanted!r}; {instead}"
 
     def _plan_descriptor(
-        self, plan: Plan, key: ServiceKey, entries: Entries | None, holding: Held
+        self, plan: Plan, key: ServiceKey, entries: Entries | None, existing: Existing
     ) -> None:
         flat = self._names.get(key)
         if flat and self._is_claimed(key):
             entry = state.name_entry(flat, self._owners[flat.lower()], self._identity)
             if entry.path not in plan.claimed:
                 plan.claimed.add(entry.path)
-                self._set_key(plan, entry, key, holding)
-        # Before the descriptor, so that whoever finds a service finds its endpoints.
+                self._set_key(plan, entry, key, existing)
+        # Before the descriptor, so that a resolver that finds a service finds its endpoints.
         described = entries.endpoints if entries is not None else ()
         for each in described:
-            self._set_key(plan, each, key, holding)
-        for path in sorted(holding.endpoints.get(key, set()) - {each.path for each in described}):
-            self._remove_key(plan, path, key, holding)
+            self._set_key(plan, each, key, existing)
+        for path in sorted(existing.endpoints.get(key, set()) - {each.path for each in described}):
+            self._remove_key(plan, path, key, existing)
         if entries is not None:
-            self._set_key(plan, entries.descriptor, key, holding)
+            self._set_key(plan, entries.descriptor, key, existing)
         else:
-            self._remove_key(plan, self._identity.descriptor_key(*key), key, holding)
+            self._remove_key(plan, self._identity.descriptor_key(*key), key, existing)
 
     def _is_claimed(self, key: ServiceKey) -> bool:
         """Names that are shared on purpose are nobody's."""
-        return self._cluster.claims[key].policy != "merge"
+        return self._selection.claims[key].policy != "merge"
 
     def _plan_instances(
-        self, plan: Plan, key: ServiceKey, entries: Entries | None, holding: Held
+        self, plan: Plan, key: ServiceKey, entries: Entries | None, existing: Existing
     ) -> None:
-        there = holding.instances.get(key, {})
+        there = existing.instances.get(key, {})
         wanted = {each.id: each for each in entries.instances} if entries is not None else {}
         node = self._identity.node
         for id_, instance in wanted.items():
@@ -236,12 +238,12 @@ class Planner:
             if id_ not in wanted
         ]
 
-    def _plan_names(self, plan: Plan, holding: Held) -> None:
+    def _plan_names(self, plan: Plan, existing: Existing) -> None:
         """Give back the names that nobody uses any more."""
-        for name, owner in holding.names.items():
+        for name, owner in existing.names.items():
             if name not in self._owners:
                 namespace, _ = owner
-                self._remove_key(plan, NAMES + name, owner if namespace else None, holding)
+                self._remove_key(plan, NameKey(name).path, owner if namespace else None, existing)
 
     def _claim(self, key: ServiceKey, candidates: tuple[Candidate, ...]) -> set[str]:
         before = self._claimed_by.pop(key, ())
@@ -259,62 +261,66 @@ class Planner:
         return {each.address for each in (*before, *candidates)}
 
     def _plan_addresses(
-        self, plan: Plan, addresses: Mapping[str, ServiceKey | None], holding: Held
+        self, plan: Plan, addresses: Mapping[str, ServiceKey | None], existing: Existing
     ) -> None:
+        cache = self._selection.cache
+        pods = cache.pods if self._settings.reverse_verify_pods else None
         for text, service in sorted(addresses.items(), key=lambda item: item[0]):
             address = parse_address(text)
             if address is None:
                 continue
             chosen = reverse_names.choose(
                 self._claims.get(text, {}).values(),
-                nodes=self._cluster.node_addresses,
-                pods=self._cluster.pods_by_address,
+                nodes=cache.node_addresses,
+                pods=pods,
             )
             if chosen is not None:
-                entry = state.reverse_entry(chosen, self._identity)
-                self._set_key(plan, entry, chosen.service, holding, plan.reverse)
+                entry = reverse_names.entry(chosen, self._identity)
+                self._set_key(plan, entry, chosen.service, existing, plan.reverse)
             else:
-                self._remove_key(plan, reverse_key(address), service, holding)
+                self._remove_key(plan, reverse_layout.key(address), service, existing)
 
-    def _plan_cluster(self, plan: Plan, holding: Held, version: str) -> None:
+    def _plan_cluster(self, plan: Plan, existing: Existing, version: str) -> None:
         node = self._identity.node_registration()
-        first = [] if holding.node == node else [Step(SetNode(node))]
+        first = [] if existing.node == node else [Step(SetNode(node))]
         plan.additions[:0] = first
         if version:
-            # After all services: whoever finds the record knows that none of them is missing.
+            # After all services: a resolver that finds it knows that none of them is missing.
             record = state.cluster_record(
-                version, self._cluster.exposed_namespaces, self._settings, self._identity
+                version, self._selection.namespaces, self._settings, self._identity
             )
-            self._set_key(plan, record, None, holding)
+            self._set_key(plan, record, None, existing)
 
     def _set_key(
         self,
         plan: Plan,
         key: Key,
         service: ServiceKey | None,
-        holding: Held,
+        existing: Existing,
         steps: list[Step] | None = None,
     ) -> None:
         """Add a step to write a key, unless it is there, or is somebody else's."""
-        undecided = holding.undecided.get(key.path)
+        undecided = existing.undecided.get(key.path)
         if undecided is not None and undecided.key.value == key.value:
-            there: HeldKey | None = HeldKey(0, undecided.index)
-        elif key.path in holding.foreign_keys:
+            there: ExistingKey | None = ExistingKey(0, undecided.index)
+        elif key.path in existing.foreign_keys:
             plan.conflicts.add(key.path)
             return
         else:
-            there = holding.keys.get(key.path)
+            there = existing.keys.get(key.path)
         if there is None or there.fingerprint != contents.key_fingerprint(key):
             index = there.index if there is not None else 0
             (plan.additions if steps is None else steps).append(Step(SetKey(key, index), service))
 
-    def _remove_key(self, plan: Plan, path: str, service: ServiceKey | None, holding: Held) -> None:
-        there = holding.keys.get(path)
+    def _remove_key(
+        self, plan: Plan, path: str, service: ServiceKey | None, existing: Existing
+    ) -> None:
+        there = existing.keys.get(path)
         if there is not None:
             plan.removals.append(Step(RemoveKey(path, there.index), service))
 
 
-def _set(node: str, instance: Instance, there: HeldInstance | None) -> Iterator[Operation]:
+def _set(node: str, instance: Instance, there: ExistingInstance | None) -> Iterator[Operation]:
     """What makes an instance, with its check, what it should be."""
     if there is None or there.fingerprint != contents.fingerprint(instance):
         yield SetInstance(node, instance)
@@ -322,12 +328,12 @@ def _set(node: str, instance: Instance, there: HeldInstance | None) -> Iterator[
         yield SetCheck(node, instance)
 
 
-def removal_of_all(holding: Held, node: str) -> Plan:
-    """A plan to remove everything of ours, but for the node."""
+def removal_of_all(existing: Existing, node: str) -> Plan:
+    """A plan to remove everything that this cluster has in Consul, but for the node."""
     instances = [
         Step(RemoveInstance(node, id_, each.service, each.index), key)
-        for key, there in holding.instances.items()
+        for key, there in existing.instances.items()
         for id_, each in there.items()
     ]
-    keys = [Step(RemoveKey(path, each.index)) for path, each in holding.keys.items()]
+    keys = [Step(RemoveKey(path, each.index)) for path, each in existing.keys.items()]
     return Plan(removals=instances + keys)

@@ -6,6 +6,7 @@ Real Consul is what the end-to-end tests use; `test_registry` holds both to the 
 from collections.abc import AsyncIterator, Callable, Sequence
 from copy import copy
 
+from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import (
     Instance,
     Key,
@@ -26,8 +27,8 @@ from consuldns.consul.operations import (
 from consuldns.errors import TransactionRefused
 
 
-class MemoryRegistry:
-    """Implements `kubernetes.registry.Registry`, without waiting.
+class MemoryCatalog(Catalog):
+    """A catalog in memory, without waiting; tests/consul/test_registry.py holds it to the real one.
 
     `refuses` may name a reason not to do an operation; `on_transaction` is called after each.
     """
