@@ -6,7 +6,7 @@ program, because a label may hold any octet, a dot too (RFC 2181 section 11). Na
 up are folded to lower case in ASCII only (RFC 4343): `fold` does that, `bytes.lower` is ASCII.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 Labels = tuple[bytes, ...]
@@ -125,6 +125,10 @@ class Suffixes:
     def __init__(self, names: Iterable[Labels]) -> None:
         self._names = frozenset(names)
         self._lengths = sorted({len(name) for name in self._names}, reverse=True)
+
+    def __iter__(self) -> Iterator[Labels]:
+        """The names, in their order."""
+        return iter(sorted(self._names))
 
     def of(self, name: Labels) -> list[Labels]:
         """All that the name is at or below."""

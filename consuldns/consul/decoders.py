@@ -23,6 +23,9 @@ from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
 
+MAX_CHECK_TEXT = 100  # characters
+MAX_FAILING = 5  # checks of an instance that are named
+
 
 def services(index: int, tags: Mapping[str, Iterable[str]]) -> model.Services:
     """The names of all services, and every tag that any of them has."""
@@ -70,6 +73,16 @@ def _instance(record: replies.HealthEntry) -> model.Instance:
         weight_passing=_weight(weights.passing),
         weight_warning=_weight(weights.warning),
         health=health(check.status for check in record.checks or ()),
+        failing=failing(record.node.name, record.checks or ()),
+    )
+
+
+def failing(node: str, checks: Iterable[replies.Check]) -> tuple[str, ...]:
+    """The checks that do not pass, "node/check: status" each, for `query --explain`."""
+    bad = [check for check in checks if check.status != "passing"]
+    return tuple(
+        f"{node}/{str(check.name)[:MAX_CHECK_TEXT]}: {check.status[:MAX_CHECK_TEXT]}"
+        for check in bad[:MAX_FAILING]
     )
 
 

@@ -9,8 +9,8 @@ These are structures, since they are made for each query that the table does not
 takes five times as long.
 """
 
-from collections.abc import Collection
 from enum import Enum
+from typing import Protocol
 
 import msgspec
 
@@ -107,15 +107,22 @@ class RecordGroup(msgspec.Struct, frozen=True):
     optional_additional: tuple[Record, ...] = ()
 
 
+class LabelSet(Protocol):
+    """Labels that can be looked up: a dictionary by label, for one."""
+
+    def __contains__(self, label: bytes, /) -> bool:
+        """Whether the folded label is among them."""
+
+
 class ClosestEncloser(msgspec.Struct, frozen=True):
     """The longest name above a missing one that exists (RFC 4592 section 3.3.1).
 
-    Nothing is at or below the name that is one label longer (RFC 8020). `labels` are all that exist
-    directly below `name` (folded), None where they are not known in one collection.
+    Nothing is at or below the name that is one label longer (RFC 8020), unless one of `labels` has
+    that label (folded): together they have at least every label that exists directly below `name`.
     """
 
     name: Labels
-    labels: Collection[bytes] | None = None
+    labels: tuple[LabelSet, ...]
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -44,7 +44,10 @@ ENTRY = {
         "Port": 80,
         "Weights": {"Passing": 3, "Warning": 70000},
     },
-    "Checks": [{"Status": "passing"}, {"Status": "warning", "Output": "slow"}],
+    "Checks": [
+        {"Status": "passing", "Name": "up"},
+        {"Status": "warning", "Name": "disk", "Output": "slow"},
+    ],
 }
 
 
@@ -65,6 +68,7 @@ def test_instance_keeps_everything_that_is_answered() -> None:
         weight_passing=3,
         weight_warning=1,
         health=Health.WARNING,
+        failing=("Web-1/disk: warning",),
     )
     assert (view, list(skipped)) == (model.Instances(7, (instance,)), [])
 

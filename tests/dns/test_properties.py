@@ -4,13 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Answer, Outcome
-from consuldns.dns.grammar import AddressName, readings
+from consuldns.dns.grammar import AddressName, interpretations
 from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question, Type
 from consuldns.dns.resolver import resolve
 from consuldns.names import Labels, fold, is_below, is_valid, parse_name
 from consuldns.views.store import ViewStore
 from tests.support.catalog import Catalog, Payload
+from tests.support.closest_encloser import assert_it_holds
 from tests.support.properties import examples
 
 # Few labels, so that names are met often; odd ones, so that they are met at all.
@@ -187,7 +188,16 @@ def _is_address_anywhere(name: Labels, policy: Policy) -> bool:
     domain = policy.domains.longest_of(name)
     if domain is None:
         return False
-    return any(isinstance(r, AddressName) for r in readings(name[: len(name) - len(domain)]))
+    return any(isinstance(r, AddressName) for r in interpretations(name[: len(name) - len(domain)]))
+
+
+@given(worlds, policies)
+def test_closest_enclosers(world: tuple[Catalog, Labels], policy: Policy) -> None:
+    catalog, name = world
+    views = catalog.views()
+    answer = ask(name, Type.A, views, policy)
+    labels = [word.encode() for word in (*PLAIN, *ODD) if 0 < len(word.encode()) <= 63]
+    assert_it_holds(name, answer, views, policy, labels)
 
 
 @given(worlds, types)

@@ -116,7 +116,7 @@ def _checks(payloads: list[Payload], node: str) -> list[Payload]:
 
 def _instance(service: Payload, node: model.Node, checks: list[Payload]) -> model.Instance:
     own_id = str(service.get("ID", service["Service"]))
-    statuses = [c["Status"] for c in checks if c.get("ServiceID", own_id) == own_id]
+    own = [c for c in checks if c.get("ServiceID", own_id) == own_id]
     weights = service.get("Weights", {"Passing": 1, "Warning": 1})
     tagged = {
         tag: model.ServiceAddress(address["Address"], address["Port"])
@@ -133,7 +133,8 @@ def _instance(service: Payload, node: model.Node, checks: list[Payload]) -> mode
         tagged,
         weights["Passing"],
         weights["Warning"],
-        _health(statuses),
+        _health([c["Status"] for c in own]),
+        decoders.failing(node.name, [replies.Check(c["Status"], c.get("Name", "")) for c in own]),
     )
 
 

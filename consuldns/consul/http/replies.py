@@ -6,7 +6,7 @@ BadResponse, or a record that is skipped: see `consuldns.untrusted`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -66,9 +66,10 @@ class StoredService(Service, frozen=True):
 
 
 class Check(_Record, frozen=True):
-    """A check in /v1/health/service."""
+    """A check in /v1/health/service. The name is for people to read: whatever it is will do."""
 
     status: str
+    name: Any = ""
 
 
 class HealthEntry(_Record, frozen=True):

@@ -2,29 +2,32 @@
 
 from consuldns.dns import consul_rules, records
 from consuldns.dns.answer import Outcome, Record, RecordGroup, address_type
+from consuldns.dns.finding import EMPTY_NON_TERMINAL, NODATA, Finding, Reason, found, missing
 from consuldns.dns.grammar import AddressName, NodeName
 from consuldns.dns.question import Type
-from consuldns.dns.request import EMPTY_NON_TERMINAL, NODATA, NXDOMAIN, Finding, Request, found
+from consuldns.dns.request import Request
 from consuldns.views.model import Node, Nodes
 
 
-def find(lookup: NodeName, request: Request) -> Finding:
+def find(name: NodeName, request: Request) -> Finding:
     """The address of a node, and its metadata as TXT."""
-    datacenter = request.datacenter(lookup.datacenter)
+    datacenter = request.datacenter(name.datacenter)
     if datacenter is None:
-        return NXDOMAIN
-    nodes = request.reading.nodes(datacenter)
-    node = nodes.by_name.get(lookup.node) or _by_id(lookup.node, nodes)
+        return request.no_datacenter(name.datacenter)
+    nodes = request.views.nodes(datacenter)
+    node = nodes.by_name.get(name.node) or _by_id(name.node, nodes)
     if node is not None:
         return _answer(node, request)
-    return EMPTY_NON_TERMINAL if lookup.node in nodes.name_suffixes else NXDOMAIN
+    if name.node in nodes.name_suffixes:
+        return EMPTY_NON_TERMINAL
+    return missing(Reason.NO_NODE, label=name.node, among=nodes.by_name)
 
 
-def find_address(lookup: AddressName, request: Request) -> Finding:
+def find_address(name: AddressName, request: Request) -> Finding:
     """The address that the name itself spells."""
-    if request.type not in (Type.ANY, address_type(lookup.packed)):
+    if request.type not in (Type.ANY, address_type(name.packed)):
         return NODATA
-    record = records.address(request.name, request.policy.node_ttl, lookup.packed)
+    record = records.address(request.name, request.policy.node_ttl, name.packed)
     return found([RecordGroup((record,))])
 
 
@@ -51,11 +54,11 @@ def _answer(node: Node, request: Request) -> Finding:
         everything = own + meta
         return found([RecordGroup(everything)] if everything else [])
     wants_address = request.type in (Type.A, Type.AAAA)
-    told = wants_address and request.policy.enable_additional_node_meta_txt
-    group = RecordGroup(own, optional_additional=meta if told else ())
+    is_added = wants_address and request.policy.enable_additional_node_meta_txt
+    group = RecordGroup(own, optional_additional=meta if is_added else ())
     if own:
         return found([group])
-    # Consul tells the metadata even if it has no address to tell.
+    # Consul sends the metadata even if it has no address to send.
     return Finding(Outcome.NODATA, (group,)) if group.optional_additional else NODATA
 
 

@@ -4,9 +4,22 @@ A service none of whose instances is left after the filter does not exist (Consu
 clients rely on): NXDOMAIN, not NODATA.
 """
 
+from functools import lru_cache
+
+from msgspec.structs import replace
+
 from consuldns import names
 from consuldns.dns import consul_rules, records
-from consuldns.dns.answer import Record, RecordGroup, address_type
+from consuldns.dns.answer import Outcome, Record, RecordGroup, address_type
+from consuldns.dns.finding import (
+    EMPTY_NON_TERMINAL,
+    Finding,
+    Reason,
+    Why,
+    found,
+    missing,
+    missing_below,
+)
 from consuldns.dns.grammar import (
     ANY_TAG,
     DottedServiceName,
@@ -16,84 +29,137 @@ from consuldns.dns.grammar import (
     TagNonTerminal,
 )
 from consuldns.dns.question import Type
-from consuldns.dns.request import EMPTY_NON_TERMINAL, NXDOMAIN, Finding, Request, found
+from consuldns.dns.request import Request
 from consuldns.names import Labels
 from consuldns.views.model import Instance
 
+NO_TAG_BELOW = missing(Reason.NO_TAG_BELOW)
+_NO_SERVICE, _NO_DOTTED_SERVICE = Reason.NO_SERVICE, Reason.NO_DOTTED_SERVICE
 
-def find(lookup: ServiceName, request: Request) -> Finding:
+
+def find(name: ServiceName, request: Request) -> Finding:
     """The instances of a service, with the tag if one is given."""
-    datacenter = request.datacenter(lookup.datacenter)
-    if datacenter is None:
-        return NXDOMAIN
-    tag = lookup.tag
-    if tag is not None and not request.reading.is_listed_tag(datacenter, tag):
-        return NXDOMAIN
-    instances = request.instances(datacenter, lookup.service)
-    if tag is not None:
-        instances = tuple(each for each in instances if consul_rules.has_tag(each, tag))
-    if not instances:
-        return NXDOMAIN
-    if not lookup.srv_only:
-        return _answer(lookup.service, instances, datacenter, request)
-    if request.type not in (Type.SRV, Type.ANY):
+    tags = () if name.tag is None else (name.tag,)
+    chosen = _with_tags(name.service, tags, name.datacenter, request)
+    if isinstance(chosen, Finding):
+        return chosen
+    instances, datacenter, why = chosen
+    if not name.srv_only:
+        finding = _answer(name.service, instances, datacenter, request)
+    elif request.type in (Type.SRV, Type.ANY):
+        finding = _locations(name.service, instances, datacenter, request)
+    else:
         return EMPTY_NON_TERMINAL
-    return _locations(lookup.service, instances, datacenter, request)
+    return replace(finding, why=why) if why else finding
 
 
-def find_non_terminal(lookup: DottedTagNonTerminal, request: Request) -> Finding:
+def find_with_all_tags(name: SeveralTags, request: Request) -> Finding:
+    """The instances of a service that have every one of the tags."""
+    chosen = _with_tags(name.service, name.tags, name.datacenter, request)
+    if isinstance(chosen, Finding):
+        return chosen
+    instances, datacenter, why = chosen
+    finding = _answer(name.service, instances, datacenter, request)
+    return replace(finding, why=why) if why else finding
+
+
+Chosen = tuple[tuple[Instance, ...], str, tuple[Why, ...]]
+"""Instances, at least one; their datacenter; which others were left out, if any."""
+
+
+def _with_tags(
+    service: bytes, tags: Labels, label: bytes | None, request: Request
+) -> Chosen | Finding:
+    """The healthy instances that have all the tags, or why there is none."""
+    datacenter = request.datacenter(label)
+    if datacenter is None:
+        return request.no_datacenter(label)
+    views = request.views
+    listed = views.listed_service(datacenter, service)
+    if listed is None:
+        return _no_service(service, label, datacenter, request)
+    for tag in tags:
+        if not views.is_listed_tag(datacenter, tag):
+            return missing(Reason.NO_TAG, label=tag, among=views.services(datacenter).folded_tags)
+    every = views.instances(datacenter, listed)
+    healthy = chosen = request.healthy(every)
+    for tag in tags:
+        chosen = tuple([each for each in chosen if consul_rules.has_tag(each, tag)])
+    if not healthy:
+        return missing(Reason.NOT_HEALTHY, every.instances)
+    if not chosen:
+        return missing(Reason.NO_INSTANCE_WITH_TAGS, healthy, tags)
+    if len(healthy) < len(every.instances):
+        return chosen, datacenter, (Why(Reason.SOME_UNHEALTHY, (every.instances, healthy)),)
+    return chosen, datacenter, ()
+
+
+def _no_service(service: bytes, label: bytes | None, datacenter: str, request: Request) -> Finding:
+    by_name = request.views.services(datacenter).by_name
+    levels = request.levels(label)
+    # Of `_web._tcp.service` the service is not what stands left of the keyword.
+    is_plain = len(request.name) > levels and request.name[-1 - levels] == service
+    if not is_plain or service.startswith(b"_"):
+        return missing(_NO_SERVICE, label=service, among=by_name)
+    return missing_below(levels, by_name, _NO_SERVICE, service, by_name)
+
+
+def find_non_terminal(name: DottedTagNonTerminal, request: Request) -> Finding:
     """Whether an instance has a tag that ends in a dot and the given suffix."""
-    datacenter = request.datacenter(lookup.datacenter)
-    if datacenter is None or lookup.suffix not in request.reading.services(datacenter).tag_suffixes:
-        return NXDOMAIN
-    instances = request.instances(datacenter, lookup.service)
-    exists = any(consul_rules.has_tag_below(each, lookup.suffix) for each in instances)
-    return EMPTY_NON_TERMINAL if exists else NXDOMAIN
+    datacenter = request.datacenter(name.datacenter)
+    if datacenter is None:
+        return request.no_datacenter(name.datacenter)
+    services = request.views.services(datacenter)
+    if name.suffix not in services.tag_suffixes:
+        if name.service in services.by_name or name.service.startswith(b"_"):
+            return NO_TAG_BELOW
+        return _no_tag_below(request.levels(name.datacenter))
+    instances = request.instances(datacenter, name.service)
+    exists = any(consul_rules.has_tag_below(each, name.suffix) for each in instances)
+    return EMPTY_NON_TERMINAL if exists else NO_TAG_BELOW
 
 
-def find_tag_non_terminal(lookup: TagNonTerminal, request: Request) -> Finding:
+@lru_cache(maxsize=128)
+def _no_tag_below(existing: int) -> Finding:
+    """There is no such service either; which there are tells the finding of `find`."""
+    return replace(NO_TAG_BELOW, existing=existing)
+
+
+def find_tag_non_terminal(name: TagNonTerminal, request: Request) -> Finding:
     """Whether there may be a service with the tag."""
-    datacenter = request.datacenter(lookup.datacenter)
+    datacenter = request.datacenter(name.datacenter)
     if datacenter is None:
-        return NXDOMAIN
-    exists = lookup.tag in ANY_TAG or request.reading.is_listed_tag(datacenter, lookup.tag)
-    return EMPTY_NON_TERMINAL if exists else NXDOMAIN
+        return request.no_datacenter(name.datacenter)
+    if name.tag in ANY_TAG or request.views.is_listed_tag(datacenter, name.tag):
+        return EMPTY_NON_TERMINAL
+    tags = request.views.services(datacenter).folded_tags
+    return missing(Reason.NO_TAG, label=name.tag, among=tags)
 
 
-def find_dotted(lookup: DottedServiceName, request: Request) -> Finding:
+def find_dotted(name: DottedServiceName, request: Request) -> Finding:
     """A service that has dots in its name, the longest name first."""
-    datacenter = request.datacenter(lookup.datacenter)
-    parts = lookup.parts
+    datacenter = request.datacenter(name.datacenter)
+    parts = name.parts
     if datacenter is None:
-        return NXDOMAIN
-    suffixes = request.reading.services(datacenter).name_suffixes
+        return request.no_datacenter(name.datacenter)
+    services = request.views.services(datacenter)
+    suffixes = services.name_suffixes
     if parts[-1] not in suffixes:
-        return NXDOMAIN
+        levels = request.levels(name.datacenter)
+        text = b".".join(parts)
+        return missing_below(levels, suffixes, _NO_DOTTED_SERVICE, text, services.by_name)
     for start in range(len(parts) - 1):
         service, tag = b".".join(parts[start:]), b".".join(parts[:start])
-        finding = find(ServiceName(service, tag or None, lookup.datacenter), request)
-        if finding is NXDOMAIN and tag:
+        finding = find(ServiceName(service, tag or None, name.datacenter), request)
+        if finding.outcome is Outcome.NXDOMAIN and tag:
             finding = find_non_terminal(
-                DottedTagNonTerminal(service, tag, lookup.datacenter), request
+                DottedTagNonTerminal(service, tag, name.datacenter), request
             )
-        if finding is not NXDOMAIN:
+        if finding.outcome is not Outcome.NXDOMAIN:
             return finding
-    return EMPTY_NON_TERMINAL if b".".join(parts) in suffixes else NXDOMAIN
-
-
-def find_with_all_tags(lookup: SeveralTags, request: Request) -> Finding:
-    """The instances of a service that have every one of the tags."""
-    datacenter = request.datacenter(lookup.datacenter)
-    if datacenter is None:
-        return NXDOMAIN
-    if not all(request.reading.is_listed_tag(datacenter, tag) for tag in lookup.tags):
-        return NXDOMAIN
-    instances = tuple(
-        each
-        for each in request.instances(datacenter, lookup.service)
-        if all(consul_rules.has_tag(each, tag) for tag in lookup.tags)
-    )
-    return _answer(lookup.service, instances, datacenter, request) if instances else NXDOMAIN
+    if b".".join(parts) in suffixes:
+        return EMPTY_NON_TERMINAL
+    return missing(Reason.NO_DOTTED_SERVICE, label=b".".join(parts), among=services.by_name)
 
 
 def _answer(

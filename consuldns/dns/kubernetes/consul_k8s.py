@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 from consuldns import descriptor, names
 from consuldns.dns import consul_rules
+from consuldns.dns.finding import Finding, Reason, missing
 from consuldns.dns.kubernetes import targets
 from consuldns.dns.kubernetes.targets import ResolvedEndpoint
 from consuldns.dns.request import Request
@@ -25,32 +26,37 @@ from consuldns.views.model import Instance
 
 def is_used(datacenter: str, request: Request) -> bool:
     """Whether there are services of consul-k8s at all."""
-    return request.reading.nodes(datacenter).of_consul_k8s
+    return request.views.nodes(datacenter).of_consul_k8s
 
 
 def may_have_namespace(namespace: bytes, datacenter: str, request: Request) -> bool:
     """Whether a service is named as those of the namespace are."""
     if not is_used(datacenter, request):
         return False
-    return namespace in request.reading.services(datacenter).after_dashes
+    return namespace in request.views.services(datacenter).after_dashes
 
 
 def targets_of(
     service: bytes, namespace: bytes, datacenter: str, request: Request
-) -> list[ResolvedEndpoint]:
-    """The healthy instances of a service of consul-k8s (names folded), none if there is none."""
-    if not is_used(datacenter, request):
-        return []
-    for name in catalog_names(service, namespace, request):
-        instances = [
-            instance
-            for instance in request.instances(datacenter, name)
-            if _is_in(namespace, instance)
-        ]
+) -> tuple[bytes, list[ResolvedEndpoint]] | Finding:
+    """The healthy instances of a service of consul-k8s, or why there is none.
+
+    With the service's name in the catalog. All names are folded.
+    """
+    present = []
+    candidates = catalog_names(service, namespace, request)
+    for name in candidates:
+        view = request.all_instances(datacenter, name)
+        if view is None:
+            continue
+        present.append(name)
+        instances = [each for each in request.healthy(view) if _is_in(namespace, each)]
         if instances:
             at_addresses = [place for each in instances if (place := _place(each)) is not None]
-            return [*targets.group(at_addresses), *_at_hostnames(instances)]
-    return []
+            return name, [*targets.group(at_addresses), *_at_hostnames(instances)]
+    if present:
+        return missing(Reason.NO_INSTANCE_OF_CONSUL_K8S, tuple(present))
+    return missing(Reason.NO_SERVICE_OF_CONSUL_K8S, candidates)
 
 
 def catalog_names(service: bytes, namespace: bytes, request: Request) -> tuple[bytes, ...]:

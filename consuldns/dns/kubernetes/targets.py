@@ -33,6 +33,10 @@ class ResolvedEndpoint:
     ports: tuple[Port, ...]
     alias: Labels | None = None
 
+    def with_ports(self, ports: tuple[Port, ...]) -> "ResolvedEndpoint":
+        """The same with other ports."""
+        return ResolvedEndpoint(self.label, self.addresses, ports, self.alias)
+
 
 def targets_of(service: Service, datacenter: str, request: Request) -> list[ResolvedEndpoint]:
     """What the service's own name leads to."""
@@ -46,7 +50,7 @@ def targets_of(service: Service, datacenter: str, request: Request) -> list[Reso
 
 def endpoints_of(service: Service, datacenter: str, request: Request) -> list[ResolvedEndpoint]:
     """The ready endpoints, as far as they are in Consul; those of one label are one target."""
-    described = request.reading.clusters(datacenter).endpoints_of(service)
+    described = request.views.clusters(datacenter).endpoints_of(service)
     if described is not None:
         return group(place for label in described for place in _places(label, described))
     return group(_in_catalog(service, datacenter, request))
@@ -56,7 +60,7 @@ def endpoints_at(
     label: bytes, service: Service, datacenter: str, request: Request
 ) -> list[ResolvedEndpoint]:
     """The one of them that has the label, if there is one."""
-    described = request.reading.clusters(datacenter).endpoints_of(service)
+    described = request.views.clusters(datacenter).endpoints_of(service)
     if described is not None:
         return group(_places(label, described))
     places = _in_catalog(service, datacenter, request)
@@ -101,7 +105,7 @@ def group(places: Iterable[Place]) -> list[ResolvedEndpoint]:
 
 def is_pod(address: IPAddress, namespace: bytes, datacenter: str, request: Request) -> bool:
     """Whether the address is that of a pod which is an endpoint of a service in the namespace."""
-    index = request.reading.service_addresses(datacenter)
+    index = request.views.service_addresses(datacenter)
     return any(
         names.parse_address(instance.address) == address
         and descriptor.POD in instance.meta
