@@ -8,7 +8,7 @@ can write a line of his own or speak to a terminal.
 
 Whatever reads the log cannot stop the process: a line that stderr does not take at once (a pipe
 whose reader is gone or stuck, a full disk, a terminal that is stopped or gone) is lost and counted,
-and the number is told as soon as stderr takes lines again.
+and the number is logged as soon as stderr takes lines again.
 """
 
 import logging

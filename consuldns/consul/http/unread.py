@@ -1,4 +1,4 @@
-"""The records of Consul that could not be read: which they are, and how that is told.
+"""The records of Consul that could not be read: which they are, and how that is logged.
 
 One that cannot be read costs its neighbours nothing, and proves nothing: what was known of it is
 kept. It is named in the log once, until the list of such records changes.
@@ -19,7 +19,7 @@ MAX_NAME = 80  # characters
 
 @dataclass(frozen=True, slots=True)
 class UnreadRecord:
-    """`name` is for people; `listed` as `guard.names` has it, empty if that cannot be told."""
+    """`name` is for people; `listed` as `guard.names` has it, empty if that is unknown."""
 
     name: str
     reason: str
@@ -99,6 +99,6 @@ def describe(records: Sequence[UnreadRecord]) -> str:
 
 
 def listed(records: Iterable[UnreadRecord]) -> frozenset[str] | None:
-    """What the records are called in a list; None if there is one of which that cannot be told."""
+    """What the records are called in a list; None if one of them is unknown."""
     found = frozenset(record.listed for record in records)
     return None if "" in found else found
