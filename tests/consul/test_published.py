@@ -55,7 +55,7 @@ def do(published: Published, step: str, key: ViewKey, number: int) -> None:
     """A step of control."""
     match step:
         case "need":
-            published.await_(key)
+            published.need(key)
         case "replace":
             published.replace(key, VIEWS[key][number])
         case "replace kept":
@@ -80,7 +80,7 @@ def test_trust_is_what_the_messages_say(steps: list[tuple[str, ViewKey, int]]) -
             worker.waiting.add(key)
         for each in (WEB, ZONES):
             assert published.trust(each) is worker.trust.get(each)
-            assert published.is_awaited(each) == (each in worker.waiting)
+            assert published.is_needed(each) == (each in worker.waiting)
         if step in ("replace", "confirm", "keep", "replace kept"):
             assert key not in worker.waiting, "whatever is said of a view answers those who wait"
     fresh = Model()

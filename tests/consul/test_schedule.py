@@ -12,6 +12,7 @@ from consuldns.consul.watch.schedule import (
     FORGET_SECONDS,
     LATE_SECONDS,
     SWEEP_SECONDS,
+    Reading,
     Schedule,
     State,
 )
@@ -27,6 +28,12 @@ def read(books: Schedule, key: ViewKey, now: float) -> None:
     books.succeeded(key, now, now)
 
 
+def started(books: Schedule, now: float) -> ViewKey | None:
+    """The view whose reading begins."""
+    reading = books.start_next(now)
+    return None if reading is None else reading.key
+
+
 @pytest.fixture
 def books() -> Schedule:
     """The services web and db and a zone, needed and read at 10 s, in this order."""
@@ -34,14 +41,14 @@ def books() -> Schedule:
     for key, area in ((WEB, Area.SERVICES), (DB, Area.SERVICES), (ZONE, Area.KEYS)):
         books.need(key, area, 10.0)
     for key in (WEB, DB, ZONE):
-        assert books.start_next(10.0) == key
+        assert started(books, 10.0) == key
         read(books, key, 10.0)
     return books
 
 
 def test_what_was_read_after_the_last_change_is_right(books: Schedule) -> None:
     assert books.is_right(WEB)
-    assert books.start_next(11.0) is None
+    assert started(books, 11.0) is None
     assert not books.is_behind
     assert not books.is_right(ServiceInstances("dc1", "other"))
 
@@ -53,7 +60,7 @@ def test_change_of_an_area_makes_all_its_asked_views_due_oldest_reading_first(
     assert books.moved(Area.SERVICES, 20.0) == []
     assert books.is_right(ZONE)
     order = []
-    while (key := books.start_next(20.0)) is not None:
+    while (key := started(books, 20.0)) is not None:
         order.append(key)
         read(books, key, 20.1)
     assert order == [DB, WEB]
@@ -63,13 +70,13 @@ def test_change_of_an_area_makes_all_its_asked_views_due_oldest_reading_first(
 def test_hinted_view_is_read_first(books: Schedule) -> None:
     books.moved(Area.SERVICES, 20.0)
     assert not books.changed(DB, 20.0)
-    assert books.start_next(20.0) == DB
+    assert started(books, 20.0) == DB
 
 
 def test_needed_view_is_read_before_hinted_ones(books: Schedule) -> None:
     books.changed(DB, 20.0)
     books.need(ServiceInstances("dc1", "new"), Area.SERVICES, 20.0)
-    assert books.start_next(20.0) == ServiceInstances("dc1", "new")
+    assert started(books, 20.0) == ServiceInstances("dc1", "new")
 
 
 def test_continuous_change_reads_each_view_once_a_period(books: Schedule) -> None:
@@ -77,18 +84,18 @@ def test_continuous_change_reads_each_view_once_a_period(books: Schedule) -> Non
     read(books, WEB, 20.01)
     read(books, DB, 20.02)
     books.moved(Area.SERVICES, 20.05)
-    assert books.start_next(20.06) is None
+    assert started(books, 20.06) is None
     assert books.is_behind
-    assert books.start_next(20.02 + SWEEP_SECONDS) == WEB
+    assert started(books, 20.02 + SWEEP_SECONDS) == WEB
 
 
 def test_reading_that_began_before_the_change_does_not_make_right(books: Schedule) -> None:
     books.moved(Area.SERVICES, 20.0)
-    assert books.start_next(20.0) == WEB
+    assert started(books, 20.0) == WEB
     books.changed(WEB, 20.5)
-    assert not books.succeeded(WEB, 20.1, 20.6)
+    assert not books.succeeded(WEB, 20.1, 20.6).is_outdated
     assert not books.is_right(WEB)
-    assert books.start_next(20.6) == WEB
+    assert started(books, 20.6) == WEB
 
 
 def test_view_that_nobody_asks_for_is_declared_outdated_once(books: Schedule) -> None:
@@ -96,7 +103,7 @@ def test_view_that_nobody_asks_for_is_declared_outdated_once(books: Schedule) ->
     assert books.tick(later) == []
     assert sorted(books.moved(Area.SERVICES, later), key=str) == [DB, WEB]
     assert books.moved(Area.SERVICES, later + 1) == []
-    assert books.start_next(later + 1) is None, "and it is not read either"
+    assert started(books, later + 1) is None, "and it is not read either"
 
 
 def test_asking_again_brings_a_view_back(books: Schedule) -> None:
@@ -104,7 +111,7 @@ def test_asking_again_brings_a_view_back(books: Schedule) -> None:
     books.tick(later)
     books.moved(Area.SERVICES, later)
     books.need(WEB, Area.SERVICES, later + 5)
-    assert books.start_next(later + 5) == WEB
+    assert started(books, later + 5) == WEB
     read(books, WEB, later + 5)
     assert books.is_right(WEB)
 
@@ -119,7 +126,7 @@ def test_due_view_that_is_asked_for_no_more_is_declared_outdated(books: Schedule
 def test_sweep_that_comes_too_late_declares_outdated(books: Schedule) -> None:
     books.moved(Area.SERVICES, 20.0)
     books.failed(WEB, 20.0, 1000.0)
-    assert books.start_next(20.0) == DB
+    assert started(books, 20.0) == DB
     books.asked([WEB, DB], 24.0)
     assert books.tick(20.5) == []
     assert WEB in books.tick(20.1 + LATE_SECONDS)
@@ -127,10 +134,10 @@ def test_sweep_that_comes_too_late_declares_outdated(books: Schedule) -> None:
 
 def test_failed_reading_is_tried_again_later(books: Schedule) -> None:
     books.moved(Area.KEYS, 20.0)
-    assert books.start_next(20.0) == ZONE
+    assert started(books, 20.0) == ZONE
     books.failed(ZONE, 20.0, 21.0)
-    assert books.start_next(20.5) is None
-    assert books.start_next(21.0) == ZONE
+    assert started(books, 20.5) is None
+    assert started(books, 21.0) == ZONE
 
 
 def test_followed_view_is_right_until_its_query_ends(books: Schedule) -> None:
@@ -138,17 +145,27 @@ def test_followed_view_is_right_until_its_query_ends(books: Schedule) -> None:
     assert books.moved(Area.SERVICES, 20.0) == []
     assert books.is_right(WEB)
     assert not books.changed(WEB, 20.0)
-    assert books.start_next(20.0) == DB
+    assert started(books, 20.0) == DB
     books.unwatch(WEB, 21.0)
     assert not books.is_right(WEB)
-    assert books.start_next(21.0 + SWEEP_SECONDS) in (WEB, DB)
+    assert started(books, 21.0 + SWEEP_SECONDS) in (WEB, DB)
 
 
 def test_older_reading_does_not_supersede_a_newer_one(books: Schedule) -> None:
-    assert books.is_superseded(WEB, 9.0)
-    assert not books.is_superseded(WEB, 11.0)
+    assert not books.succeeded(WEB, 9.0, 11.0).is_newest
+    assert books.succeeded(WEB, 11.0, 11.5).is_newest
     books.watch(WEB, 12.0)
-    assert books.is_superseded(WEB, 13.0)
+    assert not books.succeeded(WEB, 13.0, 13.5).is_newest
+
+
+def test_first_reading_of_a_session_is_known_as_such(books: Schedule) -> None:
+    books.end_session(20.0)
+    assert books.begin_session(21.0) == []
+    reading = books.start_next(22.0)
+    assert reading == Reading(WEB, 22.0, is_first=True)
+    read(books, WEB, 22.0)
+    books.changed(WEB, 23.0)
+    assert books.start_next(23.0) == Reading(WEB, 23.0, is_first=False)
 
 
 def test_view_of_another_datacenter_ages() -> None:
@@ -159,7 +176,7 @@ def test_view_of_another_datacenter_ages() -> None:
     assert books.is_right(REMOTE)
     books.tick(14.0)
     assert not books.is_right(REMOTE)
-    assert books.start_next(14.0) == REMOTE
+    assert started(books, 14.0) == REMOTE
     read(books, REMOTE, 14.0)
     assert REMOTE in books.tick(15.0 + ASKED_SECONDS)
 
@@ -182,7 +199,7 @@ def test_views_are_forgotten_when_nobody_asks(books: Schedule) -> None:
     for key in (DB, ZONE):
         books.forget(key)
     assert len(books) == 1
-    assert books.start_next(2000.0) is None
+    assert started(books, 2000.0) is None
 
 
 def test_too_many_views_are_forgotten_oldest_asked_first(
@@ -197,13 +214,13 @@ def test_too_many_views_are_forgotten_oldest_asked_first(
 def test_end_of_a_session_leaves_nothing_under_way(books: Schedule) -> None:
     books.watch(WEB, 12.0)
     books.changed(DB, 19.0)
-    assert books.start_next(19.0) == DB
+    assert started(books, 19.0) == DB
     books.end_session(20.0)
     books.moved(Area.SERVICES, 21.0)
-    first = books.start_next(30.0)
+    first = started(books, 30.0)
     assert first is not None
     read(books, first, 30.0)
-    assert {first, books.start_next(30.0)} == {WEB, DB}
+    assert {first, started(books, 30.0)} == {WEB, DB}
 
 
 STEP = st.one_of(
@@ -250,9 +267,9 @@ class Books:
                 self.changed_at |= {key: now for key in AREAS if AREAS[key] is area}
                 self.outdated.update(schedule.moved(area, now))
             case "start", _:
-                started = schedule.start_next(now)
-                if started is not None:
-                    self.readings.append((started, now))
+                reading = schedule.start_next(now)
+                if reading is not None:
+                    self.readings.append((reading.key, reading.began))
             case "finish", is_success if self.readings:
                 self.finish(*self.readings.pop(0), is_success=bool(is_success))
             case "watch", Key() as key:
@@ -282,7 +299,7 @@ class Books:
         self.outdated.discard(key)
         self.kept.discard(key)
         self.right_since[key] = max(began, self.right_since.get(key, began))
-        if self.schedule.succeeded(key, began, self.now):
+        if self.schedule.succeeded(key, began, self.now).is_outdated:
             self.outdated.add(key)
 
 

@@ -41,7 +41,7 @@ class AddressIndexer:
     def need(self, key: ViewKey) -> None:
         """A query waits for the index: answered at once if it is there, else within a second."""
         self._asked_at = _now()
-        self._published.await_(key)
+        self._published.need(key)
         if self._published.get(key) is not None:
             self._published.settle(key)
 
@@ -77,7 +77,7 @@ class AddressIndexer:
 
     def tick(self, now: float) -> None:
         """To be called each second: answers those who wait, and tries again what failed."""
-        if self._published.is_awaited(self.key):
+        if self._published.is_needed(self.key):
             self._published.refuse(self.key, UNFINISHED)
         if now >= self._retried_at + RETRY_SECONDS:
             self._retried_at = now

@@ -106,7 +106,7 @@ class WatchedLists:
 
     def need(self, key: ViewKey) -> None:
         """A query waits for a list: answered at once if it is there, else when it is read."""
-        self._published.await_(key)
+        self._published.need(key)
         if self._published.get(key) is not None:
             self._published.settle(key)
 
@@ -142,7 +142,7 @@ class WatchedLists:
         else:
             self._published.keep(key, reason, is_logged=is_logged)
             self._invalidate(key)
-        for each in filter(self._published.is_awaited, self.keys):
+        for each in filter(self._published.is_needed, self.keys):
             self._published.refuse(each, reason)
 
     def _invalidate(self, key: ViewKey) -> None:

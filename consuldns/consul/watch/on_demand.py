@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
 
 from consuldns.consul import kinds
 from consuldns.consul.incidents import Incidents
@@ -20,7 +20,7 @@ from consuldns.consul.watch.loss_guard import LossGuard
 from consuldns.consul.watch.published import Published
 from consuldns.consul.watch.reachability import Reachability
 from consuldns.consul.watch.reader import EMPTY, ReadView, ViewReader
-from consuldns.consul.watch.schedule import Schedule
+from consuldns.consul.watch.schedule import Reading, Schedule
 from consuldns.errors import BadResponse, ConsulError, NotFound, Unreachable
 from consuldns.views import model
 from consuldns.views.keys import ViewKey
@@ -31,8 +31,6 @@ FORGET_EVERY_TICKS = 10
 BACKLOG_SECONDS = 0.02
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = (0.5, 1.0)  # uniform, after a reading that failed
-
-K = TypeVar("K", bound=ViewKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,6 @@ class OnDemandViews:
         self._on_node: defaultdict[str, set[ViewKey]] = defaultdict(set)
         self._wake = asyncio.Event()
         self._swept = asyncio.Event()
-        self._session_began = float("-inf")
 
     @property
     def watched(self) -> int:
@@ -85,7 +82,7 @@ class OnDemandViews:
 
     def need(self, key: ViewKey) -> None:
         """A query waits for this view. Answered through `published`, at once if it is right."""
-        self._published.await_(key)
+        self._published.need(key)
         now = _now()
         if self._schedule.is_right(key) and self._published.get(key) is not None:
             self._published.settle(key)
@@ -144,17 +141,18 @@ class OnDemandViews:
             watcher.cancel()
         self._index_nodes(key, None)
         self._published.forget(key)
-        if self._published.is_awaited(key):
+        if self._published.is_needed(key):
             self.need(key)
 
     # The tasks of a session, in which Consul is reachable.
 
     async def run(self) -> None:
         """Read and watch until cancelled. Time has passed: all is to be read again."""
-        self._session_began = _now()
         self._swept.clear()
-        for area in Area:
-            self.moved(area)
+        now = _now()
+        self._indexer.moved(now)
+        for key in self._schedule.begin_session(now):
+            self._published.mark_outdated(key)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._dispatch(tasks))
@@ -175,42 +173,44 @@ class OnDemandViews:
         free = asyncio.Semaphore(self._budget.readings)
         while True:
             await free.acquire()
-            key = await self._next_key()
-            reading = tasks.create_task(self._do(key, self._read))
-            reading.add_done_callback(lambda _: free.release())
+            reading = await self._next_reading()
+            task = tasks.create_task(self._do(reading.key, partial(self._read, reading)))
+            task.add_done_callback(lambda _: free.release())
 
-    async def _next_key(self) -> ViewKey:
+    async def _next_reading(self) -> Reading:
         while True:
             self._wake.clear()
-            key = self._schedule.start_next(_now())
-            if key is not None:
-                return key
+            reading = self._schedule.start_next(_now())
+            if reading is not None:
+                return reading
             if self._schedule.is_behind:
                 await _wait(self._wake, BACKLOG_SECONDS)
             else:
                 self._swept.set()
                 await _wait(self._wake, IDLE_SECONDS)
 
-    async def _do(self, key: K, work: Callable[[K], Awaitable[None]]) -> None:
+    async def _do(self, key: ViewKey, work: Callable[[], Awaitable[None]]) -> None:
         """Do what there is to do for a view. What goes wrong concerns that view alone."""
         try:
-            await work(key)
+            await work()
         except NotFound:
             self._deny(key)
         except ConsulError as error:
-            self._failed(key, error)
+            if self._schedule.is_right(key):
+                self._published.settle(key)  # read by a query of its own meanwhile
+            else:
+                self._failed(key, error)
         except Exception as error:
             self._incidents.unexpected(f"reading {key}", error)
             self._failed(key, BadResponse(f"an error of consuldns: {type(error).__name__}"))
 
-    async def _read(self, key: ViewKey) -> None:
-        began = _now()
-        is_first = self._schedule.was_read_before(key, self._session_began)
-        self._take_reading(key, await self._reader.read(key, is_first=is_first), began)
+    async def _read(self, reading: Reading) -> None:
+        found = await self._reader.read(reading.key, is_first=reading.is_first)
+        self._take_reading(reading.key, found, reading.began)
 
     async def _read_for_index(self, key: ViewKey) -> None:
         """Read a view that nobody has asked for."""
-        await self._do(key, self._read_once)
+        await self._do(key, partial(self._read_once, key))
 
     async def _read_once(self, key: ViewKey) -> None:
         began = _now()
@@ -242,7 +242,7 @@ class OnDemandViews:
         for key in [key for key in self._watchers if key not in chosen]:
             self._watchers.pop(key).cancel()
         for key in chosen - self._watchers.keys():
-            self._watchers[key] = tasks.create_task(self._do(key, self._watch))
+            self._watchers[key] = tasks.create_task(self._do(key, partial(self._watch, key)))
 
     async def _watch(self, key: ViewKey) -> None:
         """Keep a view right with a blocking query, until it fails or is asked for no more."""
@@ -271,11 +271,12 @@ class OnDemandViews:
             self._published.keep(key, EMPTY)
 
     def _take_reading(self, key: ViewKey, found: ReadView, began: float) -> None:
-        if self._schedule.is_superseded(key, began):
-            self._published.settle(key)
-        else:
+        success = self._schedule.succeeded(key, began, _now())
+        if success.is_newest:
             self._take(key, found, began)
-        if self._schedule.succeeded(key, began, _now()):
+        else:
+            self._published.settle(key)
+        if success.is_outdated:
             self._published.mark_outdated(key)
 
     def _take(self, key: ViewKey, found: ReadView, began: float) -> None:
@@ -287,7 +288,7 @@ class OnDemandViews:
 
     def _deny(self, key: ViewKey) -> None:
         """The lists say that there is no such thing: an empty view, without a request."""
-        if key not in self._schedule and not self._published.is_awaited(key):
+        if key not in self._schedule and not self._published.is_needed(key):
             return  # forgotten while it was being read
         nothing = kind_of(key).nothing
         assert nothing is not None, f"{key.label}: a list does not depend on others"
@@ -297,8 +298,6 @@ class OnDemandViews:
 
     def _failed(self, key: ViewKey, error: ConsulError) -> None:
         now = _now()
-        if self._schedule.is_right(key):
-            return self._published.settle(key)  # read by a query of its own meanwhile
         self._schedule.failed(key, now, now + random.uniform(*RETRY_SECONDS))
         if isinstance(error, Unreachable):
             self._reachability.suspect()

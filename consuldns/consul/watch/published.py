@@ -77,7 +77,7 @@ class Published:
         self._publish = publish
         self._clock = clock
         self._held: dict[ViewKey, _Held] = {}
-        self._awaited: set[ViewKey] = set()
+        self._needed: set[ViewKey] = set()
         self._log = _StaleLog()
         self.in_contact = False
 
@@ -98,13 +98,13 @@ class Published:
         held = self._held.get(key)
         return None if held is None else held.trust
 
-    def is_awaited(self, key: ViewKey) -> bool:
+    def is_needed(self, key: ViewKey) -> bool:
         """Whether a worker has asked for the view and got no answer yet."""
-        return key in self._awaited
+        return key in self._needed
 
-    def await_(self, key: ViewKey) -> None:
-        """A worker asks for a view: the next message about it is the answer."""
-        self._awaited.add(key)
+    def need(self, key: ViewKey) -> None:
+        """A worker needs a view: the next message about it is the answer."""
+        self._needed.add(key)
 
     def replace(self, key: ViewKey, view: AnyView, *, kept: str = "") -> bool:
         """Publish a view that was read just now; whether it differs from the one before.
@@ -120,7 +120,7 @@ class Published:
                 self.confirm(key)
             return False
         held = self._held[key] = _Held(view)
-        self._awaited.discard(key)
+        self._needed.discard(key)
         if kept:
             self._make_stale(held, kept, is_logged=True)
         self._publish(updates.Replaced(key, view, _shortened(kept)))
@@ -132,8 +132,8 @@ class Published:
         is_news = held is not None and held.trust is not Trust.CURRENT
         if held is not None:
             held.trust, held.reason = Trust.CURRENT, ""
-        if is_news or key in self._awaited:
-            self._awaited.discard(key)
+        if is_news or key in self._needed:
+            self._needed.discard(key)
             self._publish(updates.Current(key))
 
     def keep(self, key: ViewKey, reason: str, *, is_logged: bool = False) -> None:
@@ -143,7 +143,7 @@ class Published:
         """
         held = self._held.get(key)
         is_news = held is not None and self._make_stale(held, reason, is_logged=is_logged)
-        if is_news or key in self._awaited:
+        if is_news or key in self._needed:
             self.refuse(key, reason)
 
     def _make_stale(self, held: _Held, reason: str, *, is_logged: bool) -> bool:
@@ -173,12 +173,12 @@ class Published:
 
     def refuse(self, key: ViewKey, reason: str) -> None:
         """Say that the view is unavailable now."""
-        self._awaited.discard(key)
+        self._needed.discard(key)
         self._publish(updates.Unavailable(key, _shortened(reason)))
 
     def refuse_all(self, reason: str) -> None:
         """Answer everybody who waits."""
-        for key in tuple(self._awaited):
+        for key in tuple(self._needed):
             self.refuse(key, reason)
 
     def forget(self, key: ViewKey) -> None:

@@ -79,6 +79,27 @@ class TrackedView:
         return self.asked_at >= now - ASKED_SECONDS
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A reading that has begun. `is_first`: nothing was read of this view in this session yet."""
+
+    key: ViewKey
+    began: float
+    is_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """What to do with a view that was read.
+
+    `is_newest`: nothing newer has come meanwhile. `is_outdated`: nobody asks for it, and it may
+    have changed again, so it is to be declared outdated once it is published.
+    """
+
+    is_newest: bool = True
+    is_outdated: bool = False
+
+
 Queue = OrderedDict[ViewKey, TrackedView]
 
 
@@ -92,7 +113,8 @@ class _Sweep:
 
     def pause(self) -> float:
         """Seconds between two readings of a view."""
-        asked = sum(map(len, self.queues.values())) - sum(len(self.queues[s]) for s in UNASKED)
+        queues = self.queues
+        asked = len(queues[State.DUE]) + len(queues[State.READING]) + len(queues[State.CURRENT])
         return max(SWEEP_SECONDS, asked / SWEEP_REQUESTS_PER_SECOND)
 
     def next_due(self, now: float) -> TrackedView | None:
@@ -118,6 +140,7 @@ class Schedule:
         self._views: dict[ViewKey, TrackedView] = {}
         self._sweeps = {area: _Sweep() for area in Area}
         self._urgent: dict[State, Queue] = {state: Queue() for state in URGENT}
+        self._session_began = float("-inf")
 
     def __len__(self) -> int:
         return len(self._views)
@@ -153,16 +176,6 @@ class Schedule:
         """Whether the view is read again by itself when it may have changed."""
         view = self._views.get(key)
         return view is not None and view.state not in UNASKED
-
-    def was_read_before(self, key: ViewKey, moment: float) -> bool:
-        """Whether the view was last read before then, or never."""
-        view = self._views.get(key)
-        return view is None or view.read_at < moment
-
-    def is_superseded(self, key: ViewKey, began: float) -> bool:
-        """Whether something newer than a reading that began then has come meanwhile."""
-        view = self._views.get(key)
-        return view is not None and (view.state is State.WATCHED or view.read_at > began)
 
     # What queries want.
 
@@ -262,13 +275,13 @@ class Schedule:
 
     # Readings.
 
-    def start_next(self, now: float) -> ViewKey | None:
-        """The view to read now, which is READING then; None if there is nothing to do yet."""
+    def start_next(self, now: float) -> Reading | None:
+        """Begin to read the view whose turn it is; None if there is nothing to do yet."""
         view = self._next(now)
         if view is None:
             return None
         self._enter(view, State.READING)
-        return view.key
+        return Reading(view.key, now, is_first=view.read_at < self._session_began)
 
     def _next(self, now: float) -> TrackedView | None:
         for state in URGENT:
@@ -281,14 +294,15 @@ class Schedule:
         """Whether there are views to read again, now or in a moment."""
         return any(sweep.behind_since is not None for sweep in self._sweeps.values())
 
-    def succeeded(self, key: ViewKey, began: float, now: float) -> bool:
-        """The reading that began then gave the view; whether to declare it outdated at once."""
+    def succeeded(self, key: ViewKey, began: float, now: float) -> Success:
+        """The reading that began then gave the view."""
         view = self._views.get(key)
         if view is None:
-            return False
+            return Success()
+        is_newest = view.state is not State.WATCHED and view.read_at <= began
         view.read_at = max(view.read_at, began)
         if view.state is State.WATCHED:
-            return False
+            return Success(is_newest)
         moved_at, is_asked = self._sweeps[view.area].moved_at, view.is_asked(now)
         if view.read_at > max(view.suspected_at, moved_at):
             self._enter(view, State.CURRENT if is_asked else State.IDLE)
@@ -296,7 +310,7 @@ class Schedule:
             self._enter(view, State.HINTED if view.suspected_at >= began else State.DUE)
         else:
             self._enter(view, State.OUTDATED)
-        return view.state is State.OUTDATED
+        return Success(is_newest, view.state is State.OUTDATED)
 
     def failed(self, key: ViewKey, now: float, retry_at: float) -> None:
         """The reading has failed: the view is suspect, and not read in its turn before then."""
@@ -307,6 +321,11 @@ class Schedule:
         view.retry_at = retry_at
         if view.state not in URGENT:
             self._enter(view, State.DUE if view.is_asked(now) else State.OUTDATED, first=True)
+
+    def begin_session(self, now: float) -> list[ViewKey]:
+        """Consul is reachable again: anything may have changed. Gives those to declare outdated."""
+        self._session_began = now
+        return [key for area in Area for key in self.moved(area, now)]
 
     def end_session(self, now: float) -> None:
         """Consul is lost: whatever was going on has ended."""
