@@ -341,6 +341,6 @@ def test_the_node_of_consul_k8s_is_never_taken_over(
 ) -> None:
     register(consul, *CARTS)
     worker = start_worker("--cluster", "sync", "--adopt")
-    worker.wait_for_line("is that of consul-k8s")
+    worker.wait_for_line("belongs to consul-k8s")
     assert addresses(consul, "cart") == {"10.244.1.3", "10.244.1.4"}
     assert keys(consul) == {}

@@ -258,7 +258,7 @@ class History:
         self.kubernetes.start()
 
     def _complaints(self) -> int:
-        return self._count("cannot follow")
+        return self._count("cannot watch")
 
     def _count(self, text: str) -> int:
         return sum(text in line for each in self.workers for line in each.lines)

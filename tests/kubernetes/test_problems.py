@@ -404,7 +404,7 @@ def test_a_reverse_name_that_would_be_too_long() -> None:
         Identity("blue", "uid-1", "dc1", "consul", zone),
     )
     assert not any(each.target for each in found.candidates)
-    assert "because it would be too long a name" in found.problems[0]
+    assert "because the name would be too long" in found.problems[0]
 
 
 # --- settings ------------------------------------------------------------------------------------
@@ -575,7 +575,7 @@ def test_a_service_that_went_unseen_is_forgotten() -> None:
 def test_many_problems_at_once_are_few_lines(caplog: pytest.LogCaptureFixture) -> None:
     ProblemLog().note({("default", f"web-{n}"): ["bad"] for n in range(500)})
     assert len(caplog.messages) == MOST_LINES + 1
-    assert caplog.messages[-1].startswith(f"and {500 - MOST_LINES} problems more")
+    assert caplog.messages[-1].startswith(f"and {500 - MOST_LINES} more problems")
 
 
 def test_the_log_diff_and_metric_of_a_worker(
