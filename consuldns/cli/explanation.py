@@ -1,4 +1,4 @@
-"""`consuldns query --explain`: how a name is read, from Consul's data as they are now."""
+"""`consuldns query --explain`: how a name is interpreted, from Consul's data as they are now."""
 
 import asyncio
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     for number, step in enumerate(explanation.steps, 1):
         yield from _step_lines(number, step)
     if not explanation.steps:
-        yield ";   no reading: no name of ours has this form"
+        yield f";   {_without_steps(explanation)}"
     yield f"; => {explanation.outcome.value}"
     yield from (f";    {record}" for record in explanation.records)
     if explanation.followed is not None:
@@ -45,8 +45,14 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield from _lines(explanation.followed)
 
 
+def _without_steps(explanation: Explanation) -> str:
+    if explanation.zone:
+        return "no interpretation: no name of ours has this form"
+    return f"our zones are {', '.join(explanation.zones)}"
+
+
 def _step_lines(number: int, step: Step) -> Iterator[str]:
-    yield f"; {'*' if step.is_answer else ' '} {number}. {step.reading}"
+    yield f"; {'*' if step.is_answer else ' '} {number}. {step.interpretation}"
     yield f";      {step.result}"
     if step.read:
         yield f";      read: {', '.join(step.read)}"

@@ -1,15 +1,16 @@
 """What was found, as plain data: the resolver's result, before it becomes a message.
 
-An answer is made of contributions: one for each instance (or node, or key) that has something to
-say. A contribution keeps together what belongs together: an SRV record and the addresses of its
-target. The wire layer orders the contributions, drops the last ones when a message is too small for
-all, and drops nothing in between.
+An answer is made of record groups: one for each instance (or node, or key) that has something to
+say. A group keeps together what belongs together: an SRV record and the addresses of its target.
+The wire layer orders the groups, drops the last ones when a message is too small for all, and drops
+nothing in between.
 
 These are structures, since they are made for each query that the table does not know: a dataclass
 takes five times as long.
 """
 
 from enum import Enum
+from typing import Protocol
 
 import msgspec
 
@@ -25,8 +26,8 @@ class Outcome(Enum):
     NODATA = "nodata"  # NOERROR, the name exists, no record of that type (RFC 2308 2.2)
     NXDOMAIN = "nxdomain"  # nothing at the name and nothing below it (RFC 8020)
     REFUSED = "refused"  # not our zone, class or operation
-    FORMERR = "formerr"  # a question that makes no sense, such as type OPT
-    SERVFAIL = "servfail"  # the data cannot be had now
+    FORMERR = "formerr"  # a question that is not valid, such as type OPT
+    SERVFAIL = "servfail"  # the data are unavailable now
 
 
 class ExtendedError(Enum):
@@ -70,8 +71,8 @@ class Text(msgspec.Struct, frozen=True):
 class StartOfAuthority(msgspec.Struct, frozen=True):
     """SOA (RFC 1035 3.3.13). Seconds, but for the serial."""
 
-    name_server: Labels
-    mailbox: Labels
+    mname: Labels
+    rname: Labels
     serial: int
     refresh: int
     retry: int
@@ -94,43 +95,66 @@ class Record(msgspec.Struct, frozen=True):
     data: Data
 
 
-class Contribution(msgspec.Struct, frozen=True):
+class RecordGroup(msgspec.Struct, frozen=True):
     """What one instance adds: to the answer section, and to the additional section.
 
-    `additional` holds what clients need next (addresses of a target), `extra` what Consul adds
-    beside it (node metadata as TXT), which goes first when a message is too small.
+    `additional` holds what clients need next (addresses of a target), `optional_additional` what
+    Consul adds beside it (node metadata as TXT), which goes first when a message is too small.
     """
 
     records: tuple[Record, ...]
     additional: tuple[Record, ...] = ()
-    extra: tuple[Record, ...] = ()
+    optional_additional: tuple[Record, ...] = ()
+
+
+class LabelSet(Protocol):
+    """Labels that can be looked up: a dictionary by label, for one."""
+
+    def __contains__(self, label: bytes, /) -> bool:
+        """Whether the folded label is among them."""
+
+
+class ClosestEncloser(msgspec.Struct, frozen=True):
+    """The longest name above a missing one that exists (RFC 4592 section 3.3.1).
+
+    Nothing is at or below the name that is one label longer (RFC 8020), unless one of `labels` has
+    that label (folded): together they have at least every label that exists directly below `name`.
+    """
+
+    name: Labels
+    labels: tuple[LabelSet, ...]
 
 
 class Answer(msgspec.Struct, frozen=True):
     """The result of a question.
 
-    `sources` are the views that it was made from: when one is replaced, the answer is void.
-    `pick_one`: exactly one of the contributions is to be sent, a random one (two CNAMEs at one name
-    are no DNS). Otherwise all are sent, in an order that is to be shuffled when `shuffled` is set.
-    NODATA may have a contribution without records, for its `extra` (metadata of a node).
+    `dependencies` are the views that it was made from: when one is replaced, the answer is void.
+    `exclusive`: exactly one of the groups is to be sent, a random one (two CNAMEs at one name are
+    not valid DNS). Otherwise all are sent, in an order that is to be shuffled when `shuffled` is
+    set. NODATA may have a group without records, for its `optional_additional` (metadata of a
+    node). `authoritative`, `recursion_available` and `authentic_data` are the header's AA, RA and
+    AD. `closest_encloser` goes with NXDOMAIN, where it is known.
     """
 
     outcome: Outcome
-    contributions: tuple[Contribution, ...] = ()
+    groups: tuple[RecordGroup, ...] = ()
     authority: tuple[Record, ...] = ()
-    sources: frozenset[ViewKey] = frozenset()
-    pick_one: bool = False
+    dependencies: frozenset[ViewKey] = frozenset()
+    exclusive: bool = False
     shuffled: bool = True
     authoritative: bool = True
+    recursion_available: bool = False
+    authentic_data: bool = False
     extended_error: ExtendedError | None = None
     error_text: str = ""
+    closest_encloser: ClosestEncloser | None = None
 
 
 class Needs(msgspec.Struct, frozen=True):
     """The resolver cannot answer without this view."""
 
     key: ViewKey
-    sources: frozenset[ViewKey] = frozenset()
+    dependencies: frozenset[ViewKey] = frozenset()
 
 
 def address_type(packed: bytes) -> Type:

@@ -1,7 +1,7 @@
-"""Which instances count, and which of an instance's addresses is told.
+"""Which instances count, and which of an instance's addresses is given.
 
 The rules are Consul's, as documented and as measured on 1.8.7: an instance with a critical check
-does not exist; tagged addresses of the LAN go before plain ones (those of the WAN are not told).
+does not exist; tagged addresses of the LAN go before plain ones (those of the WAN are not given).
 """
 
 from functools import lru_cache

@@ -1,6 +1,6 @@
-"""Finds what a name in our zones has: tries its readings, and follows the aliases that it meets.
+"""Finds what a name in our zones has: tries what it may mean, and follows the aliases it meets.
 
-labels --grammar.readings--> lookups --services, nodes, kubernetes, ...--> Finding
+name --grammar--> interpretations --consul, kubernetes, reverse, zones--> Finding
 """
 
 from collections.abc import Callable
@@ -9,96 +9,119 @@ from typing import Any
 from msgspec.structs import replace
 
 from consuldns import names
-from consuldns.dns import grammar, zones
-from consuldns.dns.answer import Contribution, Outcome, Record, ServiceTarget, Target
+from consuldns.dns import grammar, reverse, zones
+from consuldns.dns.answer import (
+    ClosestEncloser,
+    Outcome,
+    Record,
+    RecordGroup,
+    ServiceTarget,
+    Target,
+)
 from consuldns.dns.consul import nodes, services
-from consuldns.dns.grammar import Lookup
+from consuldns.dns.finding import NODATA, Finding
+from consuldns.dns.grammar import Interpretation
 from consuldns.dns.kubernetes import tree
 from consuldns.dns.policy import Zone
 from consuldns.dns.question import Type
-from consuldns.dns.request import NODATA, NXDOMAIN, Finding, Request
+from consuldns.dns.request import Request
 from consuldns.names import Labels
 
 MAX_ALIASES = 3  # that are followed one after the other, as Consul does
 KEEPS_TTL = (grammar.NodeName, grammar.KubernetesName, grammar.ClusterName)
 FOLLOWED = frozenset((Type.A, Type.AAAA, Type.CNAME))
-
-# Which module answers which kind of name.
-FINDERS: dict[type[Lookup], Callable[[Any, Request], Finding]] = {
-    grammar.Apex: zones.find_apex,
-    grammar.NameServer: zones.find_name_server,
-    grammar.DatacenterBranch: zones.find_datacenter_branch,
-    grammar.ServiceName: services.find,
-    grammar.TagBranch: services.find_tag_branch,
-    grammar.DottedTagBranch: services.find_branch,
-    grammar.DottedServiceName: services.find_dotted,
-    grammar.SeveralTags: services.find_with_all_tags,
-    grammar.NodeName: nodes.find,
-    grammar.AddressName: nodes.find_address,
-    grammar.KubernetesName: tree.find,
-    grammar.ClusterName: tree.find_in_zone,
-}
+LEADS_ON = frozenset((Type.CNAME, Type.SRV))
+NXDOMAIN = Finding(Outcome.NXDOMAIN)
+_NXDOMAIN, _ANSWER = Outcome.NXDOMAIN, Outcome.ANSWER
 
 
 def find(request: Request) -> Finding:
-    """What the first reading of a name in one of our zones finds that finds something."""
-    best = NXDOMAIN
-    for lookup in readings(request.name, request.zone):
-        finding = look_up(lookup, request)
-        if finding.outcome is Outcome.NXDOMAIN:
-            continue
-        if finding.outcome is Outcome.ANSWER:
-            return _follow_aliases(finding, lookup, request)
-        if not finding.is_branch:
+    """What the first interpretation finds that finds something, with what its aliases lead to."""
+    best = None
+    denials: list[Finding] = []
+    for meaning in interpretations(request.name, request.zone):
+        finding = look_up(meaning, request)
+        outcome = finding.outcome
+        if outcome is _NXDOMAIN:
+            denials.append(finding)
+        elif outcome is _ANSWER:
+            return _follow_aliases(finding, meaning, request)
+        elif finding.is_empty_non_terminal:
+            best = finding
+        else:
             return finding
-        best = finding
-    if best is NXDOMAIN and request.name in request.policy.above_zones:
+    if best is not None:
+        return best
+    if zones.is_above_zone(request):
         return NODATA
-    return best
+    return _denial(denials, request)
 
 
-def readings(name: Labels, zone: Zone) -> list[Lookup]:
+def _denial(denials: list[Finding], request: Request) -> Finding:
+    """NXDOMAIN, with the closest encloser if every interpretation knows one of its own."""
+    existing = 0
+    for each in denials:
+        if not each.existing:
+            return NXDOMAIN
+        if each.existing > existing:
+            existing = each.existing
+    name = request.name[-existing:]
+    if not existing or name in request.policy.above_zones:
+        return NXDOMAIN
+    labels = [each.labels_below for each in denials if each.existing == existing]
+    # `<hexadecimal>.addr` is answered wherever it stands.
+    encloser = ClosestEncloser(name, (*labels, grammar.KEYWORDS))
+    return Finding(_NXDOMAIN, closest_encloser=encloser)
+
+
+def interpretations(name: Labels, zone: Zone) -> list[Interpretation]:
     """What a folded name in a zone can mean, best first.
 
     A zone of a Kubernetes cluster may lie in Consul's domain: even there Consul's names go first.
     """
+    if zone.is_reverse:
+        is_apex = name == zone.apex and not zone.is_found_by_address
+        return grammar.of_reverse(name, is_apex=is_apex)
     if not zone.cluster:
-        return grammar.readings(name[: len(name) - len(zone.apex)])
-    found: list[Lookup] = []
+        return grammar.interpretations(name[: len(name) - len(zone.apex)])
+    found: list[Interpretation] = []
     if names.is_below(zone.apex, zone.domain):
-        found = grammar.readings(name[: len(name) - len(zone.domain)])
-    return [*found, grammar.ClusterName(name[: len(name) - len(zone.apex)])]
+        found = grammar.interpretations(name[: len(name) - len(zone.domain)])
+    path = name[: len(name) - len(zone.apex)]
+    return [*found, grammar.ClusterName(grammar.of_kubernetes(path))]
 
 
-def look_up(lookup: Lookup, request: Request) -> Finding:
-    """What one reading of a name finds."""
-    return FINDERS[type(lookup)](lookup, request)
+def look_up(meaning: Interpretation, request: Request) -> Finding:
+    """What one interpretation of a name finds."""
+    return FINDERS[type(meaning)](meaning, request)
 
 
-def _follow_aliases(finding: Finding, lookup: Lookup, request: Request) -> Finding:
+def _follow_aliases(finding: Finding, meaning: Interpretation, request: Request) -> Finding:
     """The finding with what its aliases and SRV targets lead to, where that is in our domains.
 
     A target elsewhere is left to the client. Services give their TTL to what they lead to.
     """
-    keeps_ttl = isinstance(lookup, KEEPS_TTL)
-    followed = tuple(_follow(each, request, keeps_ttl) for each in finding.contributions)
-    return replace(finding, contributions=followed)
+    if not any([each.records[0].type in LEADS_ON for each in finding.groups]):
+        return finding
+    keeps_ttl = isinstance(meaning, KEEPS_TTL)
+    followed = tuple([_follow(each, request, keeps_ttl) for each in finding.groups])
+    return replace(finding, groups=followed)
 
 
-def _follow(contribution: Contribution, request: Request, keeps_ttl: bool) -> Contribution:
-    first = contribution.records[0]
+def _follow(group: RecordGroup, request: Request, keeps_ttl: bool) -> RecordGroup:
+    first = group.records[0]
     match first.data:
         case Target(target) if first.type == Type.CNAME:
             reached = _reach(target, request.type, request)
-        case ServiceTarget(name=target) if not contribution.additional:
+        case ServiceTarget(name=target) if not group.additional:
             reached = _reach(target, Type.ANY, request)
         case _:
-            return contribution
+            return group
     if not keeps_ttl:
         reached = tuple(replace(record, ttl=first.ttl) for record in reached)
     if first.type == Type.SRV:
-        return replace(contribution, additional=reached)
-    return replace(contribution, records=(first, *reached, *contribution.records[1:]))
+        return replace(group, additional=reached)
+    return replace(group, records=(first, *reached, *group.records[1:]))
 
 
 def _reach(target: Labels, type_: int, request: Request) -> tuple[Record, ...]:
@@ -111,5 +134,32 @@ def _reach(target: Labels, type_: int, request: Request) -> tuple[Record, ...]:
     if next_request.name in came_from or len(came_from) > MAX_ALIASES:
         return ()
     finding = find(next_request)
-    chosen = finding.contributions[:1] if finding.pick_one else finding.contributions
+    chosen = finding.groups[:1] if finding.exclusive else finding.groups
     return tuple(record for each in chosen for record in each.records if record.type in FOLLOWED)
+
+
+def _find_kubernetes_address(meaning: grammar.AddressOfKubernetes, request: Request) -> Finding:
+    """A reverse name has to lead back to the address: `find` says whether it does."""
+    return reverse.find_kubernetes(meaning, request, find)
+
+
+# Which module answers which kind of name.
+FINDERS: dict[type[Interpretation], Callable[[Any, Request], Finding]] = {
+    grammar.Apex: zones.find_apex,
+    grammar.NameServer: zones.find_name_server,
+    grammar.DatacenterNonTerminal: zones.find_datacenter_non_terminal,
+    grammar.ServiceName: services.find,
+    grammar.TagNonTerminal: services.find_tag_non_terminal,
+    grammar.DottedTagNonTerminal: services.find_non_terminal,
+    grammar.DottedServiceName: services.find_dotted,
+    grammar.SeveralTags: services.find_with_all_tags,
+    grammar.NodeName: nodes.find,
+    grammar.AddressName: nodes.find_address,
+    grammar.KubernetesName: tree.find,
+    grammar.ClusterName: tree.find_in_zone,
+    grammar.AddressKey: reverse.find_key,
+    grammar.AddressOfKubernetes: _find_kubernetes_address,
+    grammar.AddressOfNode: reverse.find_node,
+    grammar.AddressOfService: reverse.find_service,
+    grammar.NetworkNonTerminal: reverse.find_network,
+}

@@ -42,11 +42,13 @@ class Zone:
 
     `domain` is that of Consul's domains which names in its answers are made under. `cluster` is the
     Kubernetes cluster whose names the zone holds, empty for Consul's domains and reverse zones.
+    `is_found_by_address`: a whole address outside of our zones, a zone of its own if we know it.
     """
 
     apex: Labels
     domain: Labels
     cluster: str = ""
+    is_found_by_address: bool = False
 
     @property
     def is_reverse(self) -> bool:
@@ -59,7 +61,7 @@ class Zone:
         return (b"ns", b"dns", *self.apex) if self.cluster else (b"ns", *self.domain)
 
     @property
-    def mailbox(self) -> Labels:
+    def rname(self) -> Labels:
         """The address of the one to ask, as a name (RFC 1035 section 8)."""
         return (b"hostmaster", *(self.apex if self.cluster else self.domain))
 

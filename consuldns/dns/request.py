@@ -1,14 +1,14 @@
-"""What the answering modules take (`Request`) and give (`Finding`)."""
+"""What the finders take: a name and a type, and what they are to be answered from."""
 
 import msgspec
 
 from consuldns import names
 from consuldns.dns import consul_rules
-from consuldns.dns.answer import Contribution, Outcome, Record
+from consuldns.dns.finding import Finding, Reason, missing
 from consuldns.dns.policy import Policy, Zone
 from consuldns.names import Labels
-from consuldns.views.model import Instance
-from consuldns.views.store import Reading
+from consuldns.views.model import Instance, Instances
+from consuldns.views.store import ViewReader
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -20,7 +20,7 @@ class Request(msgspec.Struct, frozen=True):
     name: Labels
     type: int
     zone: Zone
-    reading: Reading
+    views: ViewReader
     policy: Policy
     came_from: tuple[Labels, ...] = ()
 
@@ -34,45 +34,33 @@ class Request(msgspec.Struct, frozen=True):
 
         Without a label it is the datacenter of the agent.
         """
-        datacenters = self.reading.datacenters()
+        datacenters = self.views.datacenters()
         return datacenters.local if label is None else datacenters.by_name.get(label)
 
+    def no_datacenter(self, label: bytes | None) -> Finding:
+        """That `datacenter` found none."""
+        among = self.views.datacenters().by_name
+        return missing(Reason.NO_DATACENTER, label=label or b"", among=among)
+
+    def levels(self, datacenter: bytes | None) -> int:
+        """The labels of `<kind>[.<dc>].D`, which Consul's names are below."""
+        return len(self.zone.domain) + (1 if datacenter is None else 2)
+
+    def all_instances(self, datacenter: str, service: bytes) -> Instances | None:
+        """The instances of a service (folded name); None without the view if there is none."""
+        name = self.views.listed_service(datacenter, service)
+        return None if name is None else self.views.instances(datacenter, name)
+
+    def healthy(self, instances: Instances) -> tuple[Instance, ...]:
+        """Those of the instances that Consul answers with."""
+        return consul_rules.healthy(instances, only_passing=self.policy.only_passing)
+
     def instances(self, datacenter: str, service: bytes) -> tuple[Instance, ...]:
-        """The healthy instances of a service; () without the view if no service has the name."""
-        name = self.reading.listed_service(datacenter, service)
-        if name is None:
-            return ()
-        view = self.reading.instances(datacenter, name)
-        return consul_rules.healthy(view, only_passing=self.policy.only_passing)
+        """The healthy instances of a service; () if no service has the name."""
+        instances = self.all_instances(datacenter, service)
+        return () if instances is None else self.healthy(instances)
 
     def ask(self, target: Labels, zone: Zone, type_: int) -> "Request":
         """The request that follows an alias."""
         came_from = (*self.came_from, self.name)
-        return Request(names.fold(target), type_, zone, self.reading, self.policy, came_from)
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """What was found for a name, before a negative one gets its SOA.
-
-    `contributions`, `authority` and `pick_one` are as in `Answer`. `is_branch`: there is nothing at
-    the name, but below it (or for another type of a name that Consul knows for one type alone), so
-    that another reading of the name may still have the answer.
-    """
-
-    outcome: Outcome
-    contributions: tuple[Contribution, ...] = ()
-    authority: tuple[Record, ...] = ()
-    pick_one: bool = False
-    is_branch: bool = False
-
-
-NODATA = Finding(Outcome.NODATA)
-BRANCH = Finding(Outcome.NODATA, is_branch=True)
-NXDOMAIN = Finding(Outcome.NXDOMAIN)
-
-
-def found(contributions: list[Contribution], *, pick_one: bool = False) -> Finding:
-    """An answer, or NODATA if nothing has a record."""
-    if not contributions:
-        return NODATA
-    return Finding(Outcome.ANSWER, tuple(contributions), pick_one=pick_one)
+        return Request(names.fold(target), type_, zone, self.views, self.policy, came_from)

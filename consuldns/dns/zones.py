@@ -4,14 +4,15 @@ from functools import lru_cache
 
 from consuldns import names
 from consuldns.dns import consul_rules, records
-from consuldns.dns.answer import Contribution, Outcome, Record, StartOfAuthority
-from consuldns.dns.grammar import Apex, DatacenterBranch, NameServer
-from consuldns.dns.policy import Policy, StartOfAuthorityTimes, Zone
+from consuldns.dns.answer import Outcome, Record, RecordGroup, StartOfAuthority
+from consuldns.dns.finding import EMPTY_NON_TERMINAL, NODATA, Finding, found
+from consuldns.dns.grammar import Apex, DatacenterNonTerminal, NameServer
+from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Type
-from consuldns.dns.request import BRANCH, NODATA, NXDOMAIN, Finding, Request, found
-from consuldns.names import Labels
-from consuldns.views.model import Instance, ReverseZones
-from consuldns.views.store import Reading
+from consuldns.dns.request import Request
+from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels
+from consuldns.views.model import Instance
+from consuldns.views.store import ViewReader
 
 MAX_NAME_SERVERS = 3
 SERVERS = b"consul"  # the service that the servers of Consul register themselves under
@@ -24,14 +25,38 @@ def zone_of(name: Labels, policy: Policy) -> Zone | None:
     return None if apex is None else policy.zones[apex]
 
 
-def reverse_zone_of(name: Labels, folders: ReverseZones, policy: Policy) -> Zone | None:
-    """The reverse zone that a folded name is in or at, the longest that matches."""
-    matches = (policy.reverse_apexes.longest_of(name), folders.apexes.longest_of(name))
+def reverse_zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | None:
+    """The zone that a folded name in a reverse tree is in or at, the longest that matches.
+
+    Outside of our zones a whole address may be a zone of its own: if we know it.
+    """
+    if not (names.is_below(name, IN_ADDR_ARPA) or names.is_below(name, IP6_ARPA)):
+        return None
+    matches = (
+        policy.reverse_apexes.longest_of(name),
+        views.reverse_zones().apexes.longest_of(name),
+    )
     apex = max((each for each in matches if each is not None), key=len, default=None)
-    return None if apex is None else Zone(apex, policy.domain)
+    if apex is not None:
+        return _reverse_zone(apex, policy.domain)
+    if names.address_of(name) is not None:
+        return Zone(name, policy.domain, is_found_by_address=True)
+    return None
 
 
-def start_of_authority(zone: Zone, reading: Reading, policy: Policy) -> Record:
+@lru_cache(maxsize=1024)
+def _reverse_zone(apex: Labels, domain: Labels) -> Zone:
+    return Zone(apex, domain)
+
+
+def is_above_zone(request: Request) -> bool:
+    """Whether the name exists because one of our zones does, somewhere below it."""
+    if request.name in request.policy.above_zones:
+        return True
+    return request.zone.is_reverse and request.name in request.views.reverse_zones().enclosing
+
+
+def start_of_authority(zone: Zone, views: ViewReader, policy: Policy) -> Record:
     """The SOA record; its TTL is the minimum, so that it suits negative answers (RFC 2308, 3).
 
     The serial is the highest of the indexes of the lists of services, nodes and Kubernetes clusters
@@ -39,31 +64,43 @@ def start_of_authority(zone: Zone, reading: Reading, policy: Policy) -> Record:
     same in every replica, and rise with every name that comes or goes; health alone does not move
     them.
     """
-    datacenter = reading.datacenters().local
-    other = reading.reverse_zones() if zone.is_reverse else reading.services(datacenter)
-    nodes, clusters = reading.nodes(datacenter), reading.clusters(datacenter)
+    datacenter = views.datacenters().local
+    other = views.reverse_zones() if zone.is_reverse else views.services(datacenter)
+    nodes, clusters = views.nodes(datacenter), views.clusters(datacenter)
     serial = max(other.index, nodes.index, clusters.index) & 0xFFFFFFFF
     times = policy.kubernetes.soa if zone.cluster else policy.soa
-    return _start_of_authority(zone, serial, times)
-
-
-@lru_cache(maxsize=1024)
-def _start_of_authority(zone: Zone, serial: int, times: StartOfAuthorityTimes) -> Record:
-    # Every negative answer has one: kept, because it costs a third of a denial to build.
-    data = StartOfAuthority(
-        zone.name_server,
-        zone.mailbox,
+    return _start_of_authority(
+        zone.apex,
+        zone.domain,
+        zone.cluster,
         serial,
         times.refresh,
         times.retry,
         times.expire,
         times.min_ttl,
     )
-    return Record(zone.apex, Type.SOA, times.min_ttl, data)
 
 
-def find_apex(lookup: Apex, request: Request) -> Finding:
-    """SOA and NS of the zone that was asked; nothing else is at an apex of ours."""
+@lru_cache(maxsize=1024)
+def _start_of_authority(
+    apex: Labels,
+    domain: Labels,
+    cluster: str,
+    serial: int,
+    refresh: int,
+    retry: int,
+    expire: int,
+    min_ttl: int,
+) -> Record:
+    # Every negative answer has one: kept, because it costs a third of a denial to build. By plain
+    # values, because the hash of a dataclass costs as much again.
+    zone = Zone(apex, domain, cluster)
+    data = StartOfAuthority(zone.name_server, zone.rname, serial, refresh, retry, expire, min_ttl)
+    return Record(apex, Type.SOA, min_ttl, data)
+
+
+def find_apex(name: Apex, request: Request) -> Finding:
+    """SOA and NS of the zone that was asked; nothing else is at the apex of one of our zones."""
     return find_at_apex(request.zone, request)
 
 
@@ -74,20 +111,22 @@ def find_at_apex(zone: Zone, request: Request) -> Finding:
     servers = _name_servers(zone, request)
     if request.type == Type.NS:
         return found(servers)
-    own = start_of_authority(zone, request.reading, request.policy)
+    own = start_of_authority(zone, request.views, request.policy)
     if request.type == Type.ANY:
-        return found([Contribution((own,)), *servers])
+        return found([RecordGroup((own,)), *servers])
     glue = tuple(record for server in servers for record in server.additional)
     authority = tuple(record for server in servers for record in server.records)
-    return Finding(Outcome.ANSWER, (Contribution((own,), glue),), authority)
+    return Finding(Outcome.ANSWER, (RecordGroup((own,), glue),), authority)
 
 
-def find_datacenter_branch(lookup: DatacenterBranch, request: Request) -> Finding:
+def find_datacenter_non_terminal(name: DatacenterNonTerminal, request: Request) -> Finding:
     """Whether there is such a datacenter, with names below it."""
-    return NXDOMAIN if request.datacenter(lookup.datacenter) is None else BRANCH
+    if request.datacenter(name.datacenter) is None:
+        return request.no_datacenter(name.datacenter)
+    return EMPTY_NON_TERMINAL
 
 
-def find_name_server(lookup: NameServer, request: Request) -> Finding:
+def find_name_server(name: NameServer, request: Request) -> Finding:
     """The addresses of `ns.D`."""
     return find_own_addresses(request, request.policy.node_ttl)
 
@@ -99,14 +138,14 @@ def find_own_addresses(request: Request, ttl: int) -> Finding:
         for record in _own_addresses(request.name, ttl, request.policy)
         if request.type in (record.type, Type.ANY)
     ]
-    return found([Contribution((record,)) for record in wanted])
+    return found([RecordGroup((record,)) for record in wanted])
 
 
 def _own_addresses(owner: Labels, ttl: int, policy: Policy) -> tuple[Record, ...]:
     return tuple(records.address(owner, ttl, packed) for packed in policy.name_server_addresses)
 
 
-def _name_servers(zone: Zone, request: Request) -> list[Contribution]:
+def _name_servers(zone: Zone, request: Request) -> list[RecordGroup]:
     """Consul's servers, as Consul says, for its own domains; ourselves for others, or if none."""
     servers = _consul_servers(zone, request) if zone.apex == zone.domain else []
     if servers:
@@ -114,24 +153,24 @@ def _name_servers(zone: Zone, request: Request) -> list[Contribution]:
     name, policy = zone.name_server, request.policy
     ttl = policy.kubernetes.ttl if zone.cluster else policy.node_ttl
     glue = _own_addresses(name, ttl, policy)
-    return [Contribution((records.name_server(zone.apex, ttl, name),), glue)]
+    return [RecordGroup((records.name_server(zone.apex, ttl, name),), glue)]
 
 
-def _consul_servers(zone: Zone, request: Request) -> list[Contribution]:
-    reading, policy = request.reading, request.policy
-    datacenter = reading.datacenters().local
-    service = reading.listed_service(datacenter, SERVERS)
+def _consul_servers(zone: Zone, request: Request) -> list[RecordGroup]:
+    views, policy = request.views, request.policy
+    datacenter = views.datacenters().local
+    service = views.listed_service(datacenter, SERVERS)
     if service is None:
         return []
     instances = consul_rules.healthy(
-        reading.instances(datacenter, service), only_passing=policy.only_passing
+        views.instances(datacenter, service), only_passing=policy.only_passing
     )
-    servers: dict[Labels, Contribution] = {}
+    servers: dict[Labels, RecordGroup] = {}
     for instance in instances:
         name = _server_name(instance, datacenter, zone.domain)
         if name is not None and len(servers) < MAX_NAME_SERVERS:
             record = records.name_server(zone.apex, policy.node_ttl, name)
-            servers.setdefault(name, Contribution((record,), _glue(instance, name, policy)))
+            servers.setdefault(name, RecordGroup((record,), _glue(instance, name, policy)))
     return list(servers.values())
 
 

@@ -173,6 +173,15 @@ class Clusters(ListView, frozen=True):
                 found.setdefault(packed, service)
         return found
 
+    @cached_property
+    def without_reverse_name(self) -> dict[bytes, Service]:
+        """The first service at each of the other cluster addresses: it wants no reverse name."""
+        found: dict[bytes, Service] = {}
+        for packed, service in self.cluster_addresses():
+            if packed not in self.by_address:
+                found.setdefault(packed, service)
+        return found
+
     def cluster_addresses(self) -> Iterator[tuple[bytes, Service]]:
         """Every cluster address (packed) with its service."""
         for cluster in self.clusters:

@@ -7,6 +7,7 @@ by folded bytes, so that a label from a packet can be looked up as it is.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from enum import IntEnum
 from functools import cached_property
@@ -61,7 +62,10 @@ class ServiceAddress(Value, frozen=True):
 
 
 class Instance(Value, frozen=True):
-    """An instance of a service, with its node. An empty address means the node's."""
+    """An instance of a service, with its node. An empty address means the node's.
+
+    `failing` names checks that do not pass, "node/check: status" each, for people to read.
+    """
 
     node: Node
     id: str
@@ -74,6 +78,7 @@ class Instance(Value, frozen=True):
     weight_passing: int
     weight_warning: int
     health: Health
+    failing: tuple[str, ...] = ()
 
     @property
     def is_marked(self) -> bool:
@@ -200,17 +205,26 @@ class Nodes(ListView, frozen=True):
 
         Nodes of Kubernetes clusters are left out: their address stands for nothing.
         """
-        found: dict[bytes, Node] = {}
-        for node in self.nodes:
-            address = names.parse_address(node.address)
-            if address is not None and not node.is_marked:
-                found.setdefault(address.packed, node)
-        return found
+        return _by_address(node for node in self.nodes if not node.is_marked)
+
+    @cached_property
+    def marked_by_address(self) -> dict[bytes, Node]:
+        """Those that were left out."""
+        return _by_address(node for node in self.nodes if node.is_marked)
 
     @cached_property
     def networks(self) -> Networks:
         """The networks that hold a node's address."""
         return Networks(self.by_address)
+
+
+def _by_address(nodes: Iterable[Node]) -> dict[bytes, Node]:
+    found: dict[bytes, Node] = {}
+    for node in nodes:
+        address = names.parse_address(node.address)
+        if address is not None:
+            found.setdefault(address.packed, node)
+    return found
 
 
 class Instances(View, frozen=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from consuldns.dns.answer import Answer, Contribution, Outcome
+from consuldns.dns.answer import Answer, Outcome, RecordGroup
 from consuldns.dns.resolver import resolve
 from tests.support.scenarios import Scenario, expected_authority, question, scenarios
 from tests.support.zone_text import record_text
@@ -28,7 +28,7 @@ def test_scenario(scenario: Scenario, query: dict[str, Any]) -> None:
     assert _answer_section(answer) == sorted(
         sorted(alternative) for alternative in query.get("one_of", [query.get("answer", [])])
     )
-    added = [r for c in answer.contributions for r in (*c.additional, *c.extra)]
+    added = [r for c in answer.groups for r in (*c.additional, *c.optional_additional)]
     assert {record_text(record) for record in added} == set(query.get("additional", []))
     authority = sorted(record_text(record) for record in answer.authority)
     assert authority == sorted(expected_authority(query, scenario.policy.soa))
@@ -44,13 +44,13 @@ def test_scenario(scenario: Scenario, query: dict[str, Any]) -> None:
 
 def _answer_section(answer: Answer) -> list[list[str]]:
     """What may be sent, each alternative sorted."""
-    if answer.pick_one:
-        return sorted(_texts(each) for each in answer.contributions)
-    return [sorted(text for each in answer.contributions for text in _texts(each))]
+    if answer.exclusive:
+        return sorted(_texts(each) for each in answer.groups)
+    return [sorted(text for each in answer.groups for text in _texts(each))]
 
 
-def _texts(contribution: Contribution) -> list[str]:
-    return sorted(record_text(record) for record in contribution.records)
+def _texts(group: RecordGroup) -> list[str]:
+    return sorted(record_text(record) for record in group.records)
 
 
 def test_every_difference_is_explained() -> None:

@@ -10,7 +10,9 @@ from consuldns.dns.policy import KubernetesPolicy, Policy
 from consuldns.dns.question import Type
 from consuldns.names import Labels, parse_name
 from tests.dns.test_properties import KINDS, ask
+from tests.support import kubernetes_data
 from tests.support.catalog import Catalog, Payload
+from tests.support.closest_encloser import assert_it_holds
 from tests.support.properties import examples
 
 NAMES = ["http", "admin", "dns"]
@@ -93,7 +95,7 @@ def _locations(answer: Answer) -> list[ServiceTarget]:
 
 
 def _data(answer: Answer) -> set[Data]:
-    return {record.data for each in answer.contributions for record in each.records}
+    return {record.data for each in answer.groups for record in each.records}
 
 
 @examples(300)
@@ -105,8 +107,24 @@ def test_an_alias_is_alone_at_its_name_and_leads_elsewhere(
     for base in BASES:
         for type_ in KINDS:
             answer = ask(base, type_, views, policy)
-            for each in answer.contributions:
+            for each in answer.groups:
                 first = each.records[0]
                 assert first.data != Target(base), "an alias of itself"
                 if first.type == Type.CNAME:
-                    assert len(answer.contributions) == 1 or answer.pick_one
+                    assert len(answer.groups) == 1 or answer.exclusive
+
+
+OTHERS = [{"namespace": "other", "name": "db", "cluster_ips": ["10.254.0.1"]}]
+BELOW = [(b"x",), (b"_tcp",), (b"_a", b"_b", b"_c"), (b"x", b"y", b"z")]
+
+
+@given(catalogs, policies, st.sampled_from(BELOW))
+def test_what_it_has_synced_is_not_denied_by_a_closest_encloser(
+    payloads: list[Payload], policy: Policy, left: Labels
+) -> None:
+    views = Catalog(register=payloads, kv=kubernetes_data.keys(OTHERS, [])).views()
+    for base in BASES:
+        labels = {label for each in BASES for label in each}
+        for name in ((*left, *base), (*left, *base[1:])):
+            answer = ask(name, Type.A, views, policy)
+            assert_it_holds(name, answer, views, policy, labels)

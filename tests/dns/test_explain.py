@@ -5,9 +5,14 @@ from typing import Any
 import pytest
 
 from consuldns.dns.answer import Outcome
+from consuldns.dns.explain.nearest import nearest
+from consuldns.dns.explain.reasons import SENTENCES
 from consuldns.dns.explain.steps import Explanation, explain
+from consuldns.dns.finding import Reason
+from consuldns.dns.policy import Policy
 from consuldns.views import keys
 from consuldns.views.store import MissingView, ViewStore
+from tests.support.catalog import Catalog
 from tests.support.scenarios import Scenario, question, scenarios
 
 EVERY_QUERY = [
@@ -35,6 +40,10 @@ def test_it_is_told_as_it_is(scenario: Scenario, query: dict[str, Any]) -> None:
     assert all(step.result for step in explanation.steps)
 
 
+def test_every_reason_has_a_sentence() -> None:
+    assert set(SENTENCES) == set(Reason)
+
+
 COLLISIONS = next(each for each in scenarios() if each.name.startswith("nested: Consul's"))
 
 
@@ -47,7 +56,7 @@ COLLISIONS = next(each for each in scenarios() if each.name.startswith("nested: 
                 '* Consul: service "ns" with tag "tagged": 1 record',
                 '  Consul: above a tag of service "ns" that ends in ".tagged": there is none',
                 '  Kubernetes: service "tagged" in namespace "ns": 1 record, of cluster'
-                " 'kubernetes'; not used, since reading 1 goes first",
+                " 'kubernetes'; not used, since interpretation 1 goes first",
                 '  service with dots in its name: "tagged.ns": there is no such service, or no '
                 "healthy instance with what is left of it as tag",
             ],
@@ -55,9 +64,9 @@ COLLISIONS = next(each for each in scenarios() if each.name.startswith("nested: 
         (
             "7f000001.addr.svc.dc1.consul A",
             [
-                "* Consul: the address 127.0.0.1, spelt by the name itself: 1 record",
+                "* Consul: the address 127.0.0.1, spelled by the name itself: 1 record",
                 '  Kubernetes: service "7f000001" in namespace "addr", datacenter "dc1": 1 record, '
-                "of cluster 'kubernetes'; not used, since reading 1 goes first",
+                "of cluster 'kubernetes'; not used, since interpretation 1 goes first",
             ],
         ),
         (
@@ -71,7 +80,7 @@ COLLISIONS = next(each for each in scenarios() if each.name.startswith("nested: 
             "web.node.svc.dc9.consul A",
             [
                 '  Kubernetes: service "web" in namespace "node", datacenter "dc9": there is no '
-                'datacenter "dc9"',
+                'datacenter "dc9" (did you mean "dc1"?)',
             ],
         ),
         (
@@ -83,7 +92,7 @@ COLLISIONS = next(each for each in scenarios() if each.name.startswith("nested: 
 )
 def test_who_wins_when_names_collide(ask: str, steps: list[str]) -> None:
     found = [
-        f"{'*' if step.is_answer else ' '} {step.reading}: {step.result}"
+        f"{'*' if step.is_answer else ' '} {step.interpretation}: {step.result}"
         for step in told(COLLISIONS, ask).steps
     ]
     assert found == steps or not steps
@@ -91,7 +100,7 @@ def test_who_wins_when_names_collide(ask: str, steps: list[str]) -> None:
 
 def steps_of(scenario: str, ask: str) -> list[str]:
     found = told(next(each for each in scenarios() if each.name == scenario), ask)
-    return [f"{'*' if s.is_answer else ' '} {s.reading}: {s.result}" for s in found.steps]
+    return [f"{'*' if s.is_answer else ' '} {s.interpretation}: {s.result}" for s in found.steps]
 
 
 @pytest.mark.parametrize(
@@ -162,15 +171,18 @@ def test_why_an_address_has_no_reverse_name(ask: str, steps: list[str]) -> None:
         ),
         (
             "cart.mon.svc.dc1.consul A",
-            '  Kubernetes: service "cart" in namespace "mon", datacenter "dc1": no Kubernetes '
-            'cluster is in Consul; nor has consul-k8s synced "k8s-cart-mon" or "k8s-cart" or '
-            '"cart-mon" or "cart"',
+            '  Kubernetes: service "cart" in namespace "mon", datacenter "dc1": consul-k8s has '
+            'synced no service "k8s-cart-mon" or "k8s-cart" or "cart-mon" or "cart"',
         ),
         (
             "_http._tcp.api.mon.svc.dc1.consul SRV",
             '  Kubernetes: port "_http._tcp" of service "api" in namespace "mon", datacenter '
-            '"dc1": no Kubernetes cluster is in Consul; of consul-k8s, "k8s-api-mon" has no such '
-            "endpoint or port that is healthy",
+            '"dc1": of consul-k8s, "k8s-api-mon" has no such endpoint or port that is healthy',
+        ),
+        (
+            "void.svc.dc1.consul A",
+            '  Kubernetes: namespace "void", datacenter "dc1": the name of no service that '
+            'consul-k8s may have synced ends in the namespace "void"',
         ),
     ],
 )
@@ -212,3 +224,84 @@ def test_what_is_missing_is_named() -> None:
     with pytest.raises(MissingView) as missing:
         explain(question("db.service.consul A"), ViewStore(), COLLISIONS.policy)
     assert missing.value.key == keys.DatacenterList()
+
+
+def instance(node: str, service: str, address: str, *checks: str, tag: str = "") -> dict[str, Any]:
+    """A registration. A check is "name status" (its own) or "name status node"."""
+    given = []
+    for check in checks:
+        name, status, *of_node = check.split()
+        own = {} if of_node else {"ServiceID": service}
+        given.append({"Name": name, "Status": status, **own})
+    body = {"Service": service, "Port": 80, "Tags": [tag] if tag else []}
+    return {"Node": node, "Address": address, "Service": body, "Checks": given}
+
+
+UNHEALTHY = Catalog(
+    register=[
+        instance("n1", "web", "10.0.0.1", "port critical", tag="blue"),
+        instance("n2", "web", "10.0.0.2", tag="green"),
+        instance("n1", "db", "10.0.0.1", "lag critical", "disk passing"),
+        instance("n3", "db", "10.0.0.3", "disk critical node", "load warning node"),
+    ]
+)
+
+
+def results(catalog: Catalog, ask: str, policy: Policy | None = None) -> list[str]:
+    explanation = explain(question(ask), catalog.views(), policy or Policy())
+    return [step.result for step in explanation.steps]
+
+
+@pytest.mark.parametrize(
+    ("ask", "result"),
+    [
+        (
+            "web.service.consul A",
+            "1 record, 1 of 2 instances left out as unhealthy (n1/port: critical)",
+        ),
+        (
+            "db.service.consul A",
+            "none of its 2 instances is healthy (n1/lag: critical, n3/disk: critical, "
+            "n3/load: warning)",
+        ),
+        ("blue.web.service.consul A", 'none of its 1 healthy instances has "blue"'),
+        ("wob.service.consul A", 'there is no service "wob" (did you mean "web"?)'),
+        ("wbe.service.consul SRV", 'there is no service "wbe" (did you mean "web"?)'),
+        ("cache.service.consul A", 'there is no service "cache"'),
+        ("gren.web.service.consul A", 'no service has the tag "gren" (did you mean "green"?)'),
+        ("web.service.cd1.consul A", 'there is no datacenter "cd1" (did you mean "dc1"?)'),
+        ("n4.node.consul A", 'there is no such node (did you mean "n1"?)'),
+    ],
+)
+def test_checks_and_nearest_names(ask: str, result: str) -> None:
+    assert results(UNHEALTHY, ask)[0] == result
+
+
+@pytest.mark.parametrize(
+    ("wanted", "among", "expected"),
+    [
+        ("web", ["wab", "weeb", "database"], "wab"),
+        ("webb", ["wab", "web"], "web"),
+        ("ewb", ["web"], "web"),
+        ("we", ["web", "w"], "w"),
+        ("abc", ["xyz"], None),
+        ("web", ["web"], None),
+        ("monitoring-grafan", ["monitoring-influxdb", "monitoring-grafana"], "monitoring-grafana"),
+        ("ab", ["ba", "cd"], "ba"),
+        ("", [], None),
+        ("x", ["y"], None),
+        ("kibana", ["kbnana", "banana"], "kbnana"),
+    ],
+)
+def test_nearest(wanted: str, among: list[str], expected: str | None) -> None:
+    found = nearest(wanted.encode(), [each.encode() for each in among])
+    assert found == (None if expected is None else expected.encode())
+
+
+def test_a_name_in_no_zone_is_told_the_zones() -> None:
+    explanation = explain(question("www.example.com A"), UNHEALTHY.views(), Policy())
+    assert explanation.zone == ""
+    assert explanation.zones[:2] == ("consul.", "10.in-addr.arpa.")
+    assert explanation.steps == ()
+    inside = explain(question("web.service.consul A"), UNHEALTHY.views(), Policy())
+    assert inside.zones == ()

@@ -3,79 +3,90 @@
 import pytest
 
 from consuldns.dns.grammar import (
+    AddressKey,
     AddressName,
+    AddressOfKubernetes,
+    AddressOfNode,
+    AddressOfService,
     Apex,
-    DatacenterBranch,
+    DatacenterNonTerminal,
     DottedServiceName,
-    DottedTagBranch,
+    DottedTagNonTerminal,
+    Form,
+    Interpretation,
     KubernetesName,
-    Lookup,
     NameServer,
+    NetworkNonTerminal,
     NodeName,
+    RecordRequest,
     ServiceName,
     SeveralTags,
-    TagBranch,
+    TagNonTerminal,
+    interpretations,
     nested,
     of_consul,
-    readings,
+    of_kubernetes,
+    of_reverse,
 )
 from consuldns.names import parse_name
 
 LOOPBACK = bytes((127, 0, 0, 1))
+KINDS_OF_ADDRESSES = (AddressKey, AddressOfKubernetes, AddressOfNode, AddressOfService)
+ADDRESS = [kind(LOOPBACK) for kind in KINDS_OF_ADDRESSES]
 
-TABLE: list[tuple[str, list[Lookup]]] = [
+TABLE: list[tuple[str, list[Interpretation]]] = [
     ("", [Apex()]),
-    ("ns", [NameServer(), DatacenterBranch(b"ns")]),
-    ("dc1", [DatacenterBranch(b"dc1")]),
+    ("ns", [NameServer(), DatacenterNonTerminal(b"ns")]),
+    ("dc1", [DatacenterNonTerminal(b"dc1")]),
     ("a.dc1", []),
-    ("service", [DatacenterBranch(None)]),
-    ("query.dc1", [DatacenterBranch(b"dc1")]),
+    ("service", [DatacenterNonTerminal(None)]),
+    ("query.dc1", [DatacenterNonTerminal(b"dc1")]),
     ("service.dc1.extra", []),
     ("db.service", [ServiceName(b"db", None, None)]),
     ("db.service.dc1", [ServiceName(b"db", None, b"dc1")]),
     ("db.service.dc1.extra", []),
     (
         "primary.db.service",
-        [ServiceName(b"db", b"primary", None), DottedTagBranch(b"db", b"primary", None)],
+        [ServiceName(b"db", b"primary", None), DottedTagNonTerminal(b"db", b"primary", None)],
     ),
     (
         "v1.2.db.service.dc1",
-        [ServiceName(b"db", b"v1.2", b"dc1"), DottedTagBranch(b"db", b"v1.2", b"dc1")],
+        [ServiceName(b"db", b"v1.2", b"dc1"), DottedTagNonTerminal(b"db", b"v1.2", b"dc1")],
     ),
     (
         "_db._tcp.service",
-        [ServiceName(b"db", None, None), DottedTagBranch(b"_tcp", b"_db", None)],
+        [ServiceName(b"db", None, None), DottedTagNonTerminal(b"_tcp", b"_db", None)],
     ),
     (
         "_db._primary.service",
-        [ServiceName(b"db", b"primary", None), DottedTagBranch(b"_primary", b"_db", None)],
+        [ServiceName(b"db", b"primary", None), DottedTagNonTerminal(b"_primary", b"_db", None)],
     ),
-    ("_db._.service", [ServiceName(b"db", None, None), DottedTagBranch(b"_", b"_db", None)]),
-    ("_tcp.service", [ServiceName(b"_tcp", None, None), TagBranch(b"tcp", None)]),
+    ("_db._.service", [ServiceName(b"db", None, None), DottedTagNonTerminal(b"_", b"_db", None)]),
+    ("_tcp.service", [ServiceName(b"_tcp", None, None), TagNonTerminal(b"tcp", None)]),
     (
         "x._db._tcp.service",
-        [ServiceName(b"_tcp", b"x._db", None), DottedTagBranch(b"_tcp", b"x._db", None)],
+        [ServiceName(b"_tcp", b"x._db", None), DottedTagNonTerminal(b"_tcp", b"x._db", None)],
     ),
     (
         "_db._tcp.dc1",
         [
             ServiceName(b"db", None, b"dc1", srv_only=True),
-            DottedTagBranch(b"_tcp", b"_db", b"dc1"),
+            DottedTagNonTerminal(b"_tcp", b"_db", b"dc1"),
         ],
     ),
     (
         "_tcp",
         [
             ServiceName(b"_tcp", None, None, srv_only=True),
-            TagBranch(b"tcp", None),
-            DatacenterBranch(b"_tcp"),
+            TagNonTerminal(b"tcp", None),
+            DatacenterNonTerminal(b"_tcp"),
         ],
     ),
     ("_db._tcp.dc1.extra", []),
     # The rightmost keyword counts.
     (
         "db.service.service",
-        [ServiceName(b"service", b"db", None), DottedTagBranch(b"service", b"db", None)],
+        [ServiceName(b"service", b"db", None), DottedTagNonTerminal(b"service", b"db", None)],
     ),
     ("service.node", [NodeName(b"service", None)]),
     # A datacenter may begin with an underscore; for SRV it is a service.
@@ -83,7 +94,7 @@ TABLE: list[tuple[str, list[Lookup]]] = [
         "db.service._x",
         [
             ServiceName(b"_x", b"db.service", None, srv_only=True),
-            DottedTagBranch(b"_x", b"db.service", None),
+            DottedTagNonTerminal(b"_x", b"db.service", None),
             ServiceName(b"db", None, b"_x"),
         ],
     ),
@@ -96,7 +107,7 @@ TABLE: list[tuple[str, list[Lookup]]] = [
     ("x.7f000001.addr", []),
     ("7f0000.addr", []),
     ("7f00000g.addr", []),
-    ("addr.dc1", [DatacenterBranch(b"dc1")]),
+    ("addr.dc1", [DatacenterNonTerminal(b"dc1")]),
     ("web.connect", []),
     ("web.virtual", []),
 ]
@@ -105,37 +116,47 @@ TABLE: list[tuple[str, list[Lookup]]] = [
 @pytest.mark.parametrize(
     ("name", "expected"), [pytest.param(n, e, id=n or "apex") for n, e in TABLE]
 )
-def test_readings(name: str, expected: list[Lookup]) -> None:
-    found = readings(parse_name(name))
+def test_interpretations(name: str, expected: list[Interpretation]) -> None:
+    found = interpretations(parse_name(name))
     assert found[: len(expected)] == expected
     labels = parse_name(name)
     if labels and not any(b"." in label for label in labels):
         assert of_consul(labels) == expected
 
 
-NESTED: list[tuple[str, list[Lookup]]] = [
+DB = RecordRequest(Form.SERVICE, b"default", b"db")
+POD = RecordRequest(Form.POD, b"default", pod=b"10-1-2-3")
+A_OF_B_IN_C = RecordRequest(Form.ENDPOINT, b"c", b"b", endpoint=b"a", left=(b"a",))
+
+NESTED: list[tuple[str, list[Interpretation]]] = [
     ("svc", []),
-    ("svc.dc1", [KubernetesName((b"svc",), b"dc1")]),
-    ("db.default.svc.dc1", [KubernetesName((b"db", b"default", b"svc"), b"dc1")]),
-    ("10-1-2-3.default.pod.dc1", [KubernetesName((b"10-1-2-3", b"default", b"pod"), b"dc1")]),
-    ("dns-version.dc1", [KubernetesName((b"dns-version",), b"dc1")]),
+    ("svc.dc1", [KubernetesName(RecordRequest(Form.KIND, left=(b"svc",)), b"dc1")]),
+    ("db.default.svc.dc1", [KubernetesName(DB, b"dc1")]),
+    ("10-1-2-3.default.pod.dc1", [KubernetesName(POD, b"dc1")]),
+    (
+        "dns-version.dc1",
+        [KubernetesName(RecordRequest(Form.VERSION, left=(b"dns-version",)), b"dc1")],
+    ),
     ("db.default.svc", []),
     ("db.default.svc.dc1.extra", []),
     (
         "default.service",
-        [KubernetesName((b"default", b"svc"), None), DottedServiceName((b"default",), None)],
+        [
+            KubernetesName(RecordRequest(Form.NAMESPACE, b"default"), None),
+            DottedServiceName((b"default",), None),
+        ],
     ),
     (
         "db.default.service.dc1",
         [
-            KubernetesName((b"db", b"default", b"svc"), b"dc1"),
+            KubernetesName(DB, b"dc1"),
             DottedServiceName((b"db", b"default"), b"dc1"),
         ],
     ),
     (
         "a.b.c.service",
         [
-            KubernetesName((b"a", b"b", b"c", b"svc"), None),
+            KubernetesName(A_OF_B_IN_C, None),
             DottedServiceName((b"a", b"b", b"c"), None),
             SeveralTags(b"c", (b"a", b"b"), None),
         ],
@@ -149,6 +170,74 @@ NESTED: list[tuple[str, list[Lookup]]] = [
 
 
 @pytest.mark.parametrize(("name", "expected"), NESTED)
-def test_nested_readings(name: str, expected: list[Lookup]) -> None:
+def test_nested_interpretations(name: str, expected: list[Interpretation]) -> None:
     assert nested(parse_name(name)) == expected
-    assert readings(parse_name(name))[-len(expected) :] == (expected or readings(parse_name(name)))
+    assert interpretations(parse_name(name))[-len(expected) :] == (
+        expected or interpretations(parse_name(name))
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("", RecordRequest(Form.ZONE)),
+        ("svc", RecordRequest(Form.KIND, left=(b"svc",))),
+        ("pod", RecordRequest(Form.KIND, left=(b"pod",))),
+        ("dns", RecordRequest(Form.KIND, left=(b"dns",))),
+        ("dns-version", RecordRequest(Form.VERSION, left=(b"dns-version",))),
+        ("ns.dns", RecordRequest(Form.NAME_SERVER, left=(b"ns", b"dns"))),
+        ("x.dns", RecordRequest(Form.OTHER, left=(b"x", b"dns"))),
+        ("x.dns-version", RecordRequest(Form.OTHER, left=(b"x", b"dns-version"))),
+        ("x", RecordRequest(Form.OTHER, left=(b"x",))),
+        ("a.b.x", RecordRequest(Form.OTHER, left=(b"a", b"b", b"x"))),
+        ("ns.svc", RecordRequest(Form.NAMESPACE, b"ns")),
+        ("db.ns.svc", RecordRequest(Form.SERVICE, b"ns", b"db")),
+        ("e.db.ns.svc", RecordRequest(Form.ENDPOINT, b"ns", b"db", endpoint=b"e", left=(b"e",))),
+        (
+            "_tcp.db.ns.svc",
+            RecordRequest(Form.PROTOCOL, b"ns", b"db", protocol=b"tcp", left=(b"_tcp",)),
+        ),
+        (
+            "_p._tcp.db.ns.svc",
+            RecordRequest(
+                Form.PORT, b"ns", b"db", port=b"p", protocol=b"tcp", left=(b"_p", b"_tcp")
+            ),
+        ),
+        ("p._tcp.db.ns.svc", RecordRequest(Form.BELOW_SERVICE, b"ns", b"db", left=(b"p", b"_tcp"))),
+        ("_p.tcp.db.ns.svc", RecordRequest(Form.BELOW_SERVICE, b"ns", b"db", left=(b"_p", b"tcp"))),
+        (
+            "_a._b._c.db.ns.svc",
+            RecordRequest(Form.BELOW_SERVICE, b"ns", b"db", left=(b"_a", b"_b", b"_c")),
+        ),
+        ("_.db.ns.svc", RecordRequest(Form.PROTOCOL, b"ns", b"db", left=(b"_",))),
+        ("ns.pod", RecordRequest(Form.POD_NAMESPACE, b"ns")),
+        ("10-0-0-1.ns.pod", RecordRequest(Form.POD, b"ns", pod=b"10-0-0-1")),
+        ("x.1.ns.pod", RecordRequest(Form.BELOW_POD, b"ns", pod=b"1", left=(b"x",))),
+    ],
+)
+def test_kubernetes_names(path: str, expected: RecordRequest) -> None:
+    assert of_kubernetes(parse_name(path)) == expected
+
+
+LOOPBACK_6 = bytes(15) + b"\1"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_apex", "expected"),
+    [
+        ("1.0.0.127.in-addr.arpa", False, [*ADDRESS]),
+        ("1.0.0.127.in-addr.arpa", True, [*ADDRESS, Apex()]),
+        ("0.127.in-addr.arpa", False, [NetworkNonTerminal((4, "7f00"))]),
+        ("0.127.in-addr.arpa", True, [Apex()]),
+        ("x.127.in-addr.arpa", False, []),
+        ("5.1.0.0.127.in-addr.arpa", False, []),
+        ("d.f.ip6.arpa", False, [NetworkNonTerminal((16, "fd"))]),
+        (
+            "1." + "0." * 31 + "ip6.arpa",
+            False,
+            [kind(LOOPBACK_6) for kind in KINDS_OF_ADDRESSES],
+        ),
+    ],
+)
+def test_reverse_names(name: str, is_apex: bool, expected: list[Interpretation]) -> None:
+    assert of_reverse(parse_name(name), is_apex=is_apex) == expected

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from ipaddress import ip_address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,14 +14,15 @@ from consuldns.dns.policy import KubernetesPolicy, Policy
 from consuldns.dns.question import Type
 from consuldns.dns.request import Request
 from consuldns.dns.zones import zone_of
-from consuldns.names import Labels, fold, is_below, is_valid, reverse_name
+from consuldns.names import Labels, fold, is_below, is_valid, parse_name, reverse_name
 from consuldns.views import keys
 from consuldns.views.clusters import Clusters
-from consuldns.views.store import Reading, ViewStore
+from consuldns.views.store import ViewReader, ViewStore
 from tests.dns.test_properties import KINDS, ask, register_payloads
 from tests.dns.test_properties import worlds as worlds_of_consul
 from tests.support import kubernetes_data
 from tests.support.catalog import Catalog, Payload
+from tests.support.closest_encloser import assert_it_holds
 from tests.support.properties import examples
 
 LABELS = ["db", "web", "default", "service", "svc", "node", "dc1", "a", "addr", "query"]
@@ -112,11 +114,11 @@ def test_every_answer_can_be_sent(
 ) -> None:
     catalog, name = world
     answer = ask(name, type_, catalog.views(), policy)
-    sections = [(*c.records, *c.additional, *c.extra) for c in answer.contributions]
+    sections = [(*c.records, *c.additional, *c.optional_additional) for c in answer.groups]
     for record in (*answer.authority, *(record for section in sections for record in section)):
         assert is_valid(record.owner)
-    records = [record for each in answer.contributions for record in each.records]
-    assert len(records) == len(set(records)) or answer.pick_one
+    records = [record for each in answer.groups for record in each.records]
+    assert len(records) == len(set(records)) or answer.exclusive
     assert (answer.outcome is Outcome.ANSWER) == bool(records)
     if answer.outcome in (Outcome.NODATA, Outcome.NXDOMAIN):
         (soa,) = answer.authority
@@ -160,18 +162,18 @@ def test_what_consul_answers_does_not_change(
     for type_ in KINDS:
         with_clusters, without = (ask(name, type_, each, Policy()) for each in (after, before))
         assert with_clusters.outcome is without.outcome
-        assert with_clusters.contributions == without.contributions
+        assert with_clusters.groups == without.groups
 
 
 def _consul_answers(name: Labels, type_: int, views: ViewStore) -> bool:
-    """Whether one of Consul's own readings of the name finds a record."""
+    """Whether one of Consul's own interpretations of the name finds a record."""
     policy = Policy()
     zone = zone_of(name, policy)
     if zone is None or zone.apex == name:
         return False
-    request = Request(name, type_, zone, Reading(views), policy)
-    readings = of_consul(name[: len(name) - len(zone.apex)])
-    return any(look_up(each, request).outcome is Outcome.ANSWER for each in readings)
+    request = Request(name, type_, zone, ViewReader(views), policy)
+    meanings = of_consul(name[: len(name) - len(zone.apex)])
+    return any(look_up(each, request).outcome is Outcome.ANSWER for each in meanings)
 
 
 one_cluster = st.lists(
@@ -204,4 +206,40 @@ def test_the_reverse_name_of_a_kubernetes_service_leads_back(
 
 
 def _data(answer: Answer) -> set[Data]:
-    return {record.data for each in answer.contributions for record in each.records}
+    return {record.data for each in answer.groups for record in each.records}
+
+
+@given(worlds(), policies, st.sampled_from(KINDS))
+def test_closest_enclosers(world: tuple[Catalog, Labels], policy: Policy, type_: int) -> None:
+    catalog, name = world
+    views = catalog.views()
+    answer = ask(name, type_, views, policy)
+    assert_it_holds(name, answer, views, policy, [label.encode() for label in LABELS])
+
+
+@pytest.mark.parametrize(
+    ("name", "encloser"),
+    [
+        ("nothing.service.consul", "service.consul"),
+        ("x.nothing.service.consul", "service.consul"),
+        ("a.b.c.nothing.service.dc1.consul", "service.dc1.consul"),
+        ("nothing.svc.dc1.consul", "svc.dc1.consul"),
+        ("x.y.nothing.svc.dc1.consul", "svc.dc1.consul"),
+        ("nothing.default.svc.dc1.consul", "default.svc.dc1.consul"),
+        ("nothing.default.service.consul", "default.service.consul"),
+        ("x.nothing.default.svc.cluster.local", "default.svc.cluster.local"),
+        ("x.nothing.svc.cluster.local", "svc.cluster.local"),
+    ],
+)
+def test_the_closest_encloser_of_a_random_name_is_known(name: str, encloser: str) -> None:
+    service = {"cluster": "west", "namespace": "default", "name": "db", "cluster_ips": ["10.0.0.1"]}
+    catalog = Catalog(
+        register=kubernetes_data.registrations([service]),
+        kv=kubernetes_data.keys([service], []),
+    )
+    policy = Policy(kubernetes=KubernetesPolicy(zones={(b"cluster", b"local"): "west"}))
+    views = catalog.views()
+    answer = ask(parse_name(name), Type.A, views, policy)
+    assert assert_it_holds(parse_name(name), answer, views, policy, [b"db", b"default"])
+    assert answer.closest_encloser is not None
+    assert answer.closest_encloser.name == parse_name(encloser)

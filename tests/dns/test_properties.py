@@ -4,13 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Answer, Outcome
-from consuldns.dns.grammar import AddressName, readings
+from consuldns.dns.grammar import AddressName, interpretations
 from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question, Type
 from consuldns.dns.resolver import resolve
 from consuldns.names import Labels, fold, is_below, is_valid, parse_name
 from consuldns.views.store import ViewStore
 from tests.support.catalog import Catalog, Payload
+from tests.support.closest_encloser import assert_it_holds
 from tests.support.properties import examples
 
 # Few labels, so that names are met often; odd ones, so that they are met at all.
@@ -153,11 +154,11 @@ def test_every_answer_can_be_sent(
 ) -> None:
     catalog, name = world
     answer = ask(name, type_, catalog.views(), policy)
-    sections = [(*c.records, *c.additional, *c.extra) for c in answer.contributions]
+    sections = [(*c.records, *c.additional, *c.optional_additional) for c in answer.groups]
     for record in (*answer.authority, *(record for section in sections for record in section)):
         assert is_valid(record.owner)
         assert 0 <= record.ttl < 2**31
-    assert (answer.outcome is Outcome.ANSWER) == any(c.records for c in answer.contributions)
+    assert (answer.outcome is Outcome.ANSWER) == any(c.records for c in answer.groups)
     if answer.outcome in (Outcome.NODATA, Outcome.NXDOMAIN):
         (soa,) = answer.authority
         assert soa.type == Type.SOA
@@ -187,13 +188,22 @@ def _is_address_anywhere(name: Labels, policy: Policy) -> bool:
     domain = policy.domains.longest_of(name)
     if domain is None:
         return False
-    return any(isinstance(r, AddressName) for r in readings(name[: len(name) - len(domain)]))
+    return any(isinstance(r, AddressName) for r in interpretations(name[: len(name) - len(domain)]))
+
+
+@given(worlds, policies)
+def test_closest_enclosers(world: tuple[Catalog, Labels], policy: Policy) -> None:
+    catalog, name = world
+    views = catalog.views()
+    answer = ask(name, Type.A, views, policy)
+    labels = [word.encode() for word in (*PLAIN, *ODD) if 0 < len(word.encode()) <= 63]
+    assert_it_holds(name, answer, views, policy, labels)
 
 
 @given(worlds, types)
 def test_records_of_an_answer_are_distinct(world: tuple[Catalog, Labels], type_: int) -> None:
     catalog, name = world
     answer = ask(name, type_, catalog.views(), Policy())
-    if not answer.pick_one:
-        records = [record for each in answer.contributions for record in each.records]
+    if not answer.exclusive:
+        records = [record for each in answer.groups for record in each.records]
         assert len(records) == len(set(records))

@@ -86,7 +86,7 @@ def names_at_or_above(addresses: list[str]) -> Iterator[Labels]:
 
 
 def what(answer: Answer) -> Any:
-    return answer.outcome, answer.contributions, answer.authoritative
+    return answer.outcome, answer.groups, answer.authoritative
 
 
 @examples(150)
@@ -165,4 +165,4 @@ def leads_to(packed: bytes, name: Labels, views: ViewStore, policy: Policy) -> b
 
 
 def data(answer: Answer) -> set[Data]:
-    return {record.data for each in answer.contributions for record in each.records}
+    return {record.data for each in answer.groups for record in each.records}

@@ -80,7 +80,7 @@ def test_a_view_that_is_missing_is_named(ask: str, needed: ViewKey) -> None:
 def test_sources_of_an_answer(ask: str, sources: set[ViewKey]) -> None:
     answer = resolve(question(ask), CATALOG.views(), Policy())
     assert isinstance(answer, Answer)
-    assert answer.sources == sources
+    assert answer.dependencies == sources
 
 
 def test_nothing_is_known_before_the_first_view() -> None:

@@ -24,7 +24,7 @@ def views(*, services: int, nodes: int, folders: int) -> ViewStore:
 def serial(store: ViewStore, name: str, type_: Type = Type.SOA) -> int:
     answer = resolve(Question(parse_name(name), type_), store, Policy())
     assert isinstance(answer, Answer)
-    records = [record for each in answer.contributions for record in each.records]
+    records = [record for each in answer.groups for record in each.records]
     (soa,) = [r.data for r in (*records, *answer.authority) if r.type == Type.SOA]
     assert isinstance(soa, StartOfAuthority)
     return soa.serial

@@ -4,7 +4,6 @@ The same payloads can be put to a real Consul: `register` are bodies of PUT /v1/
 `kv` are keys and values. Fields as in Consul's documentation; the defaults are Consul's.
 """
 
-from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +40,7 @@ class Catalog:
 
     def _add_clusters(self, store: ViewStore) -> None:
         records = [
-            replies.KeyValue(key=key, value=b64encode(value.encode()).decode())
+            replies.KeyValue(key=key, value=value.encode())
             for key, value in self.kv.items()
             if key.startswith(descriptor.ROOT)
         ]
@@ -117,7 +116,7 @@ def _checks(payloads: list[Payload], node: str) -> list[Payload]:
 
 def _instance(service: Payload, node: model.Node, checks: list[Payload]) -> model.Instance:
     own_id = str(service.get("ID", service["Service"]))
-    statuses = [c["Status"] for c in checks if c.get("ServiceID", own_id) == own_id]
+    own = [c for c in checks if c.get("ServiceID", own_id) == own_id]
     weights = service.get("Weights", {"Passing": 1, "Warning": 1})
     tagged = {
         tag: model.ServiceAddress(address["Address"], address["Port"])
@@ -134,7 +133,8 @@ def _instance(service: Payload, node: model.Node, checks: list[Payload]) -> mode
         tagged,
         weights["Passing"],
         weights["Warning"],
-        _health(statuses),
+        _health([c["Status"] for c in own]),
+        decoders.failing(node.name, [replies.Check(c["Status"], c.get("Name", "")) for c in own]),
     )
 
 

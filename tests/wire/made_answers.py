@@ -3,9 +3,9 @@
 from consuldns.dns.answer import (
     Address,
     Answer,
-    Contribution,
     Outcome,
     Record,
+    RecordGroup,
     ServiceTarget,
     StartOfAuthority,
     Text,
@@ -26,8 +26,8 @@ SOA = Record(
     30,
     StartOfAuthority((b"ns", b"consul"), (b"hostmaster", b"consul"), 7, 3600, 600, 86400, 30),
 )
-NXDOMAIN = Answer(Outcome.NXDOMAIN, authority=(SOA,), sources=frozenset({SERVICES}))
-NODATA = Answer(Outcome.NODATA, authority=(SOA,), sources=frozenset({SERVICES}))
+NXDOMAIN = Answer(Outcome.NXDOMAIN, authority=(SOA,), dependencies=frozenset({SERVICES}))
+NODATA = Answer(Outcome.NODATA, authority=(SOA,), dependencies=frozenset({SERVICES}))
 REFUSED = Answer(Outcome.REFUSED, authoritative=False)
 
 
@@ -42,20 +42,20 @@ def a_record(owner: Labels, number: int, ttl: int = 0) -> Record:
 
 def addresses(count: int, owner: Labels = WEB, *, shuffled: bool = True) -> Answer:
     """A records of that many instances."""
-    contributions = tuple(Contribution((a_record(owner, n),)) for n in range(1, count + 1))
-    return Answer(Outcome.ANSWER, contributions, sources=WEB_SOURCES, shuffled=shuffled)
+    groups = tuple(RecordGroup((a_record(owner, n),)) for n in range(1, count + 1))
+    return Answer(Outcome.ANSWER, groups, dependencies=WEB_SOURCES, shuffled=shuffled)
 
 
 def service(count: int, owner: Labels = WEB, *, text: int = 1, shuffled: bool = True) -> Answer:
     """SRV records of that many instances, each with the address and `text` TXT of its target."""
-    contributions = []
+    groups = []
     for number in range(1, count + 1):
         target = parse_name(f"node-{number}.node.dc1.consul")
-        contributions.append(
-            Contribution(
+        groups.append(
+            RecordGroup(
                 (Record(owner, Type.SRV, 0, ServiceTarget(1, 1, 8000 + number, target)),),
                 (a_record(target, number),),
                 tuple(Record(target, Type.TXT, 0, Text((b"n=%d" % n,))) for n in range(text)),
             )
         )
-    return Answer(Outcome.ANSWER, tuple(contributions), sources=WEB_SOURCES, shuffled=shuffled)
+    return Answer(Outcome.ANSWER, tuple(groups), dependencies=WEB_SOURCES, shuffled=shuffled)

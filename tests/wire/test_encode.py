@@ -1,4 +1,4 @@
-"""From answers to messages: sections, compression, what is left out when there is little room."""
+"""From answers to messages: sections, compression, what is left out when there is little space."""
 
 from random import Random
 
@@ -12,29 +12,31 @@ from hypothesis import strategies as st
 from consuldns.dns.answer import (
     Address,
     Answer,
-    Contribution,
     ExtendedError,
     Outcome,
     Record,
+    RecordGroup,
     Target,
     Text,
 )
 from consuldns.dns.question import Type
 from consuldns.names import parse_name
-from consuldns.wire.cache import Answers
+from consuldns.wire.cache import ResponseCache
 from consuldns.wire.decode import Rcode, Rejection, read_query
-from consuldns.wire.encode import edns_room, encode_rejection, error_options
+from consuldns.wire.encode import edns_max_size, encode_rejection, error_options
 from tests.wire import made_answers, packets
 from tests.wire.made_answers import WEB, a_record
 from tests.wire.packets import opt, parse, query_packet, records
 
 
 def reply_to(packet: bytes, answer: Answer, *, over_tcp: bool = False) -> bytes:
-    return Answers(Random(1), [0] * 17).add(packets.as_query(packet), answer, over_tcp=over_tcp)
+    return ResponseCache(Random(1), [0] * 17).add(
+        packets.as_query(packet), answer, over_tcp=over_tcp
+    )
 
 
-def one(*contributions: Contribution, authority: tuple[Record, ...] = ()) -> Answer:
-    return Answer(Outcome.ANSWER, contributions, authority, shuffled=False)
+def one(*groups: RecordGroup, authority: tuple[Record, ...] = ()) -> Answer:
+    return Answer(Outcome.ANSWER, groups, authority, shuffled=False)
 
 
 def test_an_answer() -> None:
@@ -87,12 +89,12 @@ def test_flags_of_the_query_are_not_copied_but_for_rd() -> None:
 def test_records_of_every_kind() -> None:
     target = parse_name("Redis.node.dc1.consul")
     answer = one(
-        Contribution((Record(WEB, Type.CNAME, 5, Target(target)), a_record(target, 9, 5))),
-        Contribution((Record(WEB, Type.AAAA, 7, Address(bytes(15) + b"\1")),)),
-        Contribution((Record(WEB, Type.PTR, 1, Target((b"a.b", b"example"))),)),
-        Contribution((Record(WEB, Type.TXT, 0, Text((b"x" * 300, b"", b'"'))),)),
-        Contribution((Record(WEB, Type.TXT, 0, Text(())),)),
-        Contribution((Record((), Type.NS, 2**31 - 1, Target(())),)),
+        RecordGroup((Record(WEB, Type.CNAME, 5, Target(target)), a_record(target, 9, 5))),
+        RecordGroup((Record(WEB, Type.AAAA, 7, Address(bytes(15) + b"\1")),)),
+        RecordGroup((Record(WEB, Type.PTR, 1, Target((b"a.b", b"example"))),)),
+        RecordGroup((Record(WEB, Type.TXT, 0, Text((b"x" * 300, b"", b'"'))),)),
+        RecordGroup((Record(WEB, Type.TXT, 0, Text(())),)),
+        RecordGroup((Record((), Type.NS, 2**31 - 1, Target(())),)),
         authority=(made_answers.SOA,),
     )
     message = parse(reply_to(query_packet(), answer, over_tcp=True))
@@ -114,7 +116,7 @@ def test_records_of_every_kind() -> None:
 
 
 def test_an_owner_in_another_spelling_is_the_questions() -> None:
-    answer = one(Contribution((a_record((b"WEB", b"Service", b"consul"), 1),)))
+    answer = one(RecordGroup((a_record((b"WEB", b"Service", b"consul"), 1),)))
     assert records(parse(reply_to(query_packet(), answer)).answer) == [
         "web.service.consul. 0 A 10.0.0.1"
     ]
@@ -129,7 +131,7 @@ def test_names_are_compressed() -> None:
 
 def test_targets_are_compressed_by_the_question() -> None:
     answer = one(
-        Contribution((Record((b"consul",), Type.NS, 0, Target(parse_name("s1.node.dc1.consul"))),))
+        RecordGroup((Record((b"consul",), Type.NS, 0, Target(parse_name("s1.node.dc1.consul"))),))
     )
     reply = reply_to(query_packet("Consul", packets.NS), answer)
     assert records(parse(reply).answer) == ["Consul. 0 NS s1.node.dc1.Consul."]
@@ -138,8 +140,8 @@ def test_targets_are_compressed_by_the_question() -> None:
 
 def test_duplicates_are_sent_once() -> None:
     target = parse_name("node-1.node.dc1.consul")
-    same = Contribution((a_record(WEB, 1),), (a_record(target, 1),))
-    other = Contribution((a_record(WEB, 2),), (a_record(target, 1),))
+    same = RecordGroup((a_record(WEB, 1),), (a_record(target, 1),))
+    other = RecordGroup((a_record(WEB, 2),), (a_record(target, 1),))
     message = parse(reply_to(query_packet(), one(same, same, other, other)))
     assert records(message.answer) == [
         "web.service.consul. 0 A 10.0.0.1",
@@ -149,7 +151,7 @@ def test_duplicates_are_sent_once() -> None:
 
 
 def test_metadata_without_an_address() -> None:
-    extra = Contribution((), extra=(Record(WEB, Type.TXT, 0, Text((b"a=b",))),))
+    extra = RecordGroup((), optional_additional=(Record(WEB, Type.TXT, 0, Text((b"a=b",))),))
     answer = Answer(Outcome.NODATA, (extra,), (made_answers.SOA,))
     message = parse(reply_to(query_packet(), answer))
     assert records(message.additional) == ['web.service.consul. 0 TXT "a=b"']
@@ -157,11 +159,11 @@ def test_metadata_without_an_address() -> None:
 
 def test_one_of_several_aliases_is_picked() -> None:
     aliases = tuple(
-        Contribution((Record(WEB, Type.CNAME, 0, Target((b"host%d" % n, b"example"))),))
+        RecordGroup((Record(WEB, Type.CNAME, 0, Target((b"host%d" % n, b"example"))),))
         for n in range(20)
     )
-    answer = Answer(Outcome.ANSWER, aliases, pick_one=True)
-    table = Answers(Random(1), [0] * 17)
+    answer = Answer(Outcome.ANSWER, aliases, exclusive=True)
+    table = ResponseCache(Random(1), [0] * 17)
     packet = query_packet()
     query = packets.as_query(packet)
     seen = {tuple(records(parse(table.add(query, answer, over_tcp=False)).answer))}
@@ -229,7 +231,7 @@ class TestLittleRoom:
 
     def test_one_contribution_that_is_too_large(self) -> None:
         meta = tuple(Record(WEB, Type.TXT, 0, Text((b"%d" % n * 50,))) for n in range(40))
-        message = parse(reply_to(query_packet(), one(Contribution(meta))))
+        message = parse(reply_to(query_packet(), one(RecordGroup(meta))))
         assert message.flags & packets.TC
         assert message.answer == []
 
@@ -257,7 +259,7 @@ class TestLittleRoom:
         stale=st.booleans(),
     )
     def test_the_size_is_kept(self, count: int, size: int, type_: int, stale: bool) -> None:
-        table = Answers(Random(1), [0] * 17)
+        table = ResponseCache(Random(1), [0] * 17)
         table.mark_stale(stale)
         answer = (
             made_answers.service(count) if type_ == packets.SRV else made_answers.addresses(count)
@@ -271,9 +273,9 @@ class TestLittleRoom:
 
 
 def test_sizes_are_rounded_down_to_a_few_steps() -> None:
-    rooms = [edns_room(size) for size in range(0x10000)]
-    assert len(set(rooms)) == 5
-    assert all(room + 17 <= max(512, min(size, 1232)) for size, room in enumerate(rooms))
+    sizes = [edns_max_size(size) for size in range(0x10000)]
+    assert len(set(sizes)) == 5
+    assert all(ours + 17 <= max(512, min(size, 1232)) for size, ours in enumerate(sizes))
 
 
 class TestExtendedErrors:
@@ -297,7 +299,7 @@ class TestExtendedErrors:
     def test_the_text_goes_first(self) -> None:
         answer = Answer(
             Outcome.ANSWER,
-            made_answers.addresses(100).contributions,
+            made_answers.addresses(100).groups,
             extended_error=ExtendedError.STALE_ANSWER,
             error_text="x" * 64,
         )
@@ -325,3 +327,24 @@ def test_rejections(packet: bytes, rcode: Rcode, size: int) -> None:
     assert message.id == 0x1234
     assert reply[2] & 0x79 == packet[2] & 0x79  # opcode and RD
     assert message.answer == message.authority == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "flags"),
+    [
+        (Answer(Outcome.NODATA), 0x8400),
+        (Answer(Outcome.NODATA, authoritative=False), 0x8000),
+        (Answer(Outcome.NODATA, authoritative=False, recursion_available=True), 0x8080),
+        (Answer(Outcome.NODATA, authentic_data=True), 0x8420),
+    ],
+    ids=["AA", "none", "RA", "AD"],
+)
+def test_the_header_says_what_the_answer_says(answer: Answer, flags: int) -> None:
+    for recursion_desired in (0, 0x0100):
+        packet = packets.query_packet(flags=recursion_desired)
+        cache = ResponseCache(Random(1), [0] * (max(Rcode) + 1))
+        reply = cache.add(packets.as_query(packet), answer, over_tcp=False)
+        hit = cache.find(packet, False)
+        assert {int.from_bytes(each[2:4]) for each in (reply, hit) if each} == {
+            flags | recursion_desired
+        }

@@ -1,31 +1,34 @@
 """Answers node names and names of addresses. The health of a node does not matter here."""
 
 from consuldns.dns import consul_rules, records
-from consuldns.dns.answer import Contribution, Outcome, Record, address_type
+from consuldns.dns.answer import Outcome, Record, RecordGroup, address_type
+from consuldns.dns.finding import EMPTY_NON_TERMINAL, NODATA, Finding, Reason, found, missing
 from consuldns.dns.grammar import AddressName, NodeName
 from consuldns.dns.question import Type
-from consuldns.dns.request import BRANCH, NODATA, NXDOMAIN, Finding, Request, found
+from consuldns.dns.request import Request
 from consuldns.views.model import Node, Nodes
 
 
-def find(lookup: NodeName, request: Request) -> Finding:
+def find(name: NodeName, request: Request) -> Finding:
     """The address of a node, and its metadata as TXT."""
-    datacenter = request.datacenter(lookup.datacenter)
+    datacenter = request.datacenter(name.datacenter)
     if datacenter is None:
-        return NXDOMAIN
-    nodes = request.reading.nodes(datacenter)
-    node = nodes.by_name.get(lookup.node) or _by_id(lookup.node, nodes)
+        return request.no_datacenter(name.datacenter)
+    nodes = request.views.nodes(datacenter)
+    node = nodes.by_name.get(name.node) or _by_id(name.node, nodes)
     if node is not None:
         return _answer(node, request)
-    return BRANCH if lookup.node in nodes.name_suffixes else NXDOMAIN
+    if name.node in nodes.name_suffixes:
+        return EMPTY_NON_TERMINAL
+    return missing(Reason.NO_NODE, label=name.node, among=nodes.by_name)
 
 
-def find_address(lookup: AddressName, request: Request) -> Finding:
+def find_address(name: AddressName, request: Request) -> Finding:
     """The address that the name itself spells."""
-    if request.type not in (Type.ANY, address_type(lookup.packed)):
+    if request.type not in (Type.ANY, address_type(name.packed)):
         return NODATA
-    record = records.address(request.name, request.policy.node_ttl, lookup.packed)
-    return found([Contribution((record,))])
+    record = records.address(request.name, request.policy.node_ttl, name.packed)
+    return found([RecordGroup((record,))])
 
 
 def _by_id(text: bytes, nodes: Nodes) -> Node | None:
@@ -45,18 +48,18 @@ def _answer(node: Node, request: Request) -> Finding:
     ttl = request.policy.node_ttl
     meta = records.node_meta(request.name, ttl, node.meta)
     if request.type == Type.TXT:
-        return found([Contribution((record,)) for record in meta])
+        return found([RecordGroup((record,)) for record in meta])
     own = _own_records(node, request)
     if request.type == Type.ANY:
         everything = own + meta
-        return found([Contribution(everything)] if everything else [])
+        return found([RecordGroup(everything)] if everything else [])
     wants_address = request.type in (Type.A, Type.AAAA)
-    told = wants_address and request.policy.enable_additional_node_meta_txt
-    contribution = Contribution(own, extra=meta if told else ())
+    is_added = wants_address and request.policy.enable_additional_node_meta_txt
+    group = RecordGroup(own, optional_additional=meta if is_added else ())
     if own:
-        return found([contribution])
-    # Consul tells the metadata even if it has no address to tell.
-    return Finding(Outcome.NODATA, (contribution,)) if contribution.extra else NODATA
+        return found([group])
+    # Consul sends the metadata even if it has no address to send.
+    return Finding(Outcome.NODATA, (group,)) if group.optional_additional else NODATA
 
 
 def _own_records(node: Node, request: Request) -> tuple[Record, ...]:

@@ -16,41 +16,47 @@ from collections.abc import Iterator
 
 from consuldns import descriptor, names
 from consuldns.dns import consul_rules
+from consuldns.dns.finding import Finding, Reason, missing
 from consuldns.dns.kubernetes import targets
-from consuldns.dns.kubernetes.targets import Target
+from consuldns.dns.kubernetes.targets import ResolvedEndpoint
 from consuldns.dns.request import Request
 from consuldns.views.clusters import Port
 from consuldns.views.model import Instance
 
-MAX_PORT = 65535
-
 
 def is_used(datacenter: str, request: Request) -> bool:
     """Whether there are services of consul-k8s at all."""
-    return request.reading.nodes(datacenter).of_consul_k8s
+    return request.views.nodes(datacenter).of_consul_k8s
 
 
 def may_have_namespace(namespace: bytes, datacenter: str, request: Request) -> bool:
     """Whether a service is named as those of the namespace are."""
     if not is_used(datacenter, request):
         return False
-    return namespace in request.reading.services(datacenter).after_dashes
+    return namespace in request.views.services(datacenter).after_dashes
 
 
-def targets_of(service: bytes, namespace: bytes, datacenter: str, request: Request) -> list[Target]:
-    """The healthy instances of a service of consul-k8s (names folded), none if there is none."""
-    if not is_used(datacenter, request):
-        return []
-    for name in catalog_names(service, namespace, request):
-        instances = [
-            instance
-            for instance in request.instances(datacenter, name)
-            if _is_in(namespace, instance)
-        ]
+def targets_of(
+    service: bytes, namespace: bytes, datacenter: str, request: Request
+) -> tuple[bytes, list[ResolvedEndpoint]] | Finding:
+    """The healthy instances of a service of consul-k8s, or why there is none.
+
+    With the service's name in the catalog. All names are folded.
+    """
+    present = []
+    candidates = catalog_names(service, namespace, request)
+    for name in candidates:
+        view = request.all_instances(datacenter, name)
+        if view is None:
+            continue
+        present.append(name)
+        instances = [each for each in request.healthy(view) if _is_in(namespace, each)]
         if instances:
             at_addresses = [place for each in instances if (place := _place(each)) is not None]
-            return [*targets.group(at_addresses), *_at_hostnames(instances)]
-    return []
+            return name, [*targets.group(at_addresses), *_at_hostnames(instances)]
+    if present:
+        return missing(Reason.NO_INSTANCE_OF_CONSUL_K8S, tuple(present))
+    return missing(Reason.NO_SERVICE_OF_CONSUL_K8S, candidates)
 
 
 def catalog_names(service: bytes, namespace: bytes, request: Request) -> tuple[bytes, ...]:
@@ -72,12 +78,12 @@ def _is_in(namespace: bytes, instance: Instance) -> bool:
     )
 
 
-def _at_hostnames(instances: list[Instance]) -> Iterator[Target]:
+def _at_hostnames(instances: list[Instance]) -> Iterator[ResolvedEndpoint]:
     """Those that have a hostname: of a load balancer, or of an Ingress."""
     for instance in instances:
         alias = consul_rules.endpoint(instance.address)
         if isinstance(alias, tuple):
-            yield Target(b"", (), _ports(instance), alias)
+            yield ResolvedEndpoint(b"", (), _ports(instance), alias)
 
 
 def _place(instance: Instance) -> tuple[bytes, bytes, tuple[Port, ...]] | None:
@@ -96,7 +102,7 @@ def _ports(instance: Instance) -> tuple[Port, ...]:
 
     That is the only name there is, or those whose number is the same.
     """
-    if not 0 < instance.port <= MAX_PORT:
+    if not 0 < instance.port <= names.MAX_PORT:
         return ()
     numbers = {
         key.removeprefix(descriptor.PORT_NUMBER): value

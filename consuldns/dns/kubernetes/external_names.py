@@ -19,7 +19,7 @@ def target_of(service: Service, datacenter: str, request: Request) -> Labels | N
     target = consul_rules.endpoint(service.external_name)
     if not isinstance(target, tuple):
         return None
-    domain = request.reading.clusters(datacenter).domains[service.cluster]
+    domain = request.views.clusters(datacenter).domains[service.cluster]
     path = target[: len(target) - len(domain)]
     if names.is_below(names.fold(target), domain) and names.fold(path[-1:]) in KINDS:
         zone = _zone_of(names.fold(path), service, datacenter, request)
@@ -36,10 +36,10 @@ def _zone_of(path: Labels, service: Service, datacenter: str, request: Request) 
     the services of all clusters, so that another one may have the name there. None if the domain is
     served for another cluster, and no other zone for this one.
     """
-    reading = request.reading
-    clusters = reading.clusters(datacenter)
+    views = request.views
+    clusters = views.clusters(datacenter)
     domain, cluster = clusters.domains[service.cluster], service.cluster
-    is_local = datacenter == reading.datacenters().local
+    is_local = datacenter == views.datacenters().local
     own_zones = request.policy.kubernetes.zones if is_local else {}
     if own_zones.get(domain) == cluster:
         return domain

@@ -22,7 +22,7 @@ Place = tuple[bytes, bytes, tuple[Port, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ResolvedEndpoint:
     """Something to connect to. `label` is left of the service's name, empty for the service itself.
 
     `addresses` are packed. One that has a hostname in their place has it as `alias`.
@@ -33,28 +33,34 @@ class Target:
     ports: tuple[Port, ...]
     alias: Labels | None = None
 
+    def with_ports(self, ports: tuple[Port, ...]) -> "ResolvedEndpoint":
+        """The same with other ports."""
+        return ResolvedEndpoint(self.label, self.addresses, ports, self.alias)
 
-def targets_of(service: Service, datacenter: str, request: Request) -> list[Target]:
+
+def targets_of(service: Service, datacenter: str, request: Request) -> list[ResolvedEndpoint]:
     """What the service's own name leads to."""
     if service.is_headless:
         return endpoints_of(service, datacenter, request)
     if request.policy.kubernetes.ignore_empty and _is_empty(service, datacenter, request):
         return []
     addresses = (names.parse_address(text) for text in service.cluster_ips)
-    return [Target(b"", tuple(each.packed for each in addresses if each), service.ports)]
+    return [ResolvedEndpoint(b"", tuple(each.packed for each in addresses if each), service.ports)]
 
 
-def endpoints_of(service: Service, datacenter: str, request: Request) -> list[Target]:
+def endpoints_of(service: Service, datacenter: str, request: Request) -> list[ResolvedEndpoint]:
     """The ready endpoints, as far as they are in Consul; those of one label are one target."""
-    described = request.reading.clusters(datacenter).endpoints_of(service)
+    described = request.views.clusters(datacenter).endpoints_of(service)
     if described is not None:
         return group(place for label in described for place in _places(label, described))
     return group(_in_catalog(service, datacenter, request))
 
 
-def endpoints_at(label: bytes, service: Service, datacenter: str, request: Request) -> list[Target]:
+def endpoints_at(
+    label: bytes, service: Service, datacenter: str, request: Request
+) -> list[ResolvedEndpoint]:
     """The one of them that has the label, if there is one."""
-    described = request.reading.clusters(datacenter).endpoints_of(service)
+    described = request.views.clusters(datacenter).endpoints_of(service)
     if described is not None:
         return group(_places(label, described))
     places = _in_catalog(service, datacenter, request)
@@ -84,7 +90,7 @@ def _in_catalog(service: Service, datacenter: str, request: Request) -> list[Pla
     return places
 
 
-def group(places: Iterable[Place]) -> list[Target]:
+def group(places: Iterable[Place]) -> list[ResolvedEndpoint]:
     """One target for each label; places are labels with packed address and ports."""
     addresses: dict[bytes, dict[bytes, None]] = {}
     ports: dict[bytes, dict[Port, None]] = {}
@@ -92,13 +98,14 @@ def group(places: Iterable[Place]) -> list[Target]:
         addresses.setdefault(label, {})[packed] = None
         ports.setdefault(label, {}).update(dict.fromkeys(own_ports))
     return [
-        Target(label, tuple(packed), tuple(ports[label])) for label, packed in addresses.items()
+        ResolvedEndpoint(label, tuple(packed), tuple(ports[label]))
+        for label, packed in addresses.items()
     ]
 
 
 def is_pod(address: IPAddress, namespace: bytes, datacenter: str, request: Request) -> bool:
     """Whether the address is that of a pod which is an endpoint of a service in the namespace."""
-    index = request.reading.service_addresses(datacenter)
+    index = request.views.service_addresses(datacenter)
     return any(
         names.parse_address(instance.address) == address
         and descriptor.POD in instance.meta

@@ -1,0 +1,124 @@
+"""What a finder found for one interpretation of a name, and if nothing, why.
+
+The reason is decided where it is known, by the finder: nothing is worked out a second time for
+those who want to read it (`explain`).
+"""
+
+from collections.abc import Collection
+from enum import Enum
+
+import msgspec
+
+from consuldns.dns.answer import ClosestEncloser, LabelSet, Outcome, Record, RecordGroup
+
+
+class Reason(Enum):
+    """Why a finding is what it is. `explain.text` has a sentence for each."""
+
+    # Nothing is there.
+    NO_DATACENTER = "no datacenter"
+    NO_SERVICE = "no service"
+    NO_TAG = "no tag"
+    NO_TAG_BELOW = "no tag below"
+    NO_NODE = "no node"
+    NO_DOTTED_SERVICE = "no dotted service"
+    NOT_HEALTHY = "not healthy"
+    NO_INSTANCE_WITH_TAGS = "no instance with tags"
+    NO_CLUSTER = "no cluster"
+    NO_KUBERNETES_KIND = "no kubernetes kind"
+    NO_KUBERNETES_NAME = "no kubernetes name"
+    NO_NAMESPACE = "no namespace"
+    NO_SERVICE_IN_NAMESPACE = "no service in namespace"
+    NO_ENDPOINT = "no endpoint"
+    NO_PORT = "no port"
+    NO_READY_ENDPOINT = "no ready endpoint"
+    HIDDEN_SINCE_EMPTY = "hidden since empty"
+    NOT_A_SERVICE_NAME = "not a service name"
+    NAMES_NO_TARGET = "names no target"
+    BELOW_EXTERNAL_NAME = "below external name"
+    PODS_DISABLED = "pods disabled"
+    NO_POD = "no pod"
+    NOT_A_POD_NAME = "not a pod name"
+    NO_NAMESPACE_OF_CONSUL_K8S = "no namespace of consul-k8s"
+    NO_SERVICE_OF_CONSUL_K8S = "no service of consul-k8s"
+    NO_PORT_OF_CONSUL_K8S = "no port of consul-k8s"
+    NO_INSTANCE_OF_CONSUL_K8S = "no instance of consul-k8s"
+    NO_ADDRESS = "no address"
+    NO_NETWORK = "no network"
+    NO_REVERSE_NAME = "no reverse name"
+    NO_NAME_LEADS_BACK = "no name leads back"
+    NODE_OF_CLUSTER = "node of cluster"
+    INSTANCES_OF_CLUSTERS = "instances of clusters"
+    NOT_SYNCED = "not synced"
+    # Something is there.
+    SOME_UNHEALTHY = "some unhealthy"
+    OF_CLUSTER = "of cluster"
+    OF_CONSUL_K8S = "of consul-k8s"
+    POINTS_TO = "points to"
+
+
+class Why(msgspec.Struct, frozen=True):
+    """A reason with what its sentence names, in order.
+
+    `label` is the folded name that does not exist, and `among` are those that do.
+    """
+
+    reason: Reason
+    values: tuple[object, ...] = ()
+    label: bytes = b""
+    among: Collection[bytes] = ()
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What was found for a name, before a negative one gets its SOA.
+
+    `groups`, `authority` and `exclusive` are as in `Answer`. `is_empty_non_terminal`: there is
+    nothing at the name, but below it (or for another type of a name that Consul knows for one type
+    alone), so that another interpretation of the name may still have the answer.
+
+    `why` are the reasons, the main one first. `existing` of a denial: as many labels of the name,
+    from the right, exist for this interpretation, with `labels_below` them; 0 if not known. What
+    all interpretations say together is the `closest_encloser`.
+    """
+
+    outcome: Outcome
+    groups: tuple[RecordGroup, ...] = ()
+    authority: tuple[Record, ...] = ()
+    exclusive: bool = False
+    is_empty_non_terminal: bool = False
+    why: tuple[Why, ...] = ()
+    existing: int = 0
+    labels_below: LabelSet = ()
+    closest_encloser: ClosestEncloser | None = None
+
+
+# Looked up once: a member of an Enum costs 75 ns each time on CPython 3.11.
+_NXDOMAIN, _ANSWER = Outcome.NXDOMAIN, Outcome.ANSWER
+
+NODATA = Finding(Outcome.NODATA)
+EMPTY_NON_TERMINAL = Finding(Outcome.NODATA, is_empty_non_terminal=True)
+
+
+def missing(
+    reason: Reason, *values: object, label: bytes = b"", among: Collection[bytes] = ()
+) -> Finding:
+    """NXDOMAIN, and why."""
+    return Finding(_NXDOMAIN, why=(Why(reason, values, label, among),))
+
+
+def missing_below(
+    existing: int, labels: LabelSet, reason: Reason, label: bytes, among: Collection[bytes]
+) -> Finding:
+    """NXDOMAIN, because the name that has `existing` labels has no such label below it."""
+    why = Why(reason, (), label, among)
+    # By position, and so in half of the time: every denial of a random name has two or three.
+    return Finding(_NXDOMAIN, (), (), False, False, (why,), existing, labels)
+
+
+def found(
+    groups: list[RecordGroup], *, exclusive: bool = False, why: tuple[Why, ...] = ()
+) -> Finding:
+    """An answer, or NODATA if nothing has a record."""
+    if not groups:
+        return Finding(Outcome.NODATA, why=why) if why else NODATA
+    return Finding(_ANSWER, tuple(groups), exclusive=exclusive, why=why)
