@@ -313,7 +313,7 @@ def test_the_zones_are_listed_for_a_name_in_none_of_them() -> None:
     assert reverse[0] == "; 8.8.8.8.in-addr.arpa. PTR, in none of our zones"
     assert ";      none has the address" in reverse
     first = ";   our zones: 10.in-addr.arpa., 168.192.in-addr.arpa., 16.172.in-addr.arpa., "
-    assert [line.startswith(first) for line in reverse if "our zones" in line] == [True]
+    assert [line.startswith(first) for line in reverse if "our zones:" in line] == [True]
     assert max(map(len, reverse)) <= 100
     assert reverse[-1] == "; => refused"
 
