@@ -1,4 +1,4 @@
-"""`consuldns query --explain`: how a name is interpreted, from Consul's data as they are now."""
+"""`consuldns query --explain`: how a name is resolved, with Consul's current data."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from consuldns.names import Labels, fold
 
 
 def lines(name: Labels, type_: int, consul_addr: str | None, file: Path | None) -> Iterator[str]:
-    """The explanation as text. Raises ConsulError if Consul does not tell what is needed."""
+    """The explanation as text. Raises ConsulError if the data cannot be read from Consul."""
     settings = configuration(file, {"consul.address": consul_addr}).settings
     explanation = asyncio.run(_explain(Question(fold(name), type_), settings))
     yield f";; HOW IT IS READ, from Consul at {settings.consul.address}"
