@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 CONSUL := .cache/consul/consul
 ARGS   ?=
 # Tests of pure parts: they need neither Consul nor Debian's tools, and take seconds.
-QUICK  := tests/config tests/dns tests/views tests/wire tests/agent tests/server/test_limited_log.py \
+QUICK  := tests/config tests/dns tests/views tests/wire tests/agent tests/test_incidents.py tests/test_backoff.py \
           tests/kubernetes/test_desired.py tests/kubernetes/test_plan.py \
           tests/kubernetes/test_flat_names.py tests/kubernetes/test_reverse.py
 

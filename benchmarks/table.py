@@ -14,7 +14,8 @@ from random import Random
 
 from consuldns.dns import resolver
 from consuldns.dns.policy import Policy
-from consuldns.server.handler import Handler, Transport
+from consuldns.server.handler import Handler
+from consuldns.server.listen import Transport
 from consuldns.wire import decode
 from tests.support import kubernetes_data
 from tests.support.catalog import Catalog

@@ -21,6 +21,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from consuldns.names import MAX_PORT, parse_port
+
 ROOT = "consuldns/k8s/"
 NAMES = "consuldns/k8s-names/"
 
@@ -205,7 +207,8 @@ def is_own(key: str) -> bool:
 def is_port(port: Port) -> bool:
     """Whether a port can be written: Kubernetes allows no other, but what it sends is not ours."""
     name, protocol, number = port
-    return bool(_PORT_NAME.fullmatch(name) and _PROTOCOL.fullmatch(protocol) and 0 < number < 65536)
+    has_number = 0 < number <= MAX_PORT
+    return bool(has_number and _PORT_NAME.fullmatch(name) and _PROTOCOL.fullmatch(protocol))
 
 
 def write_ports(ports: Iterable[Port], room: int) -> tuple[dict[str, str], int]:
@@ -237,8 +240,10 @@ def read_ports(meta: Mapping[str, str]) -> tuple[Port, ...]:
         for part in value.split(","):
             name, _, rest = part.partition(":")
             protocol, _, number = rest.partition(":")
-            is_number = len(number) <= 5 and number.isascii() and number.isdecimal()
-            port = (name, protocol, int(number) if is_number else 0)
+            try:
+                port = (name, protocol, parse_port(number))
+            except ValueError:
+                continue
             if is_port(port):
                 ports.append(port)
     return tuple(ports)

@@ -78,7 +78,14 @@ class TransactionRefused(ConsulError):
 
 
 class BadResponse(ConsulError):
-    """A status that is no success, or a body that cannot be understood."""
+    """A status that is not a success, or a body that cannot be understood.
+
+    `status` is the HTTP status, 0 if that was a success.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class KubernetesError(ConsuldnsError):

@@ -1,38 +1,67 @@
 """Log lines: one event a line, on stderr, as `time level logger message`.
 
-Under systemd the time and the level word are left out and the journal's priority prefix is given
-instead (sd-daemon(3)). Texts are written by the code that logs; what came from a packet is escaped
-there (`names.format_name`), and line breaks are escaped here once more, so that nobody from outside
-can write a line of his own.
+The time is RFC 3339's, with offset. Where stderr is the journal of systemd, the time and the level
+are left out and each line gets the journal's priority prefix instead (sd-daemon(3)). Texts are
+written by the code that logs; what came from a packet is escaped there (`names.format_name`), and
+whatever is not printable is escaped here once more, also in tracebacks, so that nobody from outside
+can write a line of his own or speak to a terminal.
 
 Whatever reads the log cannot stop the process: a line that stderr does not take at once (a pipe
 whose reader is gone or stuck, a full disk, a terminal that is stopped or gone) is lost and counted,
-and the number is told as soon as stderr takes lines again.
+and the number is logged as soon as stderr takes lines again.
 """
 
 import logging
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
 
+Level = Literal["debug", "info", "warning", "error"]
 PRIORITIES = {logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 STDERR = 2
-REMINDER_SECONDS = 60.0  # between lines of what goes on
-PIECE = 4096  # octets (PIPE_BUF) that a pipe which is writable takes without blocking: pipe(7)
+PIECE = 4096  # bytes (PIPE_BUF) that a pipe which is writable takes without blocking: pipe(7)
 
 
 class OneLine(logging.Formatter):
-    """A formatter whose records never span lines, but for a traceback."""
+    """A formatter whose records never span lines, but for a traceback, which is indented."""
 
     def __init__(self, *, journal: bool) -> None:
         self._journal = journal
         plain = "%(asctime)s %(levelname)s %(name)s %(message)s"
         super().__init__("%(name)s %(message)s" if journal else plain)
 
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's line, and those of its traceback."""
+        text = super().format(record)
+        if not self._journal:
+            return text
+        prefix = f"<{PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(prefix + line for line in text.split("\n"))
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """RFC 3339, in the local zone."""
+        return (
+            datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
+        )
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The record's line."""
-        line = super().formatMessage(record).replace("\n", "\\n").replace("\r", "\\r")
-        return f"<{PRIORITIES.get(record.levelno, 6)}>{line}" if self._journal else line
+        return _printable(super().formatMessage(record))
+
+    def formatException(self, ei: object) -> str:  # noqa: N802 - logging's name
+        """A traceback. Its last part is the text of the exception, which may quote a client."""
+        text = super().formatException(ei)  # type: ignore[arg-type]
+        return "\n".join(f"    {_printable(line)}" for line in text.splitlines())
+
+
+def _printable(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in line
+    )
 
 
 class Stderr(logging.Handler):
@@ -69,44 +98,27 @@ def write(text: str) -> bool:
     return True
 
 
-class RepeatedLog:
-    """Lines of something that may go on for ever: one when it begins or changes, then reminders.
+def is_journal(environment: Mapping[str, str]) -> bool:
+    """Whether stderr is the journal: a variable alone is inherited by whatever is started in there.
 
-    `clock` gives seconds that never go back.
+    systemd.exec(5): device and inode of the stream, to be compared with the descriptor's.
     """
-
-    def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
-        self._logger = logger
-        self._clock = clock
-        self._what = ""
-        self._quiet_until = 0.0
-        self._left_out = 0
-
-    def warning(self, what: str, and_so: str, *, trace: bool = False) -> bool:
-        """Log `what; and_so`, unless `what` was the last and that is not long ago.
-
-        Whether `what` is new; if so and with `trace`, the traceback of the current exception goes
-        with it.
-        """
-        now = self._clock()
-        if what == self._what and now < self._quiet_until:
-            self._left_out += 1
-            return False
-        left_out = f" ({self._left_out} lines like the last were left out)"
-        more = left_out if self._left_out else ""
-        is_new = what != self._what
-        self._what, self._quiet_until, self._left_out = what, now + REMINDER_SECONDS, 0
-        self._logger.warning("%s; %s%s", what, and_so, more, exc_info=trace and is_new)
-        return is_new
-
-    def forget(self) -> None:
-        """It was over: what comes next is news."""
-        self._what = ""
+    try:
+        status = os.fstat(STDERR)
+    except OSError:
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def configure() -> None:
-    """Send the log of this process to stderr."""
+def configure(level: Level = "info") -> None:
+    """Send the log of this process to stderr. It may be called again, with another level.
+
+    Our own lines have this level. Libraries stay at info, as they log requests with their headers
+    at debug, and credentials are among those.
+    """
     handler = Stderr()
-    handler.setFormatter(OneLine(journal="JOURNAL_STREAM" in os.environ))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    handler.setFormatter(OneLine(journal=is_journal(os.environ)))
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
+    logging.getLogger("consuldns").setLevel(number)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request at INFO

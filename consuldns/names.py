@@ -20,6 +20,8 @@ _OCTETS = {b"%d" % octet: octet for octet in range(256)}
 
 MAX_LABEL = 63  # octets, RFC 1035 section 2.3.4
 MAX_NAME = 255  # octets on the wire, with length octets and the root
+MAX_HOST_NAME = 253  # characters of a name without a final dot, which is the same
+MAX_PORT = MAX_WEIGHT = 65535  # 16 bits, as in SRV records (RFC 2782)
 
 
 def parse_name(text: str) -> Labels:
@@ -59,6 +61,13 @@ def _escaped(octets: "object") -> int:
     if not digits.isdigit() or int(digits) > 255:
         raise ValueError(f"not an escape: \\{digits!r}")
     return int(digits)
+
+
+def parse_port(text: str) -> int:
+    """The number from 1 to 65535 that the digits are. Raises ValueError."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= MAX_PORT):
+        raise ValueError(f"must be a number from 1 to {MAX_PORT}")
+    return int(text)
 
 
 def is_valid(name: Labels) -> bool:
@@ -139,9 +148,12 @@ class Suffixes:
         return None
 
 
+LENGTH_BYTES = [bytes((length,)) for length in range(256)]
+
+
 def to_wire(name: Labels) -> bytes:
-    """The uncompressed wire form (RFC 1035 section 3.1)."""
-    return b"".join(bytes((len(label),)) + label for label in name) + b"\0"
+    """The uncompressed wire format (RFC 1035 section 3.1)."""
+    return b"".join([LENGTH_BYTES[len(label)] + label for label in name]) + b"\0"
 
 
 def reverse_name(address: IPAddress) -> Labels:

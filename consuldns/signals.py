@@ -4,7 +4,7 @@
 | --- | --- | --- | --- |
 | TERM | stop in order | stop | stop in order |
 | INT (Ctrl-C reaches the whole group) | stop in order | ignored | stop in order |
-| HUP | read credentials again | ignored | read credentials again |
+| HUP | read settings and credentials again | ignored | read credentials again |
 | USR1 | log figures | log figures | log figures |
 
 Python needs some tenths of a second until it can have handlers of its own, and until then HUP and
@@ -15,11 +15,13 @@ what comes meanwhile waits until `handle`.
 import asyncio
 import logging
 import signal
+import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
-logger = logging.getLogger("consuldns.process")
+_log = logging.getLogger(__name__)
 
 
 def handle(handlers: Mapping[signal.Signals, Callable[[], object]]) -> None:
@@ -38,9 +40,19 @@ def _contained(handler: Callable[[], object]) -> Callable[[], None]:
         try:
             handler()
         except Exception:
-            logger.exception("a signal could not be handled: please report it")
+            _log.exception("a signal could not be handled: please report it")
 
     return call
+
+
+def command_line(kind: str, link_end: socket.socket) -> list[str]:
+    """How one of our processes is started (see `cli.worker`); it inherits one end of the link.
+
+    A standalone binary has no interpreter that could be called: it is `consuldns` itself.
+    """
+    is_binary = getattr(sys, "frozen", False)
+    program = [sys.executable] if is_binary else [sys.executable, "-m", "consuldns"]
+    return [*program, "worker", kind, "--link", str(link_end.fileno())]
 
 
 async def start_process(

@@ -21,12 +21,12 @@ from consuldns.agent.records import (
     stamped,
 )
 from consuldns.agent.tables import Database, Table, Topic
+from consuldns.names import MAX_WEIGHT
 
 NODES: Topic = ("nodes",)
 SERVICES: Topic = ("services",)
 CHECKS: Topic = ("checks",)
 
-MAX_WEIGHT = 65535  # what an SRV record can hold
 
 Key = tuple[str, str]
 """The folded name of a node, and the folded id of a service or check on it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from consuldns.agent.catalog import MAX_WEIGHT, Catalog, refuse_incomplete
+from consuldns.agent.catalog import Catalog, refuse_incomplete
 from consuldns.agent.records import (
     CRITICAL,
     STATUSES,
@@ -23,7 +23,7 @@ from consuldns.agent.records import (
     consul_name,
 )
 from consuldns.durations import parse_duration
-from consuldns.names import parse_address
+from consuldns.names import MAX_WEIGHT, parse_address
 
 NODE_MAINTENANCE = "_node_maintenance"
 SERVICE_MAINTENANCE = "_service_maintenance:"

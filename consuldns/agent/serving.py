@@ -11,9 +11,10 @@ from consuldns.agent.sample import SERVICES, register_sample
 from consuldns.agent.sessions import MIN_TTL
 from consuldns.agent.state import State
 from consuldns.agent.watching import Watching
+from consuldns.sockets import HostPort, listen_tcp
 from consuldns.web import serving
 
-log = logging.getLogger("consuldns.agent")
+_log = logging.getLogger(__name__)
 
 NODE = "consuldns-dev"
 """The name of the agent's own node."""
@@ -23,15 +24,14 @@ NODE = "consuldns-dev"
 class Agent:
     """An agent that is serving."""
 
-    address: tuple[str, int]
+    address: HostPort
     state: State
     with_sample: bool
 
     @property
     def url(self) -> str:
         """Where its HTTP API is."""
-        host, port = self.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"http://{self.address}"
 
     @property
     def announcement(self) -> str:
@@ -45,7 +45,7 @@ class Agent:
 
 @asynccontextmanager
 async def serve(
-    address: tuple[str, int],
+    address: HostPort,
     *,
     sample: bool,
     datacenter: str = "dc1",
@@ -56,7 +56,7 @@ async def serve(
     Raises StartupError if it cannot listen there, before anything else happens. On leaving, long
     polls are answered at once and connections closed. Signals are left to the caller.
     """
-    listener = serving.bind(address, what="the embedded Consul agent", option="--http-addr")
+    listener = listen_tcp(address, what="the embedded Consul agent", option="--http-addr")
     watching = Watching()
     state = State(
         datacenter=datacenter,
@@ -67,14 +67,13 @@ async def serve(
     state.database.on_change = watching.wake
     if sample:
         register_sample(state)
-    host, port = listener.getsockname()[:2]
     async with (
         serving.serving(application(state, watching), listener),
         asyncio.TaskGroup() as tasks,
     ):
         expiring = tasks.create_task(_expire(state, watching), name="agent: TTLs")
         try:
-            yield Agent((host, port), state, sample)
+            yield Agent(HostPort(address.host, listener.getsockname()[1]), state, sample)
         finally:
             expiring.cancel()
             watching.close()
@@ -90,5 +89,5 @@ async def _expire(state: State, watching: Watching) -> None:
             try:
                 state.expire()
             except Exception:
-                log.exception("sessions and checks cannot expire: please report it")
+                _log.exception("sessions and checks cannot expire: please report it")
                 return  # it would be the same again at once; everything else goes on

@@ -26,6 +26,7 @@ COMMANDS = {
     "config": "Check, show and explain settings.",
     "completion": "Print the script that completes commands in a shell.",
 }
+HIDDEN = frozenset({"worker"})  # what the program starts by itself
 
 
 def open_standard_streams() -> None:
@@ -54,7 +55,7 @@ class Commands(click.Group):
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Import a command."""
-        if name not in COMMANDS:
+        if name not in COMMANDS and name not in HIDDEN:
             return None
         command = importlib.import_module(f"consuldns.cli.{name}").command
         assert isinstance(command, click.Command)

@@ -9,8 +9,9 @@ from consuldns.cli import hold_signals
 from consuldns.cli.options import setting_option
 from consuldns.config.load import load
 from consuldns.config.schema import Settings
-from consuldns.config.values import HOST_PORT, HostPort
+from consuldns.config.values import HOST_PORT
 from consuldns.errors import ConfigError
+from consuldns.sockets import HostPort
 
 # Consul's own ports, so that what is written about Consul works here as it stands.
 HTTP_ADDRESS = "127.0.0.1:8500"
@@ -26,9 +27,14 @@ DNS_ADDRESS = "127.0.0.1:8600"
 )
 @setting_option("listen", "ADDR:PORT", default=DNS_ADDRESS, multiple=True)
 @setting_option("admin_addr", "ADDR:PORT")
+@setting_option("log_level", "LEVEL")
 @click.option("--no-sample", is_flag=True, help="Start with an empty catalog.")
 def command(
-    http_addr: str, listen: tuple[str, ...], admin_addr: str | None, no_sample: bool
+    http_addr: str,
+    listen: tuple[str, ...],
+    admin_addr: str | None,
+    log_level: str | None,
+    no_sample: bool,
 ) -> None:
     """Try it: a Consul agent of its own, sample services, DNS.
 
@@ -42,7 +48,12 @@ def command(
     agent = _agent_address(http_addr)
     settings = load(
         environment={k: v for k, v in os.environ.items() if k.startswith("CONSULDNS_")},
-        flags={"listen": listen, "consul.address": f"http://{agent}", "admin_addr": admin_addr},
+        flags={
+            "listen": listen,
+            "consul.address": f"http://{agent}",
+            "admin_addr": admin_addr,
+            "log_level": log_level,
+        },
         defaults={"listen": DNS_ADDRESS, "workers": 1},
     ).settings
     asyncio.run(_serve(agent, settings, sample=not no_sample))
@@ -53,8 +64,8 @@ async def _serve(agent: HostPort, settings: Settings, *, sample: bool) -> None:
     from consuldns.agent import serving
     from consuldns.process.control import Control
 
-    control = Control(settings)
-    async with serving.serve((agent.host, agent.port), sample=sample) as embedded:
+    control = Control(lambda: settings)
+    async with serving.serve(agent, sample=sample) as embedded:
         click.echo(embedded.announcement, err=True)
         if sample:
             click.echo("Try, in another shell:", err=True)

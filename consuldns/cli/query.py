@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from consuldns.cli.options import config_option, setting_option
-from consuldns.config.values import HOST_PORT, HostPort
+from consuldns.config.values import HOST_PORT
 from consuldns.errors import ConsuldnsError
 from consuldns.names import Labels, parse_address, parse_name, reverse_name
+from consuldns.sockets import HostPort
 
 if TYPE_CHECKING:  # dnslib is behind it, and help and completion must not wait for that
-    from consuldns.wire.message import Reply
+    from consuldns.wire.client import Reply
 
 # The port of Consul's own DNS and of `consuldns dev`.
 SERVER = "127.0.0.1:8600"
@@ -76,11 +77,11 @@ def command(
 
     Example, beside 'consuldns dev': consuldns query monitoring-heapster.service.consul SRV
     """
-    from consuldns.wire import message
+    from consuldns.wire import client
 
     address = _server(server)
     labels, number = _question(name, type, reverse=reverse)
-    query = message.build_query(labels, number, id=secrets.randbelow(65536))
+    query = client.build_query(labels, number, id=secrets.randbelow(65536))
     status = _show_reply(query, address)
     if is_explained:
         from consuldns.cli import explanation
@@ -93,7 +94,7 @@ def command(
 
 def _show_reply(query: bytes, server: HostPort) -> int:
     """Ask, and print the reply or why there is none; the exit status."""
-    from consuldns.wire import message
+    from consuldns.wire import client
 
     started = time.perf_counter()
     try:
@@ -102,7 +103,7 @@ def _show_reply(query: bytes, server: HostPort) -> int:
         click.echo(f"Error: {error}", err=True)
         return EXIT_NO_REPLY
     seconds = time.perf_counter() - started
-    reply = message.read_reply(packet)
+    reply = client.read_reply(packet)
     click.echo("\n".join(_as_dig_does(reply)))
     click.echo(f";; Query time: {seconds * 1000:.1f} ms")
     click.echo(f";; SERVER: {server} ({transport})")
@@ -118,7 +119,7 @@ def _server(text: str) -> HostPort:
 
 
 def _question(name: str, type: str | None, *, reverse: bool) -> tuple[Labels, int]:
-    from consuldns.wire.message import type_number
+    from consuldns.wire.client import type_number
 
     address = parse_address(name)
     try:

@@ -27,6 +27,7 @@ _FLAGS = {
     "context": ("sync.context", "NAME"),
     "cluster": ("sync.cluster", "NAME"),
     "admin_addr": ("sync.admin_addr", "ADDR:PORT"),
+    "log_level": ("log_level", "LEVEL"),
 }
 
 
@@ -75,6 +76,7 @@ allow_option = click.option(
 @command.command()
 @_everything
 @setting_option(*_FLAGS["admin_addr"], default="none")
+@setting_option(*_FLAGS["log_level"])
 @adopt_option
 @allow_option
 def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | None) -> None:
@@ -89,7 +91,7 @@ def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | 
 
     hold_signals()
     settings = _settings(file, given)
-    logs.configure()
+    logs.configure(settings.log_level)
     asyncio.run(supervisor.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
 
 
@@ -107,8 +109,9 @@ def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str |
     from consuldns import logs
     from consuldns.sync import commands, report
 
-    logs.configure()
-    task = commands.once(_settings(file, given), adopt=adopt, allow_mass_delete=allow_mass_delete)
+    settings = _settings(file, given)
+    logs.configure(settings.log_level)
+    task = commands.once(settings, adopt=adopt, allow_mass_delete=allow_mass_delete)
     difference, result = asyncio.run(task)
     click.echo(report.text(difference.plan, difference.kept_back))
     for service, reason in result.failed.items():
@@ -138,8 +141,9 @@ def diff(file: Path | None, adopt: bool, output: str, **given: str | None) -> No
     from consuldns import logs
     from consuldns.sync import commands, report
 
-    logs.configure()
-    difference = asyncio.run(commands.diff(_settings(file, given), adopt=adopt))
+    settings = _settings(file, given)
+    logs.configure(settings.log_level)
+    difference = asyncio.run(commands.diff(settings, adopt=adopt))
     if output == "json":
         click.echo(report.json(difference.plan, difference.kept_back))
     else:
@@ -163,8 +167,9 @@ def purge(file: Path | None, **given: str | None) -> None:
     from consuldns import logs
     from consuldns.sync import commands
 
-    logs.configure()
-    purged = asyncio.run(commands.purge(_settings(file, given)))
+    settings = _settings(file, given)
+    logs.configure(settings.log_level)
+    purged = asyncio.run(commands.purge(settings))
     click.echo(f"removed {purged.instances} instances and {purged.keys} keys of {purged.cluster!r}")
     if purged.left:
         click.echo(

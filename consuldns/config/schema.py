@@ -30,7 +30,6 @@ from consuldns.config.values import (
     SECRET,
     TEXT,
     URL,
-    HostPort,
     Secret,
     list_of,
     one_of,
@@ -38,6 +37,8 @@ from consuldns.config.values import (
     whole_number,
 )
 from consuldns.dns.policy import PodNames
+from consuldns.logs import Level
+from consuldns.sockets import HostPort
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
 NO_TIME = timedelta()
@@ -292,6 +293,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             flag="--admin-addr",
         ),
     ] = HostPort("127.0.0.1", 9153)
+    log_level: Annotated[
+        Level,
+        Declaration(
+            one_of(Level),
+            "What is logged, of this severity and above. `debug` adds requests to Consul with "
+            "status and time, views that were read, and messages between the processes; it never "
+            "shows tokens.",
+            flag="--log-level",
+        ),
+    ] = "info"
     consul: ConsulSettings = ConsulSettings()
     dns: DNSSettings = DNSSettings()
     sync: SyncSettings = SyncSettings()

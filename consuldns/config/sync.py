@@ -14,12 +14,12 @@ from consuldns.config.values import (
     OPTIONAL_DOMAIN,
     OPTIONAL_HOST_PORT,
     TEXT,
-    HostPort,
     list_of,
     one_of,
     whole_number,
 )
 from consuldns.descriptor import CLUSTER_DOMAIN, EndpointMode, ReverseTarget
+from consuldns.sockets import HostPort
 
 ServiceType = Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]
 EmptyVIPStatus = Literal["warning", "critical", "passing"]

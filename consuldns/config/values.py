@@ -9,13 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from fractions import Fraction
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Generic, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 
+from consuldns.durations import exact_seconds, shortest
 from consuldns.names import (
     IN_ADDR_ARPA,
     IP6_ARPA,
@@ -25,25 +25,14 @@ from consuldns.names import (
     parse_name,
     reverse_name,
 )
+from consuldns.sockets import HostPort, parse_host_port
 
 T = TypeVar("T")
 
 LONGEST_DURATION = timedelta(seconds=2**31 - 1)  # the largest TTL, RFC 2181 section 8
-_UNITS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}  # milliseconds
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1123 section 2.1
 # The words of Go's strconv.ParseBool, which reads Consul's own environment variables.
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
-
-
-class HostPort(msgspec.Struct, frozen=True):
-    """An IP address and a port, as sockets are bound to."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -102,30 +91,25 @@ def whole_number(least: int, most: int) -> Kind[int]:
 
 def read_duration(raw: Any) -> timedelta:
     """Consul's durations: `10s`, `1h30m`, `500ms`; a bare whole number is seconds."""
-    if isinstance(raw, int) and not isinstance(raw, bool):
-        raw = f"{raw}s"
-    parts = _DURATION_PART.findall(raw) if isinstance(raw, str) else []
-    if isinstance(raw, str) and raw.isdecimal():
-        parts = [(raw, "s")]
-    elif not parts or "".join(number + unit for number, unit in parts) != raw:
-        raise ValueError(f'must be a duration such as "10s", "5m" or "1h30m", not {raw!r}')
-    milliseconds = sum(Fraction(number) * _UNITS[unit] for number, unit in parts)
-    if milliseconds.denominator != 1:
+    text = f"{raw}s" if isinstance(raw, int) and not isinstance(raw, bool) else raw
+    try:
+        if not isinstance(text, str) or text[:1] in ("+", "-"):
+            raise ValueError("a sign")
+        seconds = exact_seconds(f"{text}s" if text.isdecimal() else text)
+    except ValueError as error:
+        raise ValueError(
+            f'must be a duration such as "10s", "5m" or "1h30m", not {raw!r}'
+        ) from error
+    if (seconds * 1000).denominator != 1:
         raise ValueError(f"must be whole milliseconds, not {raw!r}")
-    if milliseconds > LONGEST_DURATION // timedelta(milliseconds=1):
+    if seconds > LONGEST_DURATION.total_seconds():
         raise ValueError(f"must be at most {LONGEST_DURATION.total_seconds():.0f}s, not {raw!r}")
-    return timedelta(milliseconds=int(milliseconds))
+    return timedelta(milliseconds=int(seconds * 1000))
 
 
 def read_host_port(raw: Any) -> HostPort:
     """`127.0.0.1:8600` or `[::1]:8600`."""
-    host, _, port = _text(raw).rpartition(":")
-    address = parse_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
-    if address is None or (":" in host) != host.startswith("["):
-        raise ValueError(f"must be an IP address and a port such as 127.0.0.1:8600, not {raw!r}")
-    if not (port.isdecimal() and port.isascii() and 1 <= int(port) <= 65535):
-        raise ValueError(f"must end in a port from 1 to 65535, not {raw!r}")
-    return HostPort(str(address), int(port))
+    return parse_host_port(_text(raw))
 
 
 def read_url(raw: Any) -> str:
@@ -283,16 +267,6 @@ def reverse_zone_names(text: str) -> tuple[Labels, ...]:
 # --- writing -------------------------------------------------------------------------------------
 
 
-def format_duration(value: timedelta) -> str:
-    """The shortest way to write a duration that `read_duration` reads as the same."""
-    rest = value // timedelta(milliseconds=1)
-    text = ""
-    for unit, size in _UNITS.items():
-        number, rest = divmod(rest, size)
-        text += f"{number}{unit}" if number else ""
-    return text or "0s"
-
-
 def format_value(value: object) -> str:
     """A value as it stands in a TOML file; a secret as ***."""
     match value:
@@ -303,7 +277,7 @@ def format_value(value: object) -> str:
         case int():
             return str(value)
         case timedelta():
-            return f'"{format_duration(value)}"'
+            return f'"{shortest(value)}"'
         case tuple():
             return "[" + ", ".join(format_value(each) for each in value) + "]"
         case dict():

@@ -5,16 +5,16 @@ same time.
 """
 
 import base64
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 
 from consuldns import descriptor
 from consuldns.consul.http import replies
 from consuldns.consul.http.client import Client
+from consuldns.consul.http.datacenter import local_datacenter
 from consuldns.consul.operations import (
     PASSING,
     Instance,
@@ -34,9 +34,7 @@ from consuldns.consul.operations import (
     StoredKey,
 )
 from consuldns.errors import BadResponse, Denied, NotFound, TransactionRefused
-from consuldns.untrusted import Part, Records, read_as, split_list, split_object
-
-T = TypeVar("T")
+from consuldns.untrusted import Part, split_list, split_object
 
 CONSISTENT = {"consistent": ""}
 LARGE_DEADLINE = 60.0  # seconds; 50,000 instances are 40 MB and take some
@@ -44,66 +42,10 @@ CHECK = "k8s-ready/"
 NOTHING = 'ID == ""'  # a filter that no instance passes: only the index is wanted
 
 
-class _Record(msgspec.Struct, frozen=True, rename="pascal"):
-    """A part of a reply."""
-
-
-class _Service(_Record, frozen=True):
-    id: str = msgspec.field(name="ID")
-    service: str
-    address: str = ""
-    port: int = 0
-    tags: tuple[str, ...] | None = None
-    meta: dict[str, str] | None = None
-    weights: replies.Weights | None = None
-    modify_index: int = 0
-
-
-class _Node(_Record, frozen=True):
-    node: str
-    address: str
-    meta: dict[str, str] | None = None
-
-
 @dataclass(frozen=True)
 class _NodeServices:
-    node: _Node | None = None
+    node: replies.Node | None = None
     services: Sequence[Part] = ()
-
-
-class _Check(_Record, frozen=True):
-    check_id: str = msgspec.field(name="CheckID")
-    status: str
-    output: str = ""
-
-
-_CHECKS = Records(_Check)
-
-
-class _KeyValue(_Record, frozen=True):
-    key: str
-    flags: int = 0
-    value: bytes | None = None  # base64 in JSON
-    session: str = ""
-    modify_index: int = 0
-
-
-class _Indexed(_Record, frozen=True):
-    modify_index: int = 0
-
-
-class _Result(_Record, frozen=True):
-    kv: _Indexed | None = msgspec.field(name="KV", default=None)
-    service: _Indexed | None = None
-
-
-class _Results(_Record, frozen=True):
-    results: list[_Result] | None = None
-
-
-class _Session(_Record, frozen=True):
-    id: str = msgspec.field(name="ID")
-    name: str = ""
 
 
 class Catalog:
@@ -118,43 +60,30 @@ class Catalog:
 
     async def datacenter(self) -> str:
         """The datacenter of the agent that is asked, or the one that is set."""
-        if self._client.settings.datacenter:
-            return self._client.settings.datacenter
-        try:
-            return str((await self._agent())["Datacenter"])
-        except Denied:  # agent:read is rare; the nodes tell it as well
-            reply = await self._client.get("v1", "catalog", "nodes", query=CONSISTENT)
-            nodes = _decode(reply.body, list[replies.Node])
-            return next((node.datacenter for node in nodes if node.datacenter), "dc1")
+        return await local_datacenter(self._client)
 
     async def version(self) -> str:
         """The agent's name and Consul's version, for people."""
         try:
-            config = await self._agent()
+            reply = await self._client.get("v1", "agent", "self")
         except Denied:
             return "agent of an unknown version (the token has no agent:read)"
-        return f"{config.get('NodeName')} {config.get('Version')}"
-
-    async def _agent(self) -> dict[str, object]:
-        reply = await self._client.get("v1", "agent", "self")
-        return _decode(reply.body, dict[str, dict[str, object]])["Config"]
+        config = replies.decode(reply.body, replies.AgentSelf).config
+        return f"{config.node_name} {config.version}"
 
     async def node(self, name: str) -> Node | None:
         """A node of the catalog."""
         found = await self._node_services(name, {**CONSISTENT, "filter": NOTHING})
         if found.node is None:
             return None
-        return Node(found.node.node, found.node.address, found.node.meta or {})
+        return _node(found.node)
 
     async def kubernetes_nodes(self) -> list[Node]:
         """The nodes that say that their instances come from Kubernetes, by us or by consul-k8s."""
         source = f"{descriptor.SOURCE}:{descriptor.KUBERNETES}"
         query = {**CONSISTENT, "node-meta": source}
         reply = await self._client.get("v1", "catalog", "nodes", query=query)
-        return [
-            Node(each.node, each.address, each.meta or {})
-            for each in _decode(reply.body, list[_Node])
-        ]
+        return [_node(each) for each in replies.decode_list(reply.body, replies.Node)]
 
     async def _node_services(self, name: str, query: dict[str, str]) -> _NodeServices:
         reply = await self._client.get(
@@ -168,13 +97,13 @@ class Catalog:
         reply = await self._client.get(
             "v1", "health", "node", node, query=query, deadline=LARGE_DEADLINE
         )
-        readable, _ = replies.decode_records(reply.body, _CHECKS)
+        readable, _ = replies.decode_records(reply.body, replies.NODE_CHECKS)
         checks = {each.check_id: each for each in readable}
         found = await self._node_services(node, CONSISTENT)
         for raw in found.services:
             # One that cannot be read is not one of ours, or is to be written anew.
             with suppress(BadResponse):
-                yield _stored(_decode(raw, _Service), checks)
+                yield _stored(replies.decode(raw, replies.StoredService), checks)
 
     async def keys(self, prefix: str) -> AsyncIterator[StoredKey]:
         """All keys that begin so."""
@@ -187,7 +116,7 @@ class Catalog:
         with replies.understanding():
             parts = split_list(reply.body)
         for raw in parts:
-            yield _stored_key(_decode(raw, _KeyValue))
+            yield _stored_key(replies.decode(raw, replies.StoredKeyValue))
 
     async def key(
         self, path: str, *, after: int = 0, wait: float = 0
@@ -199,8 +128,8 @@ class Catalog:
             )
         except NotFound as error:
             return None, error.index
-        found = _decode(reply.body, list[_KeyValue])
-        return _stored_key(found[0]), reply.index
+        found = replies.decode_list(reply.body, replies.StoredKeyValue)
+        return _stored_key(found[0]) if found else None, reply.index
 
     async def service_names(self) -> frozenset[str]:
         """The names of all services of the catalog, in lower case."""
@@ -240,10 +169,11 @@ class Catalog:
             reasons = tuple((position - 1, reason) for position, reason in error.reasons)
             raise TransactionRefused(reasons) from error
         except BadResponse as error:
-            if "answered 4" in str(error):  # 400: not understood, 413: too large
+            if 400 <= error.status < 500:  # 400: not understood, 413: too large
                 raise TransactionRefused(()) from error
             raise
-        return _indexes(operations, _decode(reply.body, _Results).results or [], len(first))
+        results = replies.decode(reply.body, replies.TransactionResults).results or []
+        return _indexes(operations, results, len(first))
 
     async def create_session(self, node: str, name: str, ttl: int) -> str:
         """A session; the keys that it holds vanish with it, and are free at once.
@@ -261,12 +191,12 @@ class Catalog:
         }
         body = msgspec.json.encode(session)
         reply = await self._client.put("v1", "session", "create", body=body)
-        return _decode(reply.body, _Session).id
+        return replies.decode(reply.body, replies.Session).id
 
     async def session_name(self, session: str) -> str | None:
         """The name that a session was given; None: there is no such session."""
         reply = await self._client.get("v1", "session", "info", session, query=CONSISTENT)
-        found = [] if _is_null(reply.body) else _decode(reply.body, list[_Session])
+        found = replies.decode_list(reply.body, replies.Session)
         return found[0].name if found else None
 
     async def renew_session(self, session: str) -> bool:
@@ -295,12 +225,12 @@ class Catalog:
 def _split(body: bytes) -> _NodeServices:
     with replies.understanding():
         parts = split_object(body)
-        node = read_as(parts.get("Node", b"null"), _Node | None)  # type: ignore[arg-type]
+        node = replies.decode_optional(parts.get("Node", b"null"), replies.Node)
         return _NodeServices(node, split_list(parts.get("Services", b"null")))
 
 
-def _decode(content: Part, kind: type[T]) -> T:
-    return replies.decode(content, kind)
+def _node(record: replies.Node) -> Node:
+    return Node(record.name, record.address, record.meta or {})
 
 
 def _is_null(content: bytes) -> bool:
@@ -317,11 +247,13 @@ def _deadline(wait: float) -> float:
     return wait * 17 / 16 + 10.0  # Consul adds up to a sixteenth, and waits 7 s for a leader
 
 
-def _stored(service: _Service, checks: dict[str, _Check]) -> StoredInstance:
+def _stored(
+    service: replies.StoredService, checks: Mapping[str, replies.NodeCheck]
+) -> StoredInstance:
     check = checks.get(CHECK + service.id)
     instance = Instance(
         id=service.id,
-        service=service.service,
+        service=service.name,
         address=service.address,
         port=service.port,
         tags=service.tags or (),
@@ -333,21 +265,23 @@ def _stored(service: _Service, checks: dict[str, _Check]) -> StoredInstance:
     return StoredInstance(instance, service.modify_index)
 
 
-def _stored_key(found: _KeyValue) -> StoredKey:
+def _stored_key(found: replies.StoredKeyValue) -> StoredKey:
     key = Key(found.key, found.value or b"", found.flags)
     return StoredKey(key, found.modify_index, found.session)
 
 
-def _indexes(operations: Sequence[Operation], results: list[_Result], skipped: int) -> list[int]:
+def _indexes(
+    operations: Sequence[Operation], results: Sequence[replies.OperationResult], skipped: int
+) -> list[int]:
     """The index of each operation's result; removals have none."""
-    following: Iterator[_Result] = iter(results[skipped:])
+    following: Iterator[replies.OperationResult] = iter(results[skipped:])
     indexes = []
     for operation in operations:
         if isinstance(operation, RemoveInstance | RemoveKey | RemoveNode):
             indexes.append(0)
             continue
-        result = next(following, _Result())
-        indexed = result.kv or result.service or _Indexed()
+        result = next(following, replies.OperationResult())
+        indexed = result.kv or result.service or replies.Indexed()
         indexes.append(indexed.modify_index)
     return indexes
 

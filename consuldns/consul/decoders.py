@@ -1,6 +1,5 @@
 """From Consul's records to views. Pure and total: a record that makes no sense is left out."""
 
-import base64
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -18,14 +17,12 @@ from consuldns.descriptor import (
     EndpointsKey,
     RecordKey,
 )
-from consuldns.names import MAX_LABEL, parse_address
-from consuldns.untrusted import MAX_UINT64, Unreadable
+from consuldns.names import MAX_LABEL, MAX_PORT, MAX_WEIGHT, parse_address
+from consuldns.untrusted import MAX_UINT64, Unread, Unreadable
 from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
 
-MAX_WEIGHT = 65535  # RFC 2782
-MAX_PORT = 65535
 MAX_CHECK_TEXT = 100  # characters
 MAX_FAILING = 5  # checks of an instance that are named
 
@@ -126,17 +123,17 @@ def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
 
 
 def clusters(
-    index: int, records: Iterable[replies.KeyValue]
+    index: int, records: Iterable[replies.KeyValue], unreadable: Iterable[Unread] = ()
 ) -> tuple[Clusters, list[UnreadRecord]]:
     """The Kubernetes clusters of the keys below `descriptor.ROOT`, and the keys that are bad.
 
-    Keys that are named like none of ours are not looked at.
+    Keys that are named like none of ours are not looked at. `unreadable`: see `unread.keys`.
     """
     namespaces: dict[str, set[str]] = {}
     domains: dict[str, str] = {}
     services: dict[str, list[Service]] = {}
     endpoints: dict[tuple[str, str, str], list[EndpointGroup]] = {}
-    bad: list[UnreadRecord] = []
+    bad = unread.keys(unreadable, _listed)
     for record in records:
         key = descriptor.parse_path(record.key)
         try:
@@ -152,7 +149,7 @@ def clusters(
                     groups = _endpoint_groups(_decode(record, DescribedEndpoints))
                     endpoints.setdefault((cluster, namespace, name), []).extend(groups)
         except (Unreadable, ValueError) as error:
-            bad.append(unread.key_named(record.key, error, _listed(key)))
+            bad.append(unread.key_named(record.key, error, _listed(record.key) or ""))
     found_clusters = tuple(
         Cluster(
             name,
@@ -170,14 +167,14 @@ def clusters(
     return Clusters(index, found_clusters), bad
 
 
-def _listed(key: descriptor.AnyKey | None) -> str:
-    """What `names_listed` has for the service that a key is about, or for its cluster."""
-    match key:
+def _listed(path: str) -> str | None:
+    """What `names_listed` has for a key's service, or its cluster; None: not ours."""
+    match descriptor.parse_path(path):
         case DescriptorKey(cluster, namespace, name) | EndpointsKey(cluster, namespace, name):
             return f"{cluster}/{namespace}/{name}"
         case RecordKey(cluster):
             return f"{cluster}/"
-    return ""
+    return None
 
 
 Document = TypeVar("Document", ClusterRecord, Descriptor, DescribedEndpoints)
@@ -185,17 +182,10 @@ Document = TypeVar("Document", ClusterRecord, Descriptor, DescribedEndpoints)
 
 def _decode(record: replies.KeyValue, kind: type[Document]) -> Document:
     """The JSON document in a key. Raises Unreadable, or ValueError for its version."""
-    document = untrusted.read_as(_value(record), kind)
+    document = untrusted.read_as(record.value or b"", kind)
     if document.v != 1:
         raise ValueError(f"it has version {document.v}")
     return document
-
-
-def _value(record: replies.KeyValue) -> bytes:
-    try:
-        return base64.b64decode(record.value or "", validate=True)
-    except ValueError as error:
-        raise Unreadable(f"its value is not base64: {error}") from error
 
 
 def _service(cluster: str, namespace: str, name: str, described: Descriptor) -> Service:
@@ -242,17 +232,25 @@ def _is_label(text: str) -> bool:
 
 
 def reverse_entries(
-    index: int, folder: str, records: Iterable[replies.KeyValue]
+    index: int,
+    folder: str,
+    records: Iterable[replies.KeyValue],
+    unreadable: Iterable[Unread] = (),
 ) -> tuple[model.ReverseEntries, list[UnreadRecord]]:
     """The reverse names in a folder: `<folder>/<address>`, one target a line; and the bad keys.
 
-    Keys that name no address are not looked at.
+    Keys that name no address are not looked at. `unreadable`: see `unread.keys`.
     """
+
+    def listed(key: str) -> str | None:
+        address = key.removeprefix(folder + "/")
+        return address if parse_address(address) is not None else None
+
     entries: list[model.ReverseEntry] = []
-    bad: list[UnreadRecord] = []
+    bad = unread.keys(unreadable, listed)
     for record in records:
-        address = record.key.removeprefix(folder + "/")
-        if parse_address(address) is None:
+        address = listed(record.key)
+        if address is None:
             continue
         try:
             entry = model.ReverseEntry(address, _targets(record), _flags(record))
@@ -264,7 +262,7 @@ def reverse_entries(
 
 
 def _targets(record: replies.KeyValue) -> tuple[str, ...]:
-    lines = (line.strip().removesuffix(".") for line in _value(record).decode().splitlines())
+    lines = (line.strip().removesuffix(".") for line in (record.value or b"").decode().splitlines())
     return tuple(line for line in lines if line)
 
 

@@ -152,7 +152,7 @@ def _of_listed_folder(key: keys.ReverseZone, views: Views) -> str:
 
 
 def _datacenters(_: object, index: int, body: bytes) -> Decoded[model.Datacenters]:
-    names = replies.decode_texts(body)
+    names = replies.decode_list(body, str)
     if not names:
         raise BadResponse("a list of no datacenters: Consul knows its own")
     return model.Datacenters(index, "", tuple(names)), ()
@@ -174,21 +174,17 @@ def _instances(_: object, index: int, body: bytes) -> Decoded[model.Instances]:
 
 
 def _reverse_zones(_: object, index: int, body: bytes) -> Decoded[model.ReverseZones]:
-    return decoders.reverse_zones(index, replies.decode_texts(body) if body else []), ()
+    return decoders.reverse_zones(index, replies.decode_list(body, str) if body else []), ()
 
 
 def _reverse_entries(
     key: keys.ReverseZone, index: int, body: bytes
 ) -> Decoded[model.ReverseEntries]:
-    records, bad = _key_values(body)
-    view, senseless = decoders.reverse_entries(index, key.folder, records)
-    return view, [*map(unread.key_record, bad), *senseless]
+    return decoders.reverse_entries(index, key.folder, *_key_values(body))
 
 
 def _clusters(_: object, index: int, body: bytes) -> Decoded[Clusters]:
-    records, bad = _key_values(body)
-    view, senseless = decoders.clusters(index, records)
-    return view, [*map(unread.key_record, bad), *senseless]
+    return decoders.clusters(index, *_key_values(body))
 
 
 def _key_values(body: bytes) -> tuple[list[replies.KeyValue], list[Unread]]:

@@ -9,33 +9,45 @@ import asyncio
 import gc
 import logging
 import os
+import sys
+from collections.abc import Callable
 from signal import Signals
 
 from consuldns import logs, signals
+from consuldns.config import reload
 from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
 from consuldns.consul.http.client import Client
 from consuldns.consul.watch.watcher import Watcher
-from consuldns.errors import Denied
+from consuldns.errors import ConfigError, Denied
+from consuldns.incidents import UnexpectedErrors
 from consuldns.process import systemd
 from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.sync_child import SyncChild
-from consuldns.process.workers import Workers, WorkerSockets
+from consuldns.process.workers import Workers
 from consuldns.server import listen
+from consuldns.sockets import listen_tcp
 from consuldns.views import updates
 from consuldns.web import admin, serving
 
-logger = logging.getLogger("consuldns.process")
+_log = logging.getLogger(__name__)
 
 WATCH_AGAIN_SECONDS = 1.0  # after an unexpected error
 CANCEL_AGAIN_SECONDS = 0.05
+
+
+def usable_cpus() -> int:
+    """The processors that this process may use; where the system does not say so, all."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 async def cancel_until_done(task: asyncio.Task[None]) -> None:
     """Cancel a task that need not do anything in order.
 
     Once may not be enough: a task group that fails while it is cancelled (Consul has just gone)
-    raises its failure and forgets the cancellation, and whoever handles the failure goes on.
+    raises its failure and forgets the cancellation, and what handles the failure continues.
     """
     while not task.done():
         task.cancel()
@@ -43,27 +55,28 @@ async def cancel_until_done(task: asyncio.Task[None]) -> None:
 
 
 class Control:
-    """The control process. Binds at once: StartupError if an address cannot be had."""
+    """The control process. `read` gives its settings, now and at each SIGHUP.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        admin_address = settings.admin_addr
-        self._admin_socket = serving.bind(
-            (admin_address.host, admin_address.port),
-            what="the admin endpoint",
-            option="--admin-addr",
+    Binds at once: StartupError if an address is unavailable.
+    """
+
+    def __init__(self, read: Callable[[], Settings]) -> None:
+        self._read = read
+        self._settings = settings = read()
+        self._admin_socket = listen_tcp(
+            settings.admin_addr, what="the admin endpoint", option="--admin-addr"
         )
-        count = settings.workers or len(os.sched_getaffinity(0))
-        listeners = listen.listen([str(address) for address in settings.listen], count)
+        listeners = listen.listen(settings.listen, settings.workers or usable_cpus())
         self._client = Client(settings.consul)
         self._watcher = Watcher(self._client, self._publish)
         self._workers = Workers(
-            [WorkerSockets(udp, listeners.tcp) for udp in listeners.udp],
+            listeners,
             policy(settings),
             known=self._watcher.known,
             need=self._watcher.need,
             asked=self._watcher.asked,
             changed=self._consider_ready,
+            log_level=settings.log_level,
         )
         self._sync = SyncChild(settings) if settings.sync.enabled else None
         self._stop = asyncio.Event()
@@ -71,18 +84,18 @@ class Control:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        logs.configure()
+        logs.configure(self._settings.log_level)
         signals.handle(
             {
                 Signals.SIGTERM: self._stop.set,
                 Signals.SIGINT: self._stop.set,
-                Signals.SIGHUP: self._read_credentials_again,
+                Signals.SIGHUP: self._reload,
                 Signals.SIGUSR1: self._log_figures,
             }
         )
         for address in self._settings.listen:
-            logger.info("listening on %s (udp, tcp)", address)
-        application = admin.application(self, FiguresCollector(self), self._sync_metrics)
+            _log.info("listening on %s (udp, tcp)", address)
+        application = admin.application(self, FiguresCollector(self.figures), self._sync_metrics)
         async with (
             serving.serving(application, self._admin_socket, connections=admin.CONNECTIONS),
             asyncio.TaskGroup() as tasks,
@@ -99,17 +112,16 @@ class Control:
                 syncing.cancel()
             await cancel_until_done(watching)
         gc.freeze()  # the interpreter's end need not walk it all once more: a tenth of a second
-        logger.info("stopped")
+        _log.info("stopped")
 
     async def _watch_forever(self) -> None:
         """Watch Consul until cancelled. Even an error of ours does not end the answers."""
-        said = logs.RepeatedLog(logger, asyncio.get_running_loop().time)
+        errors = UnexpectedErrors(_log)
         while True:
             try:
                 await self._watcher.run()
             except Exception as error:
-                what = f"watching Consul failed unexpectedly, please report it: {error!r}"
-                said.warning(what, "the old data stay, and it begins again", trace=True)
+                errors.report("watching Consul, which begins again with the old data", error)
             await asyncio.sleep(WATCH_AGAIN_SECONDS)
 
     def _publish(self, update: updates.ToWorker) -> None:
@@ -146,22 +158,45 @@ class Control:
         )
 
     def notes(self) -> list[str]:
-        """How the sync worker is. The DNS does not depend on it, so that it is no reason."""
+        """The state of the sync worker. DNS does not depend on it: it is not a reason."""
         return [f"sync worker: {self._sync.describe()}"] if self._sync is not None else []
 
     def _sync_metrics(self) -> str:
         report = self._sync.figures().report if self._sync is not None else None
         return report.metrics if report is not None else ""
 
+    def _reload(self) -> None:
+        """SIGHUP: everything that can change without a restart."""
+        self._read_settings_again()
+        self._read_credentials_again()
+
+    def _read_settings_again(self) -> None:
+        try:
+            read = self._read()
+        except ConfigError as error:
+            _log.error("SIGHUP: the settings stay as they were: %s", error)
+            return
+        deferred = reload.at_next_start(self._settings, read)
+        if deferred:
+            _log.warning(
+                "SIGHUP: changed, but only used at the next start: %s", ", ".join(deferred)
+            )
+        running = reload.reloaded(self._settings, read)
+        if running == self._settings:
+            return
+        self._settings = running
+        self._workers.set_policy(policy(running))
+        _log.info("SIGHUP: the new settings of [%s] are in use", reload.RELOADED)
+
     def _read_credentials_again(self) -> None:
-        """SIGHUP: the token's file, here and in the sync worker."""
+        """The token's file, here and in the sync worker."""
         try:
             is_new = self._client.read_token_again()
         except Denied as error:
-            logger.warning("SIGHUP: %s", error)
+            _log.warning("SIGHUP: %s", error)
         else:
             said = "another one from now on" if is_new else "it is the same"
-            logger.info("SIGHUP: the token for Consul has been read again: %s", said)
+            _log.info("SIGHUP: the token for Consul has been read again: %s", said)
         if self._sync is not None:
             self._sync.read_credentials_again()
 
@@ -170,10 +205,10 @@ class Control:
         figures = self.figures()
         counts = " ".join(f"{name}={count}" for name, count in figures.workers.items() if count)
         watcher = figures.watcher
-        logger.info("SIGUSR1: %s", "; ".join(self.not_ready()) or "ready")
-        logger.info("SIGUSR1: workers: restarts=%d %s", figures.worker_restarts, counts)
-        logger.info(
-            "SIGUSR1: Consul: contact=%s requests=%d connections=%d views=%d followed=%d",
+        _log.info("SIGUSR1: %s", "; ".join(self.not_ready()) or "ready")
+        _log.info("SIGUSR1: workers: restarts=%d %s", figures.worker_restarts, counts)
+        _log.info(
+            "SIGUSR1: Consul: reachable=%s requests=%d connections=%d views=%d watched=%d",
             watcher.is_in_contact,
             sum(watcher.requests.values()),
             watcher.connections_open,
@@ -181,4 +216,4 @@ class Control:
             watcher.views_followed,
         )
         for note in self.notes():
-            logger.info("SIGUSR1: %s", note)
+            _log.info("SIGUSR1: %s", note)

@@ -1,24 +1,26 @@
 """The link between control and a worker: typed messages on a stream socket pair.
 
-A frame is four octets of length (big-endian) and one MessagePack message. Control tells each worker
-the policy and every view; a worker tells control which views it needs and which are being asked
-for. See `views.updates` for the messages about views; those here are about the processes.
+A frame is four bytes of length (big-endian) and one MessagePack message. Control sends each worker
+its listeners, the policy and every view; a worker tells control which views it needs and which are
+in use. See `views.updates` for the messages about views; those here are about the processes.
 """
 
 import asyncio
 import logging
+import socket
 import struct
-import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from consuldns.dns.policy import Policy
-from consuldns.logs import RepeatedLog
+from consuldns.incidents import UnexpectedErrors
+from consuldns.logs import Level
+from consuldns.server.listen import Listener
 from consuldns.views import updates
 
-logger = logging.getLogger("consuldns.process")
+_log = logging.getLogger(__name__)
 
 LENGTH = struct.Struct(">I")
 
@@ -28,7 +30,15 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Start(_Message, frozen=True):
-    """First message to a worker: what it is to obey."""
+    """First message to a worker: where it is to listen, how it answers, and what it logs."""
+
+    listeners: tuple[Listener, ...]
+    policy: Policy
+    log_level: Level = "info"
+
+
+class SettingsChanged(_Message, frozen=True):
+    """From now on, answer by these settings."""
 
     policy: Policy
 
@@ -51,18 +61,38 @@ class Pong(_Message, frozen=True):
     counters: dict[str, int]
 
 
-ToWorker = updates.ToWorker | Start | CaughtUp | Ping
+ToWorker = updates.ToWorker | Start | SettingsChanged | CaughtUp | Ping
 ToControl = updates.ToControl | Serving | Pong
 
 Received = TypeVar("Received")
 
-_encoder = msgspec.msgpack.Encoder()
+
+def _number(listener: object) -> int:
+    """A socket travels as the number of its file descriptor, which the worker inherits."""
+    if isinstance(listener, socket.socket):
+        return listener.fileno()
+    raise NotImplementedError
+
+
+def _socket(kind: type, number: Any) -> socket.socket:
+    if kind is not socket.socket:
+        raise NotImplementedError
+    return socket.socket(fileno=number)
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_number)
 
 
 def frame(message: ToWorker | ToControl) -> bytes:
     """The message as it travels."""
     body = _encoder.encode(message)
     return LENGTH.pack(len(body)) + body
+
+
+def describe(message: object) -> str:
+    """A message for a line of log: what it is, and which view it is about, if any."""
+    key = getattr(message, "key", None)
+    return type(message).__name__ + (f" {key!r:.200}" if key is not None else "")
 
 
 class Link(asyncio.Protocol, Generic[Received]):
@@ -78,7 +108,7 @@ class Link(asyncio.Protocol, Generic[Received]):
         self._receive = receive
         self._closed = closed
         self._buffer = bytearray()
-        self._said = RepeatedLog(logger, time.monotonic)
+        self._errors = UnexpectedErrors(_log)
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -107,10 +137,7 @@ class Link(asyncio.Protocol, Generic[Received]):
                 message = self._decoder.decode(view[start:end])
             self._receive(message)
         except Exception as error:
-            what = (
-                f"a message between our processes cannot be used, please report it: {error!r:.200}"
-            )
-            self._said.warning(what, "it is skipped", trace=True)
+            self._errors.report("a message between our processes is skipped", error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other process is gone."""
@@ -131,7 +158,7 @@ class Link(asyncio.Protocol, Generic[Received]):
 
 def worker_decoder() -> msgspec.msgpack.Decoder[ToWorker]:
     """Reads what control sends."""
-    return msgspec.msgpack.Decoder(ToWorker)
+    return msgspec.msgpack.Decoder(ToWorker, dec_hook=_socket)
 
 
 def control_decoder() -> msgspec.msgpack.Decoder[ToControl]:

@@ -4,9 +4,8 @@ The hot path counts with plain integers; names, labels and help texts are given 
 scrape. No label ever takes a value that a client chose.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -14,22 +13,22 @@ from prometheus_client.registry import Collector
 from consuldns import __version__
 from consuldns.consul.watch.watcher import WatcherStatistics
 from consuldns.process.sync_child import SyncFigures
+from consuldns.server.listen import Transport
 
-# Counters of a worker (`server.handler.Counters`): metric, labels and what it counts.
-WORKER_COUNTERS: Mapping[str, tuple[str, dict[str, str], str]] = {
-    "udp_queries": ("dns_requests", {"proto": "udp"}, "Messages received."),
-    "tcp_queries": ("dns_requests", {"proto": "tcp"}, "Messages received."),
-    "misses": ("cache_misses", {}, "Queries that the table of compiled answers did not know."),
-    "dropped": ("dns_dropped", {}, "Messages that are no queries and got no reply."),
-    "rejected": ("dns_rejected", {}, "Malformed or unsupported queries, answered with an error."),
-    "parked": ("dns_parked", {}, "Queries that waited for data from Consul."),
-    "expired": ("dns_expired", {}, "Queries that waited in vain."),
-    "turned_away": ("dns_turned_away", {}, "Queries that found too many others waiting."),
-    "failures": ("panics", {}, "Unexpected errors; each is a bug."),
-    "send_errors": ("dns_send_errors", {}, "Replies that the kernel did not take."),
-    "tcp_connections": ("tcp_connections", {}, "TCP connections accepted."),
-    "tcp_refused": ("tcp_refused", {}, "TCP connections ended because there were too many."),
+# Counters of a worker (`server.handler.Counters`): metric and what it counts.
+WORKER_COUNTERS: Mapping[str, tuple[str, str]] = {
+    "misses": ("cache_misses", "Queries that were not in the response cache."),
+    "dropped": ("dns_dropped", "Messages that are not queries and got no reply."),
+    "rejected": ("dns_rejected", "Malformed or unsupported queries, answered with an error."),
+    "pending": ("dns_pending", "Queries that had to wait for data from Consul."),
+    "timed_out": ("dns_timed_out", "Pending queries that timed out."),
+    "overload": ("dns_overload", "Queries refused because too many were pending."),
+    "failures": ("panics", "Unexpected errors; each is a bug."),
+    "send_errors": ("dns_send_errors", "Replies that the kernel did not take."),
+    "tcp_connections": ("tcp_connections", "TCP connections accepted."),
+    "tcp_refused": ("tcp_refused", "TCP connections ended because there were too many."),
 }
+QUERIES = "queries_"  # and the transport's name
 RESPONSES = "replies_"  # and the rcode's name
 
 
@@ -44,22 +43,15 @@ class Figures:
     sync: SyncFigures | None = None
 
 
-class FiguresSource(Protocol):
-    """What is asked at each scrape."""
-
-    def figures(self) -> Figures:
-        """The figures of this moment."""
-
-
 class FiguresCollector(Collector):
-    """Makes metrics of the figures at each scrape."""
+    """Makes metrics of the figures at each scrape; `figures` gives those of the moment."""
 
-    def __init__(self, figures: FiguresSource) -> None:
+    def __init__(self, figures: Callable[[], Figures]) -> None:
         self._figures = figures
 
     def collect(self) -> Iterable[Metric]:
         """All metrics."""
-        figures = self._figures.figures()
+        figures = self._figures()
         yield from _of_workers(figures)
         yield from _of_watcher(figures.watcher)
         if figures.sync is not None:
@@ -73,36 +65,34 @@ class FiguresCollector(Collector):
 
 
 def _of_workers(figures: Figures) -> Iterator[Metric]:
-    families: dict[str, CounterMetricFamily] = {}
-    for counter, (name, labels, text) in WORKER_COUNTERS.items():
-        family = families.setdefault(
-            name, CounterMetricFamily(f"consuldns_{name}", text, labels=list(labels))
-        )
-        family.add_metric(list(labels.values()), figures.workers.get(counter, 0))
+    requests = CounterMetricFamily("consuldns_dns_requests", "Messages received.", labels=["proto"])
+    for transport in Transport:
+        count = figures.workers.get(f"{QUERIES}{transport.value}", 0)
+        requests.add_metric([transport.value], count)
+    yield requests
     responses = CounterMetricFamily("consuldns_dns_responses", "Replies sent.", labels=["rcode"])
     for counter, count in figures.workers.items():
         if counter.startswith(RESPONSES):
             responses.add_metric([counter.removeprefix(RESPONSES).upper()], count)
-    yield from families.values()
     yield responses
+    for counter, (name, text) in WORKER_COUNTERS.items():
+        yield _counter(name, text, figures.workers.get(counter, 0))
     yield _counter("worker_restarts", "Workers that had to be replaced.", figures.worker_restarts)
 
 
 def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
     requests = CounterMetricFamily(
         "consuldns_consul_requests",
-        "Requests to Consul that have ended, by what was asked and how it went.",
+        "Requests to Consul that have ended, by endpoint and outcome.",
         labels=["endpoint", "outcome"],
     )
     for (endpoint, outcome), count in watcher.requests.items():
         requests.add_metric([endpoint, outcome], count)
     yield requests
     yield _gauge("consul_connections", "Connections to Consul.", watcher.connections_open)
-    yield _gauge("consul_contact", "Whether Consul answers.", watcher.is_in_contact)
+    yield _gauge("consul_reachable", "Whether Consul answers.", watcher.is_in_contact)
     yield _gauge("views", "Views of Consul's state in memory.", watcher.views)
-    yield _gauge(
-        "views_followed", "Views with a blocking query of their own.", watcher.views_followed
-    )
+    yield _gauge("views_watched", "Views with a blocking query.", watcher.views_followed)
     yield _gauge(
         "views_kept",
         "Views that could not be renewed and are served as they were, marked stale.",
@@ -110,12 +100,12 @@ def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
     )
     yield _gauge(
         "views_held",
-        "Lists of which too much has vanished at once to be believed yet.",
+        "Lists that have lost so much at once that the loss is to be confirmed first.",
         watcher.lists_held,
     )
     yield _counter(
         "consul_losses_accepted",
-        "Losses in lists that were held first, and confirmed then.",
+        "Losses in lists that were held first, and then confirmed.",
         watcher.losses_accepted,
     )
     yield _counter(
@@ -138,7 +128,7 @@ def _counter(name: str, text: str, count: int) -> Metric:
 
 
 def _of_sync(sync: SyncFigures) -> Iterator[Metric]:
-    """What control itself knows of the sync worker; what the worker says comes after the rest."""
+    """What control itself knows of the sync worker, whose own metrics are appended."""
     is_ready = sync.report is not None and not sync.report.not_ready
     yield _gauge("sync_worker_up", "Whether the sync worker runs.", sync.is_up)
     yield _gauge("sync_worker_ready", "Whether the sync worker follows its cluster.", is_ready)
@@ -148,7 +138,7 @@ def _of_sync(sync: SyncFigures) -> Iterator[Metric]:
     if sync.last_status is not None:
         yield _gauge(
             "sync_worker_last_exit_status",
-            "How the last sync worker ended: its exit status, or minus the number of a signal.",
+            "Exit status of the last sync worker, or minus the number of the signal that ended it.",
             sync.last_status,
         )
 

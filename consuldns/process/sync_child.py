@@ -7,13 +7,11 @@ show the token to everybody on the machine), and reports how it is, once a secon
 ends, its parent has ended, however it did, and so it ends, too.
 """
 
-import argparse
 import asyncio
 import contextlib
 import gc
 import logging
 import socket
-import sys
 import traceback
 from dataclasses import dataclass
 from signal import Signals
@@ -22,24 +20,27 @@ import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 
 from consuldns import logs, signals
+from consuldns.backoff import Backoff
 from consuldns.config.schema import Settings
 from consuldns.errors import EXIT_FAILED, ConsuldnsError, exit_status
+from consuldns.incidents import Incidents, UnexpectedErrors
 from consuldns.process.workers import describe_status
 from consuldns.sync.metrics import SyncCollector
 from consuldns.sync.supervisor import Supervisor, first_of
 
-log = logging.getLogger("consuldns.process")
+_log = logging.getLogger(__name__)
 
+NAME = "sync worker"
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 STABLE_SECONDS = 60.0  # a worker that lived so long is started again at once
 STOP_SECONDS = 5.0  # to give the leader's lock back
 REPORT_SECONDS = 1.0
 HUNG_SECONDS = 60.0  # without a report; the largest plans keep it busy for some seconds
-MAX_LINE = 1 << 20  # octets
+MAX_LINE = 1 << 20  # bytes
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
-    """I can be given my settings, and told to end."""
+    """Ready for the settings, and for signals."""
 
 
 class Report(msgspec.Struct, frozen=True, tag=True):
@@ -82,26 +83,27 @@ class SyncChild:
         self._has_settings = False  # without, it has done nothing yet
         self._report: Report | None = None
         self._problem = self._trace = ""
+        self._errors = UnexpectedErrors(_log)
         self._restarts = 0
         self._last_status: int | None = None
 
     async def run(self) -> None:
-        """Keep it running until cancelled; then it is told to end, and waited for."""
+        """Keep it running until cancelled; then end it and wait for that."""
         loop = asyncio.get_running_loop()
-        said = logs.RepeatedLog(log, loop.time)
-        pause = FIRST_PAUSE_SECONDS
+        incidents = Incidents(_log)
+        backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         while True:
             started = loop.time()
             end = await self._live()
             if loop.time() - started > STABLE_SECONDS:
-                pause = FIRST_PAUSE_SECONDS
-                said.forget()
+                backoff.reset()
+                incidents.ended(NAME, "")
             self._restarts += 1
-            is_news = said.warning(f"sync worker {end}", f"starting another in {pause:.1f} s")
-            if is_news and self._trace:
-                log.warning("please report this: %s", self._trace)
+            pause = backoff.next()
+            is_news = incidents.began(NAME, end, f"starting another in {pause:.1f} s")
+            for line in self._trace.splitlines() if is_news else ():
+                _log.error("please report it: %s", line)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def figures(self) -> SyncFigures:
         """How it is now."""
@@ -132,7 +134,7 @@ class SyncChild:
         except OSError as error:  # no file descriptor, no process, no memory
             end = f"cannot be started: {error.strerror or error}"
         except Exception as error:
-            log.exception("sync worker: unexpected error: please report it")
+            self._errors.report(NAME, error)
             end = f"is given up: {type(error).__name__}"
         self._problem = f"{end}: {self._problem}" if self._problem else end
         return self._problem
@@ -140,7 +142,7 @@ class SyncChild:
     async def _run_once(self) -> int:
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", __name__, "--link", str(theirs.fileno())]
+            command = signals.command_line("sync", theirs)
             try:
                 process = await signals.start_process(command, pass_fds=[theirs.fileno()])
             except BaseException:
@@ -172,7 +174,7 @@ class SyncChild:
                 async with asyncio.timeout(HUNG_SECONDS):
                     line = await reader.readline()
             except TimeoutError:
-                log.error("the sync worker hangs; it is replaced")
+                _log.error("the sync worker hangs; it is replaced")
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 return
@@ -253,6 +255,8 @@ async def _work(link: socket.socket) -> int:
     settings = await parent.settings()
     if settings is None:
         return 0
+    logs.configure(settings.log_level)
+    _log.debug("received the settings")
     background = [
         asyncio.create_task(_then_stop(parent, stop)),
         asyncio.create_task(parent.report_forever(supervisor)),
@@ -280,14 +284,7 @@ async def _then_stop(parent: _Parent, stop: asyncio.Event) -> None:
     stop.set()
 
 
-def main() -> None:
-    """Run as the child."""
-    parser = argparse.ArgumentParser(prog="consuldns sync worker", description=__doc__)
-    parser.add_argument("--link", required=True, type=int)
-    given = parser.parse_args()
+def run(link_end: socket.socket) -> int:
+    """The life of the child (`consuldns worker sync`); its exit status."""
     logs.configure()
-    sys.exit(asyncio.run(_work(socket.socket(fileno=given.link))))
-
-
-if __name__ == "__main__":
-    main()
+    return asyncio.run(_work(link_end))

@@ -15,7 +15,7 @@ def notify(state: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
-    kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
     # systemd is restarting or busy, or there is no file descriptor: not worth an answer less.
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, kind) as to:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
+        to.setblocking(False)
         to.sendto(state.encode(), address)

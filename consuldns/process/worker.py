@@ -1,19 +1,17 @@
 """A worker process: answers queries from the views that control sends.
 
-Started by control (`process.workers`) with the sockets it is to serve and one end of the link. It
-begins to answer once it has been told everything, so that a worker that replaces another never
+Started by control (`process.workers`) with the sockets that it is to serve and one end of the link.
+It begins to answer once it has been sent everything, so that a worker that replaces another never
 gives an answer for lack of data. When the link ends, control is gone, and the worker ends too: a
 supervisor that starts control again finds no strangers on its ports.
 """
 
-import argparse
 import asyncio
 import gc
 import logging
 import socket
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from random import Random
 from signal import Signals
 
@@ -21,6 +19,7 @@ from consuldns import logs, signals
 from consuldns.dns.resolver import resolve
 from consuldns.process import link
 from consuldns.server.handler import Handler
+from consuldns.server.listen import Listener, Transport
 from consuldns.server.tcp import TcpServer
 from consuldns.server.udp import UdpServer
 from consuldns.views import updates
@@ -28,26 +27,20 @@ from consuldns.views.keys import ViewKey
 from consuldns.views.store import ViewStore
 from consuldns.wire.decode import Rcode
 
-logger = logging.getLogger("consuldns.process.worker")
+_log = logging.getLogger(__name__)
 
-ASKED_SECONDS = 2.0  # between reports of what is being asked for
-EXPIRE_SECONDS = 0.1  # between looks for parked queries whose time is up
+ASKED_SECONDS = 2.0  # between reports of the views in use
+TIME_OUT_SECONDS = 0.1  # between looks for pending queries whose time is up
 
-
-@dataclass(slots=True)
-class Descriptors:
-    """What the worker inherits."""
-
-    link: socket.socket
-    udp: list[socket.socket]
-    tcp: list[socket.socket]
+_START_IS_FIRST = "Start is the first message"
 
 
 class Worker:
-    """The worker's life: told, serving, finishing."""
+    """The worker's life: catching up, serving, finishing."""
 
-    def __init__(self, descriptors: Descriptors) -> None:
-        self._descriptors = descriptors
+    def __init__(self, link_end: socket.socket) -> None:
+        self._link_end = link_end
+        self._listeners: tuple[Listener, ...] = ()
         self._handler: Handler | None = None
         self._link: link.Link[link.ToWorker] | None = None
         self._caught_up = asyncio.Event()
@@ -59,27 +52,27 @@ class Worker:
         signals.handle({Signals.SIGTERM: self._end.set, Signals.SIGUSR1: self._log_figures})
         _, self._link = await loop.create_connection(
             lambda: link.Link(link.worker_decoder(), self._receive, self._end.set),
-            sock=self._descriptors.link,
+            sock=self._link_end,
         )
         await _either(self._caught_up, self._end)
         if self._end.is_set():
             return
         assert self._handler is not None
-        # What was told at the start lives long: keep the collector from walking it again and again.
+        # What came at the start lives long: keep the collector from walking it again and again.
         gc.collect()
         gc.freeze()
         await self._serve(self._handler)
 
     async def _serve(self, handler: Handler) -> None:
         loop = asyncio.get_running_loop()
-        udp = [UdpServer(each, handler, loop) for each in self._descriptors.udp]
+        udp = [UdpServer(each, handler, loop) for each in self._sockets(Transport.UDP)]
         for server in udp:
             server.start()
         async with asyncio.TaskGroup() as tasks:
             background = [
-                tasks.create_task(TcpServer(handler).serve(tuple(self._descriptors.tcp))),
+                tasks.create_task(TcpServer(handler).serve(self._sockets(Transport.TCP))),
                 tasks.create_task(_every(ASKED_SECONDS, self._report_asked)),
-                tasks.create_task(_every(EXPIRE_SECONDS, handler.expire)),
+                tasks.create_task(_every(TIME_OUT_SECONDS, handler.time_out)),
             ]
             self._send(link.Serving())
             await self._end.wait()
@@ -91,11 +84,18 @@ class Worker:
             self._link.close()
         gc.freeze()  # so that the interpreter's end does not walk it, either
 
+    def _sockets(self, transport: Transport) -> list[socket.socket]:
+        return [each.socket for each in self._listeners if each.transport is transport]
+
     def _receive(self, message: link.ToWorker) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("received %s", link.describe(message))
         match message:
             case link.Ping():
                 self._send(link.Pong(self._counters()))
-            case link.Start(policy):
+            case link.Start(listeners, policy, log_level):
+                logs.configure(log_level)
+                self._listeners = listeners
                 self._handler = Handler(
                     ViewStore(),
                     policy,
@@ -104,10 +104,13 @@ class Worker:
                     randomness=Random(),
                     clock=asyncio.get_running_loop().time,
                 )
+            case link.SettingsChanged(policy):
+                assert self._handler is not None, _START_IS_FIRST
+                self._handler.set_policy(policy)
             case link.CaughtUp():
                 self._caught_up.set()
             case update:
-                assert self._handler is not None, "Start is the first message"
+                assert self._handler is not None, _START_IS_FIRST
                 self._handler.receive(update)
 
     def _need(self, key: ViewKey) -> None:
@@ -123,12 +126,13 @@ class Worker:
         if self._handler is None:
             return {}
         counters = asdict(self._handler.counters)
-        replies = counters.pop("replies")
+        queries, replies = counters.pop("queries"), counters.pop("replies")
+        counters |= {f"queries_{transport}": count for transport, count in queries.items()}
         return counters | {f"replies_{code.name.lower()}": replies[code] for code in Rcode}
 
     def _log_figures(self) -> None:
         counts = (f"{name}={count}" for name, count in self._counters().items() if count)
-        logger.info("SIGUSR1: %s", " ".join(counts) or "nothing yet")
+        _log.info("SIGUSR1: %s", " ".join(counts) or "nothing yet")
 
     def _send(self, message: link.ToControl) -> None:
         if self._link is not None:
@@ -148,23 +152,7 @@ async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
         each.cancel()
 
 
-def _sockets(numbers: str) -> list[socket.socket]:
-    return [socket.socket(fileno=int(number)) for number in numbers.split(",") if number]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run as a process of its own."""
-    parser = argparse.ArgumentParser(prog="consuldns worker", description=__doc__)
-    parser.add_argument("--link", required=True, type=int)
-    parser.add_argument("--udp", required=True)
-    parser.add_argument("--tcp", required=True)
-    given = parser.parse_args(arguments)
+def run(link_end: socket.socket) -> None:
+    """The life of the process (`consuldns worker dns`)."""
     logs.configure()
-    descriptors = Descriptors(
-        socket.socket(fileno=given.link), _sockets(given.udp), _sockets(given.tcp)
-    )
-    asyncio.run(Worker(descriptors).run())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    asyncio.run(Worker(link_end).run())

@@ -1,4 +1,4 @@
-"""The worker processes: spawned, told everything, replaced when they die or hang.
+"""The worker processes: started, sent everything, replaced when they die or hang.
 
 Control binds every socket once and a worker inherits its own, so what the kernel has queued for a
 worker that is killed waits for the next one (measured: 99 of 100 queued queries survive, against 54
@@ -9,19 +9,20 @@ import asyncio
 import contextlib
 import logging
 import socket
-import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from consuldns.backoff import Backoff
 from consuldns.dns.policy import Policy
-from consuldns.logs import RepeatedLog
+from consuldns.incidents import Incidents, UnexpectedErrors
+from consuldns.logs import Level
 from consuldns.process import link
-from consuldns.signals import start_process
+from consuldns.server.listen import Listener
+from consuldns.signals import command_line, start_process
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 
-logger = logging.getLogger("consuldns.process")
+_log = logging.getLogger(__name__)
 
 PING_SECONDS = 0.5
 HUNG_AFTER_PINGS = 4  # unanswered; at 0.5 s a worker that hangs is replaced after 2 s
@@ -35,30 +36,12 @@ STABLE_SECONDS = 2.0  # after one that served this long there is no pause
 STOP_SECONDS = 5.0  # for a worker to finish what it has begun
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSockets:
-    """The sockets of one worker: UDP ones are its own, TCP ones are shared by all."""
-
-    udp: Sequence[socket.socket]
-    tcp: Sequence[socket.socket]
-
-
-def command_line(sockets: WorkerSockets, link_end: socket.socket) -> list[str]:
-    """How a worker is started: the numbers of the file descriptors that it inherits."""
-    udp = ",".join(str(each.fileno()) for each in sockets.udp)
-    tcp = ",".join(str(each.fileno()) for each in sockets.tcp)
-    arguments = ["--link", str(link_end.fileno()), "--udp", udp, "--tcp", tcp]
-    if getattr(sys, "frozen", False):  # a standalone binary has no interpreter to call
-        return [sys.executable, "worker", *arguments]
-    return [sys.executable, "-m", "consuldns.process.worker", *arguments]
-
-
 @dataclass(slots=True)
 class _Worker:
     """One place of the pool; the process in it changes."""
 
     number: int
-    sockets: WorkerSockets
+    listeners: tuple[Listener, ...]
     process: asyncio.subprocess.Process | None = None
     connection: link.Link[link.ToControl] | None = None
     serving: bool = False
@@ -77,55 +60,74 @@ class _Life:
     served_seconds: float
 
 
+class _Pauses:
+    """How long to wait before another process takes the place of one that has ended."""
+
+    def __init__(self) -> None:
+        self._never_served = Backoff(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+        self._served = Backoff(SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_AFTER_SERVING_SECONDS)
+
+    def after(self, life: _Life) -> float:
+        """Seconds."""
+        if life.served_seconds >= STABLE_SECONDS:
+            self._never_served.reset()
+            self._served.reset()
+            return 0.0
+        return (self._served if life.served_seconds else self._never_served).next()
+
+
 class Workers:
     """All workers.
 
-    `known` gives what a fresh worker must be told before it answers; `need` and `asked` take what
-    workers say of the views; `changed` is called when a worker begins to answer or ends.
+    `known` gives what a fresh worker must know before it answers; `need` and `asked` take the
+    views that workers need and use; `changed` is called when a worker begins to answer or ends.
     """
 
     def __init__(
         self,
-        sockets: Sequence[WorkerSockets],
+        listeners: Sequence[tuple[Listener, ...]],
         policy: Policy,
         *,
         known: Callable[[], Iterable[updates.ToWorker]],
         need: Callable[[ViewKey], None],
         asked: Callable[[tuple[ViewKey, ...]], None],
         changed: Callable[[], None],
+        log_level: Level = "info",
     ) -> None:
-        self._workers = [_Worker(number, each) for number, each in enumerate(sockets)]
+        self._workers = [_Worker(number, each) for number, each in enumerate(listeners)]
         self._policy = policy
         self._known = known
         self._need = need
         self._asked = asked
         self._changed = changed
         self._stopping = False
-        self._said = RepeatedLog(logger, time.monotonic)
+        self._log_level = log_level
+        self._incidents = Incidents(_log)
+        self._errors = UnexpectedErrors(_log)
 
-    def publish(self, update: updates.ToWorker) -> None:
-        """Tell every worker."""
-        framed = self._framed(update)
+    def set_policy(self, policy: Policy) -> None:
+        """Have every worker answer by these settings, those to come included."""
+        self._policy = policy
+        self.publish(link.SettingsChanged(policy))
+
+    def publish(self, message: link.ToWorker) -> None:
+        """Send every worker a message."""
+        framed = self._framed(message)
         for worker in self._workers:
             if worker.connection is not None:
                 worker.connection.send(framed)
 
-    def _framed(self, update: updates.ToWorker) -> bytes:
+    def _framed(self, message: link.ToWorker) -> bytes:
         """The message as it travels; nothing if it cannot: the others stay right without it."""
         try:
-            return link.frame(update)
+            return link.frame(message)
         except Exception as error:
-            what = f"an update cannot be sent to the workers, please report it: {error!r:.200}"
-            self._said.warning(what, "it is skipped", trace=True)
+            self._errors.report("an update that cannot be sent to the workers is skipped", error)
             return b""
 
     def not_serving(self) -> list[int]:
         """The numbers of the workers that do not answer yet."""
         return [worker.number for worker in self._workers if not worker.serving]
-
-    def process_ids(self) -> list[int]:
-        """Process ids of the workers that run."""
-        return [worker.process.pid for worker in self._workers if worker.process is not None]
 
     def restarts(self) -> int:
         """How often a worker had to be replaced."""
@@ -153,17 +155,17 @@ class Workers:
                 _end(worker)
 
     async def _keep(self, worker: _Worker) -> None:
-        pause = 0.0
-        said = RepeatedLog(logger, asyncio.get_running_loop().time)
+        name = f"worker {worker.number}"
+        pauses = _Pauses()
         while not self._stopping:
             life = await self._live(worker)
             if self._stopping:
                 return
             worker.restarts += 1
-            pause = _pause_after(life, pause)
+            pause = pauses.after(life)
             if life.served_seconds >= STABLE_SECONDS:
-                said.forget()
-            said.warning(f"worker {worker.number} {life.end}", f"starting another in {pause:.2f} s")
+                self._incidents.ended(name, "")
+            self._incidents.began(name, life.end, f"starting another in {pause:.2f} s")
             await asyncio.sleep(pause)
 
     async def _live(self, worker: _Worker) -> "_Life":
@@ -175,7 +177,7 @@ class Workers:
         except OSError as error:  # no file descriptor, no process, no memory
             end = f"cannot be started: {error.strerror or error}"
         except Exception as error:
-            logger.exception("worker %d: unexpected error: please report it", worker.number)
+            self._errors.report(f"worker {worker.number}", error)
             end = f"is given up: {type(error).__name__}"
         since = worker.serving_since
         return _Life(end, 0.0 if since is None else loop.time() - since)
@@ -190,7 +192,7 @@ class Workers:
             worker.process, worker.connection, worker.unanswered = process, protocol, 0
             if self._stopping:
                 _end(worker)
-            self._brief(protocol)
+            self._brief(worker, protocol)
             return await self._watch(worker, process)
         finally:
             if worker.connection is not None:
@@ -206,11 +208,10 @@ class Workers:
         """A new process, and our end of the link to it. Raises OSError."""
         ours, theirs = socket.socketpair()
         with theirs:
-            descriptors = [theirs, *worker.sockets.udp, *worker.sockets.tcp]
+            inherited = [theirs, *(each.socket for each in worker.listeners)]
             try:
                 process = await start_process(
-                    command_line(worker.sockets, theirs),
-                    pass_fds=[each.fileno() for each in descriptors],
+                    command_line("dns", theirs), pass_fds=[each.fileno() for each in inherited]
                 )
             except BaseException:
                 ours.close()
@@ -222,9 +223,9 @@ class Workers:
             link.control_decoder(), lambda message: self._receive(worker, message), lambda: None
         )
 
-    def _brief(self, protocol: link.Link[link.ToControl]) -> None:
-        """Tell a fresh worker all that is known."""
-        protocol.send(link.frame(link.Start(self._policy)))
+    def _brief(self, worker: _Worker, protocol: link.Link[link.ToControl]) -> None:
+        """Send a fresh worker all that is known."""
+        protocol.send(link.frame(link.Start(worker.listeners, self._policy, self._log_level)))
         for update in self._known():
             protocol.send(self._framed(update))
         protocol.send(link.frame(link.CaughtUp()))
@@ -246,7 +247,7 @@ class Workers:
             elif worker.unanswered >= (
                 HUNG_AFTER_PINGS if worker.serving else HUNG_AT_START_AFTER_PINGS
             ):
-                logger.error("worker %d hangs; it is replaced", worker.number)
+                _log.error("worker %d hangs; it is replaced", worker.number)
                 process.kill()
             else:
                 worker.unanswered += 1
@@ -271,16 +272,6 @@ class Workers:
 def _add(total: dict[str, int], more: dict[str, int]) -> None:
     for name, count in more.items():
         total[name] = total.get(name, 0) + count
-
-
-def _pause_after(life: _Life, last: float) -> float:
-    """Seconds until another is started; `last` is the pause before this one."""
-    if life.served_seconds >= STABLE_SECONDS:
-        return 0.0
-    longest = LONGEST_PAUSE_SECONDS
-    if life.served_seconds > 0:
-        longest = LONGEST_PAUSE_AFTER_SERVING_SECONDS
-    return min(longest, max(SHORTEST_PAUSE_SECONDS, 2 * last))
 
 
 def _end(worker: _Worker) -> None:

@@ -5,20 +5,24 @@ import errno
 import logging
 import socket
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
 
-from consuldns.server.handler import Handler, Transport, Unanswered
-from consuldns.server.limited_log import LimitedLog
+from consuldns.incidents import FloodLog
+from consuldns.server.handler import Handler, Unanswered
+from consuldns.server.listen import Transport
 from consuldns.wire.decode import HEADER_SIZE, Rcode, Rejection, read_query
 from consuldns.wire.encode import encode_rejection
 
 _LENGTH = Struct("!H")
-_MAX_QUERY = 4096  # octets; a real one has some hundred at most
+_MAX_QUERY = 4096  # bytes; a real one has some hundred at most
 _TURN = 256  # messages of one connection until the others get their turn
-_WRITE_BUFFER = 128 * 1024  # octets that a client may leave unread before we stop reading from it
-_MAX_DISCARDED = 128 * 1024  # octets that may follow what is no query
+_WRITE_BUFFER = 128 * 1024  # bytes that a client may leave unread before we stop reading from it
+_MAX_DISCARDED = 128 * 1024  # bytes that may follow what is not a query
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_TRANSPORT = Transport.TCP.value  # counters are by its name
 
 _log = logging.getLogger(__name__)
 
@@ -52,9 +56,9 @@ class TcpServer:
         # In the order of their deadlines' last change: the first is idle for longest.
         self.connections: dict[_Connection, None] = {}
         self.of_client: Counter[str] = Counter()
-        self._limited_log = LimitedLog(_log, self.clock)
+        self._flood_log = FloodLog(_log, self.clock)
 
-    async def serve(self, listeners: tuple[socket.socket, ...]) -> None:
+    async def serve(self, listeners: Sequence[socket.socket]) -> None:
         """Accept and answer until cancelled; then every connection is closed."""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -72,14 +76,14 @@ class TcpServer:
             try:
                 accepted, address = await loop.sock_accept(listener)
             except OSError as error:
-                self._limited_log.warning("accept", "cannot accept over TCP: %s", error)
+                self._flood_log.warning("accept", "cannot accept over TCP: %s", error)
                 if error.errno in _OUT_OF_RESOURCES:
                     await asyncio.sleep(self.limits.resource_pause)
                 continue
             await self._admit(accepted, address[0])
 
     async def _admit(self, accepted: socket.socket, client: str) -> None:
-        """Begin a connection, within the limits: over them, the client or the idlest one goes."""
+        """Begin a connection; over the limits, reject the client or evict the idlest connection."""
         counters = self.handler.counters
         if self.of_client[client] >= self.limits.connections_of_client:
             counters.tcp_refused += 1
@@ -117,12 +121,12 @@ class _Connection(asyncio.Protocol):
         self._limits = server.limits
         self._client = client
         self._transport: asyncio.Transport
-        self._received = b""  # from the first octet of a message that has not been answered
+        self._received = b""  # from the first byte of a message that has not been answered
         self._more = False  # there may be whole messages in it
-        self._parked = 0  # replies that will come later
+        self._pending = 0  # replies that will come later
         self._blocked = False  # the client does not read its replies
         self._half_closed = False  # the client will send nothing more
-        self._invalid = False  # the client sent what is no query: the rest is thrown away
+        self._invalid = False  # what the client sent is not a query: the rest is discarded
         self._discarded = 0
         self.deadline = 0.0
 
@@ -142,7 +146,7 @@ class _Connection(asyncio.Protocol):
             del self._server.of_client[self._client]
 
     def data_received(self, data: bytes) -> None:
-        """Octets have come: part of a message, or thousands of messages."""
+        """Bytes have come: part of a message, or thousands of messages."""
         if self._invalid:
             self._discarded += len(data)
             if self._discarded > _MAX_DISCARDED:
@@ -192,8 +196,8 @@ class _Connection(asyncio.Protocol):
         if self._blocked or self._transport.is_closing():
             return
         replies: list[bytes] = []
-        octets = done = at = 0
-        while done < _TURN and octets < _WRITE_BUFFER and not self._invalid:
+        size = done = at = 0
+        while done < _TURN and size < _WRITE_BUFFER and not self._invalid:
             found = _message_at(self._received, at)
             if found is None:
                 break
@@ -202,7 +206,7 @@ class _Connection(asyncio.Protocol):
             reply = self._answer(*found)
             if reply is not None:
                 replies += (_LENGTH.pack(len(reply)), reply)
-                octets += len(reply)
+                size += len(reply)
         self._received = b"" if self._invalid else self._received[at:]
         self._more = _message_at(self._received, 0) is not None
         if done:
@@ -218,7 +222,7 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, length: int, message: bytes) -> bytes | None:
         """The reply to a message, None if there is none or it comes later."""
-        self._handler.counters.tcp_queries += 1
+        self._handler.counters.queries[_TRANSPORT] += 1
         if length > _MAX_QUERY:
             self._invalid = True
             query = read_query(message)
@@ -229,15 +233,15 @@ class _Connection(asyncio.Protocol):
         outcome = self._handler.handle(message, Transport.TCP, self._reply_later)
         if isinstance(outcome, bytes):
             return outcome
-        if outcome is Unanswered.PARKED:
-            self._parked += 1
+        if outcome is Unanswered.PENDING:
+            self._pending += 1
         else:
             self._invalid = True
         return None
 
     def _reply_later(self, reply: bytes) -> None:
-        """Send the reply to a parked query."""
-        self._parked -= 1
+        """Send the reply to a pending query."""
+        self._pending -= 1
         if not self._transport.is_closing():
             self._transport.write(_LENGTH.pack(len(reply)) + reply)
             self._finish()
@@ -245,11 +249,11 @@ class _Connection(asyncio.Protocol):
     def _finish(self) -> None:
         """Close the connection if all that can be answered has been.
 
-        After an invalid message only our side is closed at first, and what still comes is thrown
-        away: closing a socket with unread octets resets the connection, and the replies on their
-        way to the client would be lost.
+        After an invalid message only our side is closed at first, and what still comes is
+        discarded: closing a socket with unread bytes resets the connection, and the client would
+        lose the replies that are on their way.
         """
-        if self._parked or self._more or self._blocked:
+        if self._pending or self._more or self._blocked:
             return
         if self._half_closed:
             self._transport.close()
@@ -262,7 +266,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _message_at(received: bytes, at: int) -> tuple[int, bytes] | None:
-    """Length and octets of the message that begins here, None if it has not come as a whole.
+    """Length and bytes of the message that begins here, None if it has not come as a whole.
 
     Of one that is too large only the header is waited for and given.
     """

@@ -11,16 +11,19 @@ import socket
 from functools import partial
 from typing import Any
 
-from consuldns.server.handler import Handler, Transport
-from consuldns.server.limited_log import LimitedLog
-from consuldns.server.wildcard import WildcardSocket, is_wildcard
+from consuldns.incidents import FloodLog
+from consuldns.server.handler import Handler
+from consuldns.server.listen import Transport
+from consuldns.server.wildcard import replying_as_asked
 
 _BATCH = 64  # packets until the loop gets its turn
-_MAX_QUERY = 4096  # octets; what is longer is cut, and is no query
+_MAX_QUERY = 4096  # bytes; what is longer is cut, and is not a query
 
 # Ports of services that answer anything with something: a reply to them would begin a loop, or be
 # an attack on somebody (echo, discard, daytime, quotd, chargen, time). Port 0 cannot be sent to.
 _NEVER_CLIENTS = frozenset({0, 7, 9, 13, 17, 19, 37})
+
+_TRANSPORT = Transport.UDP.value  # counters are by its name
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +35,10 @@ class UdpServer:
         self, listener: socket.socket, handler: Handler, loop: asyncio.AbstractEventLoop
     ) -> None:
         listener.setblocking(False)
-        self._socket = WildcardSocket(listener) if is_wildcard(listener) else listener
+        self._socket = replying_as_asked(listener)
         self._handler = handler
         self._loop = loop
-        self._limited_log = LimitedLog(_log, loop.time)
+        self._flood_log = FloodLog(_log, loop.time)
 
     def start(self) -> None:
         """Answer from now on."""
@@ -50,15 +53,16 @@ class UdpServer:
         receive, send = self._socket.recvfrom, self._socket.sendto
         find = self._handler.find
         counters = self._handler.counters
+        queries = counters.queries
         for _ in range(_BATCH):
             try:
                 packet, client = receive(_MAX_QUERY)
             except BlockingIOError:
                 return
             except OSError as error:
-                self._limited_log.warning("receive", "cannot receive over UDP: %s", error)
+                self._flood_log.warning("receive", "cannot receive over UDP: %s", error)
                 return
-            counters.udp_queries += 1
+            queries[_TRANSPORT] += 1
             if client[1] in _NEVER_CLIENTS:
                 counters.dropped += 1
                 continue
@@ -83,6 +87,6 @@ class UdpServer:
             self._not_sent(error)
 
     def _not_sent(self, error: OSError) -> None:
-        """No route, no buffer, a firewall's no: this reply is lost, the next may do."""
+        """No route, full buffer or firewall: drop this reply and carry on."""
         self._handler.counters.send_errors += 1
-        self._limited_log.warning("send", "cannot send a reply over UDP: %s", error)
+        self._flood_log.warning("send", "cannot send a reply over UDP: %s", error)

@@ -27,7 +27,7 @@ from consuldns.sync.existing.contents import Existing
 from consuldns.sync.kubernetes.objects import ServiceKey
 from consuldns.sync.planning.plan import Plan, Step
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 STEPS = MAX_OPERATIONS - 1  # the first operation is the check of the lock
 MAX_OCTETS = 256 << 10  # Consul's limit for a transaction is 512 KiB

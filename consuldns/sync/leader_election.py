@@ -19,6 +19,7 @@ from typing import Never
 
 import msgspec
 
+from consuldns.backoff import Backoff
 from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import Lock, SetNode, StoredKey
 from consuldns.descriptor import ClusterRecord
@@ -27,7 +28,7 @@ from consuldns.sync.kubernetes.troubles import Troubles
 from consuldns.sync.ownership import CLUSTER_UID, Identity, former_uids, is_of_consul_k8s
 from consuldns.untrusted import Unreadable, read_as
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 TTL = 15  # seconds; Consul takes 10 at least
 RENEWAL = 5.0
@@ -97,7 +98,7 @@ async def claim_node(catalog: Catalog, identity: Identity, *, adopt: bool) -> Id
             await catalog.apply([SetNode(claimed.node_registration(), is_new=True)], None)
         claimed = await recognised(catalog, identity, adopt=adopt)
     if adopt and claimed.former:
-        log.warning("taking over what clusters %s have at %s", claimed.former, claimed.node)
+        _log.warning("taking over what clusters %s have at %s", claimed.former, claimed.node)
     return claimed
 
 
@@ -162,6 +163,7 @@ class LeaderElection:
         self._catalog, self._adopt = catalog, adopt
         self._troubles = troubles or Troubles()
         self._worker = msgspec.json.encode(this_worker())
+        self._backoff = Backoff(RETRY, RETRY)
         self._session = ""
         self.identity = identity
         self.lock: Lock | None = None
@@ -190,7 +192,7 @@ class LeaderElection:
     def lose(self) -> None:
         """The lock is gone: a transaction or a renewal said so."""
         if self.lock is not None:
-            log.warning("the lock is lost: cluster=%s", self.identity.cluster)
+            _log.warning("the lock is lost: cluster=%s", self.identity.cluster)
         self._set(None)
 
     def _set(self, lock: Lock | None) -> None:
@@ -213,7 +215,7 @@ class LeaderElection:
                 if held:
                     await self._catalog.release(self.identity.leader_key, session)
                 await self._catalog.destroy_session(session)
-                log.info("the lock is released: cluster=%s", self.identity.cluster)
+                _log.info("the lock is released: cluster=%s", self.identity.cluster)
 
     async def _campaign(self) -> None:
         """Wait until the lock is free, and take it."""
@@ -225,7 +227,7 @@ class LeaderElection:
                 )
                 if not await self._try(holder) and holder is not None and not announced:
                     announced = True
-                    log.info("another worker leads, standing by: %s", _holder(holder))
+                    _log.info("another worker leads, standing by: %s", _holder(holder))
                 if index == 0 and self.lock is None:
                     await asyncio.sleep(RETRY)  # Consul named no index that could be waited on
                 self._troubles.recovered(LOCK)
@@ -241,7 +243,7 @@ class LeaderElection:
             name = await self._catalog.session_name(holder.session)
             if name is None or not _is_dead(name):
                 return False
-            log.info("ending the session of a worker that is dead: %s", _holder(holder))
+            _log.info("ending the session of a worker that is dead: %s", _holder(holder))
             await self._catalog.destroy_session(holder.session)
         self.identity = await claim_node(self._catalog, self.identity, adopt=self._adopt)
         if not self._session or not await self._catalog.renew_session(self._session):
@@ -253,7 +255,7 @@ class LeaderElection:
             return False
         self.since = time.monotonic()
         self._set(Lock(key, self._session))
-        log.info("this worker leads: cluster=%s session=%s", self.identity.cluster, self._session)
+        _log.info("this worker leads: cluster=%s session=%s", self.identity.cluster, self._session)
         return True
 
     async def keep(self) -> None:
@@ -271,7 +273,7 @@ class LeaderElection:
 
     async def _trouble(self, error: ConsulError) -> None:
         self._troubles.failed(LOCK, error)
-        await asyncio.sleep(RETRY)
+        await self._backoff.pause()
 
 
 def _is_dead(name: str) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Never
 
 from consuldns import descriptor, reverse_layout
+from consuldns.backoff import Backoff
 from consuldns.config.sync import SyncSettings
 from consuldns.consul.catalog import Catalog
 from consuldns.consul.operations import LockLost
@@ -39,7 +40,7 @@ from consuldns.sync.report import ProblemLog
 from consuldns.sync.selection import Selection
 from consuldns.sync.statistics import Statistics
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 DEBOUNCE = 0.05  # seconds: a deployment's events come in bursts
 RESYNC = 300.0  # seconds between looks at everything, if nothing else asks for one
@@ -112,7 +113,8 @@ class Reconciler:
         self._existing: Existing | None = None
         self._writes = Writes()
         self._known = Knowledge()
-        self._failures = 0
+        self._backoff = Backoff(*RETRY)
+        self._outage_backoff = Backoff(OUTAGE_RETRY, OUTAGE_RETRY)
         self._problems = ProblemLog()
 
     @property
@@ -221,7 +223,7 @@ class Reconciler:
         self._everything_at = time.monotonic() + RESYNC
         self.statistics.reads += 1
         if first:
-            log.info("read from Consul: instances=%d keys=%d", existing.count, len(existing.keys))
+            _log.info("read from Consul: instances=%d keys=%d", existing.count, len(existing.keys))
         return existing
 
     async def _others(self, existing: Existing) -> Others:
@@ -245,9 +247,9 @@ class Reconciler:
         mass_deletion.forget_done(existing, self.reflectors)
         self._note(plan, kept_back, existing, result)
         for _, line in [each for each in lines if each[0] not in result.failed][:MOST_LINES]:
-            log.info("%s", line)
+            _log.info("%s", line)
         if len(lines) > MOST_LINES:
-            log.info("and %d services more", len(lines) - MOST_LINES)
+            _log.info("and %d services more", len(lines) - MOST_LINES)
         if since is not None and plan:
             self.statistics.observe_latency(time.monotonic() - since)
 
@@ -267,7 +269,7 @@ class Reconciler:
             ),
         )
         if kept_back and not was_holding_back:
-            log.error(
+            _log.error(
                 "held: %d services would be removed, of %d. They go when two more complete lists, "
                 "%d s apart, say the same, or with --allow-mass-delete",
                 len(self.guard.waiting),
@@ -296,16 +298,16 @@ class Reconciler:
         if result.failed:
             self._retry(result)
         else:
-            self._failures = 0
+            self._backoff.reset()
 
     def _retry(self, result: ApplyResult) -> None:
         """What failed may have failed because we know Consul badly: look at everything again."""
-        first, longest = RETRY
-        wait = min(longest, first * 2 ** min(self._failures, 16))
-        self._failures += 1
+        wait = self._backoff.next()
         self._everything_at = min(self._everything_at, time.monotonic() + wait)
         for key, reason in list(result.failed.items())[:MOST_LINES]:
-            log.warning("refused service=%s retry=%.1fs: %s", "/".join(key or ("-",)), wait, reason)
+            _log.warning(
+                "refused service=%s retry=%.1fs: %s", "/".join(key or ("-",)), wait, reason
+            )
 
     async def _rest(self) -> None:
         """Wait until there is something to do; then a moment more, for what comes along."""
@@ -338,7 +340,7 @@ class Reconciler:
     async def _outage(self, error: BaseException) -> None:
         assert isinstance(error, ConsulError)
         self.troubles.failed(CATALOG, error)
-        await asyncio.sleep(OUTAGE_RETRY)
+        await self._outage_backoff.pause()
 
     def _watched(self) -> list[str]:
         identity = self.election.identity

@@ -1,4 +1,4 @@
-"""Plans and problems in words: for the log, for people who ask for a difference, and as JSON."""
+"""Plans and problems in words: for the _log, for people who ask for a difference, and as JSON."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from consuldns.sync.existing.contents import Existing, ExistingInstance, check_f
 from consuldns.sync.kubernetes.objects import ServiceKey
 from consuldns.sync.planning.plan import Plan, Step
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 MOST_LINES = 50  # of one plan
 
@@ -167,7 +167,7 @@ class ProblemLog:
                 self._logged.pop(key, None)
         lines = list(problems(new))
         for key, problem in lines[:MOST_LINES]:
-            log.warning("%s%s: %s", "service=" if key else "", place(key), problem)
+            _log.warning("%s%s: %s", "service=" if key else "", place(key), problem)
         if len(lines) > MOST_LINES:
             more = len(lines) - MOST_LINES
-            log.warning("and %d problems more: `consuldns sync diff` prints all of them", more)
+            _log.warning("and %d problems more: `consuldns sync diff` prints all of them", more)

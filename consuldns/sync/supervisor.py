@@ -7,22 +7,22 @@ follows. The admin endpoint and the signals are there from the beginning.
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator, Mapping
 from signal import Signals
 from typing import Any, Never
 
 from consuldns import signals
+from consuldns.backoff import Backoff
 from consuldns.config.schema import Settings
-from consuldns.config.values import HostPort
 from consuldns.errors import ConfigError, ConsuldnsError, ConsulError, KubernetesError
-from consuldns.sync.kubernetes.troubles import REMINDERS
+from consuldns.incidents import Incidents
+from consuldns.sockets import HostPort, listen_tcp
 from consuldns.sync.metrics import SyncCollector
 from consuldns.sync.statistics import Statistics
 from consuldns.sync.worker import SyncWorker
 from consuldns.web import admin, serving
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 RETRY = 2.0  # seconds between attempts to find a Consul and a Kubernetes API
 
@@ -46,13 +46,13 @@ class Supervisor:
             async with self._admin_endpoint(settings.sync.admin_addr), asyncio.TaskGroup() as tasks:
                 work = tasks.create_task(self._work(settings, adopt, allow_mass_delete))
                 await stop.wait()
-                log.info("stopping")
+                _log.info("stopping")
                 work.cancel()
         except* ConsuldnsError as group:
             raise first_of(group) from None
 
     async def _work(self, settings: Settings, adopt: bool, allow_mass_delete: bool) -> Never:
-        last_error, logged_at = "", 0.0
+        incidents, backoff = Incidents(_log), Backoff(RETRY, RETRY)
         while True:
             try:
                 async with SyncWorker.connected(
@@ -60,10 +60,8 @@ class Supervisor:
                 ) as self.worker:
                     await self.worker.run()
             except (ConsulError, KubernetesError) as error:
-                if str(error) != last_error or time.monotonic() - logged_at >= REMINDERS[0]:
-                    last_error, logged_at = str(error), time.monotonic()
-                    log.warning("cannot start, trying again: %s", error)
-            await asyncio.sleep(RETRY)
+                incidents.began("cannot start, trying again", error)
+            await backoff.pause()
 
     @contextlib.asynccontextmanager
     async def _admin_endpoint(self, address: HostPort | None) -> AsyncIterator[None]:
@@ -71,7 +69,7 @@ class Supervisor:
             yield
             return
         what = "the sync worker's admin endpoint"
-        listener = serving.bind((address.host, address.port), what=what, option="--admin-addr")
+        listener = listen_tcp(address, what=what, option="--admin-addr")
         application = admin.application(self, SyncCollector(self))
         async with serving.serving(application, listener, connections=admin.CONNECTIONS):
             yield
@@ -103,25 +101,25 @@ class Supervisor:
     def read_credentials_again(self) -> None:
         """Have the worker read its credentials again, and say what came of it."""
         if self.worker is None:
-            log.info("SIGHUP: credentials are read at each attempt to start")
+            _log.info("SIGHUP: credentials are read at each attempt to start")
             return
         try:
             self.worker.read_credentials_again()
         except (ConfigError, ConsulError) as error:
-            log.warning("SIGHUP: %s", error)
+            _log.warning("SIGHUP: %s", error)
         else:
-            log.info("SIGHUP: the credentials for Consul and Kubernetes have been read again")
+            _log.info("SIGHUP: the credentials for Consul and Kubernetes have been read again")
 
     def log_figures(self) -> None:
         """Log what was done so far."""
         done = self.worker.statistics if self.worker is not None else Statistics()
         reasons = "; ".join(self.not_ready())
-        log.info(
+        _log.info(
             "SIGUSR1: sync worker: %s%s",
             "leader" if self.is_leader else "no leader",
             f", not ready: {reasons}" if reasons else ", ready",
         )
-        log.info(
+        _log.info(
             "SIGUSR1: sync worker: services=%d instances=%d transactions=%d reads=%d"
             " held_removals=%d failed_services=%d",
             done.services,

@@ -37,7 +37,7 @@ from consuldns.sync.reconciler import Reconciler, Wakeup
 from consuldns.sync.selection import Selection
 from consuldns.sync.statistics import Statistics
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 MAX_BODY = 256 << 20  # bytes; 100,000 instances are 80 MB
 
@@ -208,10 +208,10 @@ async def _identify(
     cluster, domain = settings.sync.cluster, settings.dns.domain
     node = await catalog.node(node_of(cluster))
     uid, is_proven = await cluster_uid.find(kubernetes, node)
-    log.info(
+    _log.info(
         "Consul: agent=%s address=%s datacenter=%s", agent, settings.consul.address, datacenter
     )
-    log.info(
+    _log.info(
         "Kubernetes: api=%s version=%s account=%s from=%s cluster=%s uid=%s",
         kubernetes.access.url,
         version,

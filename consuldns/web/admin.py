@@ -1,4 +1,4 @@
-"""The admin endpoint of a process: how it is, for probes and people.
+"""The admin endpoint of a process: its state, for probes and operators.
 
 `/health` says that the process is alive, whatever Consul does (a restart would only lose what it
 knows); `/ready` is 200 when nothing is missing, else 503 with a reason a line; notes follow in
@@ -19,7 +19,7 @@ CONNECTIONS = 100  # at once; probes and scrapers need a handful
 
 
 class Status(Protocol):
-    """What the endpoint tells of."""
+    """What the endpoint reports."""
 
     def not_ready(self) -> list[str]:
         """Reasons why the server is not ready."""

@@ -3,7 +3,7 @@
 uvicorn speaks HTTP and runs the application. What it leaves open is here: it expects to own the
 process, its signals and its sockets; it lets a client that sends nothing stay for ever, and accept
 on without bounds. Here connections are counted and timed, and a client can neither take the file
-descriptors of the process, nor fill its log, nor end it.
+descriptors of the process, nor fill its _log, nor end it.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ import logging
 import re
 import resource
 import socket
-import traceback
 from collections.abc import AsyncIterator
 from email.utils import formatdate
 from ipaddress import ip_address
@@ -26,50 +25,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from consuldns.errors import StartupError
+from consuldns.incidents import UnexpectedErrors
 from consuldns.names import parse_address
 
 CONNECTIONS = 500  # at once; with fewer file descriptors, a quarter of these
-BACKLOG = 1024  # connections that the kernel keeps for us; beyond, clients try again after a second
-REQUEST_SECONDS = 10.0  # from its first octet, or from the connection, until a request is complete
+REQUEST_SECONDS = 10.0  # from its first byte, or from the connection, until a request is complete
 STALL_SECONDS = 30.0  # for a client to read on
 IDLE_SECONDS = 600  # a client may keep an idle connection; uvicorn's 5 would race its next request
 CLOSING_SECONDS = 2.0  # for replies that are being written when the server stops
 SWEEP_SECONDS = 0.5  # between two looks for connections whose time is up
 RESOURCE_PAUSE_SECONDS = 1.0  # until the next attempt to accept without file descriptors or memory
-DISTINCT_ERRORS = 50  # unexpected errors that are logged, one of each kind
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(?::[0-9]{0,5})?")
 _GONE_CLIENT = frozenset({errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.EINTR})
 
-log = logging.getLogger("consuldns.web.serving")
-
-
-def bind(address: tuple[str, int], *, what: str, option: str) -> socket.socket:
-    """A listening TCP socket.
-
-    Raises StartupError, in the words of `what` (who wants to listen) and `option` (the command line
-    option that chooses the address).
-    """
-    host, port = address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named TCP, because asyncio sets TCP_NODELAY only then; without it a reply takes 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        problem = f"{what} cannot listen on {host}:{port}: {error.strerror or error}"
-        if error.errno == errno.EADDRINUSE:
-            raise StartupError(
-                f"{problem}; 'ss -ltnp sport = :{port}' shows what does; stop it, or choose another"
-                f" address, for example {option} {host}:{port + 1}"
-            ) from error
-        raise StartupError(f"{problem}; choose another address with {option}") from error
-    listener.setblocking(False)
-    return listener
+_log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +108,7 @@ class _Server:
             except OSError as error:
                 if error.errno not in _GONE_CLIENT:
                     if not is_in_trouble:
-                        log.warning("HTTP: cannot accept connections: %s", error.strerror)
+                        _log.warning("HTTP: cannot accept connections: %s", error.strerror)
                     is_in_trouble = True
                     await asyncio.sleep(RESOURCE_PAUSE_SECONDS)
                 continue
@@ -207,7 +177,7 @@ class _Connection(H11Protocol):
     def __init__(self, server: _Server, config: uvicorn.Config, state: ServerState) -> None:
         super().__init__(config, state, {})
         self._server = server
-        self._is_idle = False  # no octet of a request since the last reply
+        self._is_idle = False  # no byte of a request since the last reply
         self.deadline = inf
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -282,22 +252,17 @@ def _guarded(application: ASGIApp, listener: socket.socket) -> ASGIApp:
 
 
 class _Contained:
-    """Logs an unexpected error of the application, one of each kind. The reply is a 500."""
+    """Logs an unexpected error of the application. The reply is a 500."""
 
     def __init__(self, application: ASGIApp) -> None:
         self._application = application
-        self._seen: set[str] = set()
+        self._errors = UnexpectedErrors(_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        try:
+        # Starlette has answered, and raises it again for the log.
+        with self._errors.contained("a request over HTTP"):
             await self._application(scope, receive, send)
-        except Exception as error:  # starlette has answered, and raises it again for the log
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            kind = f"{type(error).__name__} {place.filename}:{place.lineno}"
-            if kind not in self._seen and len(self._seen) < DISTINCT_ERRORS:
-                self._seen.add(kind)
-                log.exception("HTTP: unexpected error, logged once: please report it")
 
 
 class _HostChecked:

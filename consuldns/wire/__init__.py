@@ -1,1 +1,1 @@
-"""Bytes of DNS messages, and the table of compiled answers."""
+"""Bytes of DNS messages, and the response cache."""

@@ -1,16 +1,21 @@
-"""The table of compiled answers: from the packet of a known question to its reply in about 1 us.
+"""The response cache: from the packet of a known question to its reply in about 1 us.
 
-Every spelling of a question, with any id and any EDNS options, shares one entry. An entry is found
-with three dictionary look-ups: of the header's flags and counts, of the question, and of the OPT
-record up to the length of its first option. Whatever is unusual is not found here, and takes the
-way through `decode`, which ends at the same entry (`find_for`).
+A question in any case, with any id and any EDNS options, shares one entry. An entry is found with
+three dictionary look-ups: of the header's flags and counts, of the question, and of the OPT record
+up to the length of its first option. Whatever is unusual is not found here, and takes the way
+through `decode`, which ends at the same entry (`find_for`).
 
 Entries live in two generations. A hit in the previous one moves the entry to the fresh one, so the
-fresh one holds what was asked for since the last `rotate`, and what nobody asks for is gone after
-two. Denials have a table of their own: a flood of random names cannot drive out what exists.
+fresh one holds what was in use since the last `rotate`, and what is not in use is gone after two.
+There are two parts, so that a flood of random names cannot drive out what exists: the positive one
+holds answers, and the absence of common types at names that exist; the negative one the rest.
+
+An entry goes when one of its dependencies changes. One that depends on time instead has
+`expires_at`: `expire`, called several times a second, removes it, so that a hit need not ask.
 """
 
 from collections.abc import Iterable
+from heapq import heappop, heappush
 from itertools import cycle, product
 from random import Random
 from struct import Struct
@@ -23,30 +28,30 @@ from consuldns.views.keys import ViewKey
 from consuldns.wire.decode import HEADER_SIZE, OPT_FIXED_SIZE, Edns, Query, Rcode
 from consuldns.wire.encode import (
     NO_OPTIONS,
-    PLAIN_ROOM,
-    TCP_ROOM,
-    Arrangement,
+    PLAIN_MAX_SIZE,
+    TCP_MAX_SIZE,
     CompiledAnswer,
+    Rendering,
     assemble,
-    edns_room,
+    edns_max_size,
     error_options,
     kind_of,
     opt_start,
 )
 
-MAX_ORDERS = 8  # arrangements of one answer that are rotated
-_MAX_ROTATION = 65_536  # octets of them all
+MAX_ORDERS = 8  # renderings of one answer that are rotated
+_MAX_ROTATION = 65_536  # bytes of them all
 _MANY = 1_000  # groups that may be more than fit into any message
 _MAX_ENTRIES = 50_000  # in a generation
-_MAX_OCTETS = 32_000_000  # in a generation, by estimate
-_MAX_DENIALS = 2_000
+_MAX_MEMORY = 32_000_000  # in a generation, by estimate
+_MAX_NEGATIVE = 2_000
 _MAX_OPTS = 1_000
-_ENTRY_OVERHEAD = 1_000  # octets of an entry beside its records (measured: 0.9 kB for one A record)
+_ENTRY_OVERHEAD = 1_000  # bytes of an entry beside its records (measured: 0.9 kB for one A record)
 
 _OPTION_LENGTH = Struct("!H")
 _OPT_KEY = OPT_FIXED_SIZE + 4  # as far as the length of the first option
 
-# Types that clients ask for in earnest: their absence is worth remembering like their presence.
+# Types that clients query all the time: their absence is worth as much as their presence.
 _COMMON_TYPES = frozenset({Type.A, Type.AAAA, Type.SRV, Type.TXT, Type.PTR, 65})  # 65: HTTPS
 
 
@@ -68,11 +73,11 @@ _WITH_EDNS = 2  # the kinds from here on
 
 
 class _Entry:
-    """A compiled answer and its arrangements.
+    """A compiled answer and its renderings.
 
-    `rotations` has, for each room that was needed, all arrangements of the answer, to be sent in
-    turns. Until all are made, one for each query, the room is missing there. `octets` is an
-    estimate of the memory that all this takes.
+    `rotations` has, for each maximum size that was needed, all renderings of the answer, to be sent
+    in turns. Until all are made, one for each query, the size is missing there. `memory` is an
+    estimate in bytes.
     """
 
     __slots__ = (
@@ -81,20 +86,24 @@ class _Entry:
         "_started",
         "_turns",
         "compiled",
-        "octets",
+        "dependencies",
+        "expires_at",
+        "memory",
         "rotations",
-        "sources",
     )
 
-    def __init__(self, query: Query, answer: Answer, randomness: Random) -> None:
+    def __init__(
+        self, query: Query, answer: Answer, randomness: Random, expires_at: float | None
+    ) -> None:
         if answer.shuffled and len(answer.groups) > _MANY:
             # Not all may fit into a message: let chance choose.
             chosen = randomness.sample(answer.groups, len(answer.groups))
             answer = replace(answer, groups=tuple(chosen))
         self.compiled = CompiledAnswer(answer, query.question)
-        self.sources = answer.dependencies
-        self.rotations: dict[int, cycle[Arrangement]] = {}
-        self._started: dict[int, list[Arrangement]] = {}
+        self.dependencies = answer.dependencies
+        self.expires_at = expires_at
+        self.rotations: dict[int, cycle[Rendering]] = {}
+        self._started: dict[int, list[Rendering]] = {}
         count = self.compiled.count
         self._order = list(range(count))
         self._turns = 1
@@ -102,29 +111,29 @@ class _Entry:
             self._turns = min(MAX_ORDERS, count)
             randomness.shuffle(self._order)
         # ANY is what attackers use to make small questions into large replies (RFC 8482).
-        self._largest_udp = edns_room(0) if query.question.type == Type.ANY else TCP_ROOM
-        arrangements = min(self._turns * self.compiled.size, _MAX_ROTATION)
-        self.octets = _ENTRY_OVERHEAD + self.compiled.size + arrangements
+        self._largest_udp = edns_max_size(0) if query.question.type == Type.ANY else TCP_MAX_SIZE
+        renderings = min(self._turns * self.compiled.size, _MAX_ROTATION)
+        self.memory = _ENTRY_OVERHEAD + self.compiled.size + renderings
 
-    def arrange(self, room: int, randomness: Random) -> Arrangement:
-        """The next arrangement for a room; completes `rotations` after a few calls."""
-        limit = room if room == TCP_ROOM else min(room, self._largest_udp)
-        shared = 0 if self.compiled.size <= limit else limit  # 0: any room that holds everything
+    def render(self, max_size: int, randomness: Random) -> Rendering:
+        """The next rendering for a maximum size; completes `rotations` after a few calls."""
+        limit = max_size if max_size == TCP_MAX_SIZE else min(max_size, self._largest_udp)
+        shared = 0 if self.compiled.size <= limit else limit  # 0: any size that holds everything
         rotation = self.rotations.get(shared)
         if rotation is not None:
-            self.rotations[room] = rotation
+            self.rotations[max_size] = rotation
             return next(rotation)
         started = self._started.pop(shared, None) or []
-        arrangement = self.compiled.arrange(self._next_order(len(started), randomness), limit)
-        started.append(arrangement)
-        if len(started) >= min(self._turns, _MAX_ROTATION // max(1, len(arrangement[1]))):
-            self.rotations[room] = self.rotations[shared] = cycle(started)
+        rendering = self.compiled.render(self._next_order(len(started), randomness), limit)
+        started.append(rendering)
+        if len(started) >= min(self._turns, _MAX_ROTATION // max(1, len(rendering[1]))):
+            self.rotations[max_size] = self.rotations[shared] = cycle(started)
         else:
             self._started[shared] = started
-        return arrangement
+        return rendering
 
     def _next_order(self, turn: int, randomness: Random) -> list[int]:
-        """Contributions in a random order; another one comes first at each turn."""
+        """Record groups in a random order; another one comes first at each turn."""
         if self.compiled.exclusive:
             return self._order[turn : turn + 1]
         if turn == 0:
@@ -136,7 +145,7 @@ class _Entry:
         return [first, *order]
 
     def renew(self, randomness: Random) -> None:
-        """Forget the arrangements if they cannot all have been made: others get their turn."""
+        """Forget the renderings if they cannot all have been made: others get their turn."""
         if 1 < self._turns < len(self._order):
             self.rotations.clear()
             self._started.clear()
@@ -146,26 +155,40 @@ class _Entry:
 class _Generation:
     """Entries by question, and the questions by each view that their answers came from."""
 
-    __slots__ = ("by_source", "entries", "octets")
+    __slots__ = ("by_dependency", "entries", "expiring", "memory")
 
     def __init__(self) -> None:
         self.entries: dict[bytes, _Entry] = {}
-        self.by_source: dict[ViewKey, list[bytes]] = {}
-        self.octets = 0
+        self.by_dependency: dict[ViewKey, list[bytes]] = {}
+        self.expiring: list[tuple[float, bytes]] = []  # a heap; it goes with the generation
+        self.memory = 0
 
     def add(self, key: bytes, entry: _Entry) -> None:
         self.entries[key] = entry
-        self.octets += entry.octets
-        for source in entry.sources:
-            self.by_source.setdefault(source, []).append(key)
+        self.memory += entry.memory
+        for dependency in entry.dependencies:
+            self.by_dependency.setdefault(dependency, []).append(key)
+        if entry.expires_at is not None:
+            heappush(self.expiring, (entry.expires_at, key))
 
-    def drop(self, source: ViewKey) -> None:
-        for key in self.by_source.pop(source, ()):
+    def drop(self, dependency: ViewKey) -> None:
+        for key in self.by_dependency.pop(dependency, ()):
             entry = self.entries.get(key)
             # The question may have another answer by now, which came from other views.
-            if entry is not None and source in entry.sources:
-                del self.entries[key]
-                self.octets -= entry.octets
+            if entry is not None and dependency in entry.dependencies:
+                self._remove(key, entry)
+
+    def expire(self, now: float) -> None:
+        while self.expiring and self.expiring[0][0] <= now:
+            _, key = heappop(self.expiring)
+            entry = self.entries.get(key)
+            # The question may have another answer by now, which lives longer.
+            if entry is not None and entry.expires_at is not None and entry.expires_at <= now:
+                self._remove(key, entry)
+
+    def _remove(self, key: bytes, entry: _Entry) -> None:
+        del self.entries[key]
+        self.memory -= entry.memory
 
 
 class _Generations:
@@ -178,7 +201,7 @@ class _Generations:
 
     def add(self, key: bytes, entry: _Entry) -> bool:
         """Keep the entry; False if the generation is full."""
-        if len(self.fresh.entries) >= self._max_entries or self.fresh.octets >= _MAX_OCTETS:
+        if len(self.fresh.entries) >= self._max_entries or self.fresh.memory >= _MAX_MEMORY:
             return False
         self.fresh.add(key, entry)
         return True
@@ -194,27 +217,32 @@ class _Generations:
     def rotate(self) -> Iterable[ViewKey]:
         """Begin a generation; the views that answers were given from in the one that ends."""
         self.previous, self.fresh = self.fresh, _Generation()
-        return self.previous.by_source.keys()
+        return self.previous.by_dependency.keys()
 
-    def drop(self, source: ViewKey) -> None:
+    def drop(self, dependency: ViewKey) -> None:
         """Drop every entry that came from the view."""
-        self.fresh.drop(source)
-        self.previous.drop(source)
+        self.fresh.drop(dependency)
+        self.previous.drop(dependency)
+
+    def expire(self, now: float) -> None:
+        """Drop every entry whose time is up."""
+        self.fresh.expire(now)
+        self.previous.expire(now)
 
 
 class _Opt:
-    """What is needed of an OPT record that was seen: its length, the room, the reply's start."""
+    """What is needed of a known OPT record: its length, the reply's maximum size and OPT."""
 
-    __slots__ = ("length", "reply", "room")
+    __slots__ = ("length", "max_size", "reply")
 
     def __init__(self, edns: Edns) -> None:
-        self.length = len(edns.octets)
-        self.room = edns_room(edns.size)
+        self.length = len(edns.wire)
+        self.max_size = edns_max_size(edns.size)
         self.reply = opt_start(dnssec_ok=edns.dnssec_ok)
 
 
-class Answers:
-    """The table. `replies` counts what it sends, by rcode."""
+class ResponseCache:
+    """See the module. `replies` counts what it sends, by rcode."""
 
     def __init__(self, randomness: Random, replies: list[int]) -> None:
         self._randomness = randomness
@@ -225,36 +253,36 @@ class Answers:
 
     def clear(self) -> None:
         """Forget every answer."""
-        self._existing = _Generations(_MAX_ENTRIES)
-        self._denials = _Generations(_MAX_DENIALS)
+        self._positive = _Generations(_MAX_ENTRIES)
+        self._negative = _Generations(_MAX_NEGATIVE)
 
     def find(self, packet: bytes, over_tcp: bool) -> bytes | None:
         """The reply to a packet, None if it is not known here. The hot path: nothing can fail."""
         kind = _USUAL_HEADERS.get(packet[2:HEADER_SIZE])
         if kind is None:
             return None
-        # A label may hold a zero octet; names with such labels are never in the table.
+        # A label may hold a zero byte; names with such labels are never in the cache.
         root = packet.find(b"\0", HEADER_SIZE)
         end = root + 5
         key = packet[HEADER_SIZE:root].lower() + packet[root:end]
-        entry = self._existing.fresh.entries.get(key) or self._older(key)
+        entry = self._positive.fresh.entries.get(key) or self._older(key)
         if entry is None:
             return None
-        room, opt = PLAIN_ROOM, None
+        max_size, opt = PLAIN_MAX_SIZE, None
         if kind >= _WITH_EDNS:
             opt = self._opts.get(packet[end : end + _OPT_KEY])
             if opt is None:
                 return None
-            room = opt.room
+            max_size = opt.max_size
         if len(packet) - end != (opt.length if opt else 0):
             return None
-        rotation = entry.rotations.get(TCP_ROOM if over_tcp else room)
+        rotation = entry.rotations.get(TCP_MAX_SIZE if over_tcp else max_size)
         if rotation is None:
             return None
         compiled = entry.compiled
         self._replies[compiled.rcode] += 1
-        heads, body = next(rotation)
-        start = (packet[:2], heads[kind], packet[HEADER_SIZE:end], body)
+        headers, body = next(rotation)
+        start = (packet[:2], headers[kind], packet[HEADER_SIZE:end], body)
         if opt is None:
             return b"".join(start)
         options = compiled.options or self._options[compiled.rcode == _NXDOMAIN]
@@ -262,34 +290,44 @@ class Answers:
 
     def find_for(self, query: Query, over_tcp: bool) -> bytes | None:
         """The reply to a query, None if it is not known here; makes it known to `find`."""
-        entry = self._existing.fresh.entries.get(query.key) or self._older(query.key)
+        entry = self._positive.fresh.entries.get(query.key) or self._older(query.key)
         if entry is None:
             return None
         if query.edns is not None:
             self._learn(query.edns)
         return self._reply(entry, query, over_tcp=over_tcp)
 
-    def add(self, query: Query, answer: Answer, *, over_tcp: bool) -> bytes:
-        """Compile an answer, keep it if it will do for later queries, and give the reply."""
-        entry = _Entry(query, answer, self._randomness)
+    def add(
+        self, query: Query, answer: Answer, *, over_tcp: bool, expires_at: float | None = None
+    ) -> bytes:
+        """Compile an answer, keep it if it will do for later queries, and give the reply.
+
+        `expires_at` is for an answer that no view invalidates, in seconds of the clock of `expire`.
+        """
+        entry = _Entry(query, answer, self._randomness, expires_at)
         if answer.outcome is not Outcome.SERVFAIL and b"\0" not in query.key[:-5]:
             exists = answer.outcome is Outcome.ANSWER or (
                 answer.outcome is Outcome.NODATA and query.question.type in _COMMON_TYPES
             )
-            (self._existing if exists else self._denials).add(query.key, entry)
+            (self._positive if exists else self._negative).add(query.key, entry)
         return self._reply(entry, query, over_tcp=over_tcp)
 
-    def drop(self, source: ViewKey) -> None:
+    def drop(self, dependency: ViewKey) -> None:
         """Forget exactly the answers that came from a view."""
-        self._existing.drop(source)
-        self._denials.drop(source)
+        self._positive.drop(dependency)
+        self._negative.drop(dependency)
+
+    def expire(self, now: float) -> None:
+        """Forget the answers whose time is up."""
+        self._positive.expire(now)
+        self._negative.expire(now)
 
     def rotate(self) -> tuple[ViewKey, ...]:
         """Begin a generation. Returns the views that answers were given from since the last time.
 
-        To be called every few seconds: what was not asked for between two calls is forgotten.
+        To be called every few seconds: what was not in use between two calls is forgotten.
         """
-        return tuple({*self._existing.rotate(), *self._denials.rotate()})
+        return tuple({*self._positive.rotate(), *self._negative.rotate()})
 
     def mark_stale(self, stale: bool) -> None:
         """Whether replies with OPT say that they are from old data (RFC 8914 4.4 and 4.20)."""
@@ -300,25 +338,21 @@ class Answers:
                 error_options(ExtendedError.STALE_NXDOMAIN_ANSWER),
             )
 
-    def __len__(self) -> int:
-        """Questions in the fresh generations."""
-        return len(self._existing.fresh.entries) + len(self._denials.fresh.entries)
-
     def _older(self, key: bytes) -> _Entry | None:
-        """An entry that is a denial, or of the previous generation."""
+        """An entry of the negative part, or of the previous generation."""
         return (
-            self._denials.fresh.entries.get(key)
-            or self._existing.revive(key, self._randomness)
-            or self._denials.revive(key, self._randomness)
+            self._negative.fresh.entries.get(key)
+            or self._positive.revive(key, self._randomness)
+            or self._negative.revive(key, self._randomness)
         )
 
     def _reply(self, entry: _Entry, query: Query, *, over_tcp: bool) -> bytes:
-        room = PLAIN_ROOM if query.edns is None else edns_room(query.edns.size)
-        arrangement = entry.arrange(TCP_ROOM if over_tcp else room, self._randomness)
+        max_size = PLAIN_MAX_SIZE if query.edns is None else edns_max_size(query.edns.size)
+        rendering = entry.render(TCP_MAX_SIZE if over_tcp else max_size, self._randomness)
         compiled = entry.compiled
         self._replies[compiled.rcode] += 1
         options = compiled.options or self._options[compiled.rcode == _NXDOMAIN]
-        return assemble(query, arrangement, options)
+        return assemble(query, rendering, options)
 
     def _learn(self, edns: Edns) -> None:
         """Let `find` know an OPT record: one without options, or with a single one.
@@ -327,13 +361,13 @@ class Answers:
         entry. With several options the length of the first does not tell that the rest is well
         formed.
         """
-        octets = edns.octets
-        if octets[:_OPT_KEY] in self._opts:
+        wire = edns.wire
+        if wire[:_OPT_KEY] in self._opts:
             return
-        if len(octets) > OPT_FIXED_SIZE:
-            (length,) = _OPTION_LENGTH.unpack_from(octets, OPT_FIXED_SIZE + 2)
-            if _OPT_KEY + length != len(octets):
+        if len(wire) > OPT_FIXED_SIZE:
+            (length,) = _OPTION_LENGTH.unpack_from(wire, OPT_FIXED_SIZE + 2)
+            if _OPT_KEY + length != len(wire):
                 return
         if len(self._opts) >= _MAX_OPTS:
             self._opts.clear()
-        self._opts[octets[:_OPT_KEY]] = _Opt(edns)
+        self._opts[wire[:_OPT_KEY]] = _Opt(edns)

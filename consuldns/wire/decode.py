@@ -1,9 +1,9 @@
-"""From the bytes of a packet to a query, or to the reason why it is none.
+"""From the bytes of a packet to a query, or to the reason why it is not one.
 
 A query is read by hand and only as far as it is used: a header, one question, at most one OPT
 record. Whatever else a message may hold is refused without being looked at, so the cost of a packet
 is bounded by its length (general parsers need 2 ms for a 1.2 kB packet made to hurt). A label may
-hold any octet: what is no hostname is still a name (RFC 2181 section 11).
+hold any byte: what is not a hostname is still a name (RFC 2181 section 11).
 """
 
 from enum import IntEnum
@@ -17,7 +17,7 @@ from consuldns.names import MAX_LABEL, MAX_NAME
 HEADER_SIZE = 12
 OPT_FIXED_SIZE = 11  # root, type, size, extended rcode and flags, length of the options
 
-# The counts of questions, answers and authority, and the high octet of that of additional records.
+# The counts of questions, answers and authority, and the high byte of that of additional records.
 _ONE_QUESTION = b"\0\1\0\0\0\0\0"
 _TYPE_AND_CLASS = Struct("!HH")
 _OPT = Struct("!BHHBBHH")
@@ -42,42 +42,42 @@ class Rcode(IntEnum):
 
 
 class Edns(msgspec.Struct, frozen=True):
-    """The OPT record of a query (RFC 6891). `size` in octets as sent; options are not kept."""
+    """The OPT record of a query (RFC 6891). `size` in bytes as sent; options are not kept."""
 
     size: int
     dnssec_ok: bool
-    octets: bytes  # the whole record as sent
+    wire: bytes  # the whole record as sent
 
 
 class Query(msgspec.Struct, frozen=True):
-    """A query that deserves an answer.
+    """A well-formed query.
 
-    `asked` is the question section exactly as sent, to be echoed bit for bit; `key` is the same
-    with the name in lower case: equal for every spelling of a question.
+    `question_section` is as received, to be echoed bit for bit; `key` is the same with the name in
+    lower case: equal for a question in any case.
     """
 
     id: bytes
     recursion_desired: bool
-    asked: bytes
+    question_section: bytes
     key: bytes
     question: Question
     edns: Edns | None
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """A packet that gets an error without a look at any data.
+    """A packet that gets an error, whatever the data are.
 
-    Its reply is a bare header, with the OPT record that a query with OPT is owed; BADVERS echoes
+    Its reply is a bare header, with an OPT record if the query has one; BADVERS echoes
     the question as well.
     """
 
     rcode: Rcode
-    asked: bytes = b""
+    question_section: bytes = b""
     edns: Edns | None = None
 
 
 class _Malformed(Exception):
-    """The packet ends too early, or holds what no query holds."""
+    """The packet ends too early, or is not a query."""
 
 
 def read_query(packet: bytes) -> Query | Rejection | None:
@@ -91,14 +91,14 @@ def read_query(packet: bytes) -> Query | Rejection | None:
         edns, version = _read_edns(packet, end)
     except _Malformed:
         return Rejection(Rcode.FORMERR)
-    asked = packet[HEADER_SIZE:end]
+    section = packet[HEADER_SIZE:end]
     if version != 0:
-        return Rejection(Rcode.BADVERS, asked, edns)
+        return Rejection(Rcode.BADVERS, section, edns)
     return Query(
         id=packet[:2],
         recursion_desired=bool(packet[2] & 1),
-        asked=asked,
-        key=asked[:-4].lower() + asked[-4:],
+        question_section=section,
+        key=section[:-4].lower() + section[-4:],
         question=question,
         edns=edns,
     )
@@ -122,8 +122,8 @@ def _read_question(packet: bytes) -> tuple[Question, int]:
     offset = HEADER_SIZE
     try:
         while length := packet[offset]:
-            # Over 63 there are pointers, which nothing before the question could be meant by
-            # (RFC 9267), and label types that were never used.
+            # Over 63 there are pointers, which could only target the header here (RFC 9267), and
+            # label types that were never used.
             if length > MAX_LABEL or offset > _LAST_OFFSET:
                 raise _Malformed
             offset += 1
@@ -142,7 +142,7 @@ def _read_edns(packet: bytes, offset: int) -> tuple[Edns | None, int]:
 
     What follows behind it is ignored, as NSD, BIND and PowerDNS do.
     """
-    if not packet[11]:  # the low octet of ARCOUNT, which is 0 or 1 here
+    if not packet[11]:  # the low byte of ARCOUNT, which is 0 or 1 here
         return None, 0
     if offset + OPT_FIXED_SIZE > len(packet):
         raise _Malformed

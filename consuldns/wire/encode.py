@@ -1,8 +1,8 @@
 """From an answer to the bytes of replies.
 
-An answer is compiled once (`CompiledAnswer`) and then arranged for a size and an order of its
-groups as often as needed; `assemble` puts an arrangement behind the id and the question of
-a query. Everything that an arrangement holds is independent of both.
+An answer is compiled once (`CompiledAnswer`) and then rendered for a size and an order of its
+groups as often as needed; `assemble` puts a rendering behind the id and the question of a query.
+Everything in a rendering is independent of both.
 """
 
 from bisect import bisect_right
@@ -14,28 +14,28 @@ from consuldns import names
 from consuldns.dns.answer import Answer, ExtendedError, Outcome
 from consuldns.dns.question import Question
 from consuldns.wire.decode import HEADER_SIZE, OPT_FIXED_SIZE, Query, Rcode, Rejection
-from consuldns.wire.records import EMPTY_BLOCK, Piece, QuestionNames, Sent, encode_authority
+from consuldns.wire.records import NO_RECORDS, EncodedGroup, QuestionNames, Sent, encode_authority
 
 _HEADER_TAIL = Struct("!HHHHH")  # flags and the four counts
 _OPT = Struct("!BHHBBH")  # all but the options
 _OPTION = Struct("!HH")
 _LENGTH = Struct("!H")
 
-_QR, _AA, _TC, _RD = 0x8000, 0x0400, 0x0200, 0x0100
+_QR, _AA, _TC, _RD, _RA, _AD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020
 _OPCODE = 0x7800
 _EXTENDED_DNS_ERROR = 15  # option code, RFC 8914
 
-ADVERTISED_SIZE = 1232  # octets over UDP: fits every path without fragments (DNS flag day 2020)
-PLAIN_SIZE = 512  # octets over UDP without EDNS, RFC 1035 2.3.4
-_MAX_ERROR_TEXT = 64  # octets
+ADVERTISED_SIZE = 1232  # bytes over UDP: fits every path without fragments (DNS flag day 2020)
+PLAIN_SIZE = 512  # bytes over UDP without EDNS, RFC 1035 2.3.4
+_MAX_ERROR_TEXT = 64  # bytes
 
-# Octets that every reply with OPT keeps free: the record, and one extended error without text.
-_OPT_ROOM = OPT_FIXED_SIZE + _OPTION.size + 2
+# Bytes that every reply with OPT has reserved: the record, and one extended error without text.
+_RESERVED = OPT_FIXED_SIZE + _OPTION.size + 2
 
-# Room for everything but OPT. TCP keeps it free without OPT, too, to have one room only.
+# Sizes without OPT. TCP reserves its bytes even without one in the query: one size less.
 _MAX_MESSAGE = 0xFFFF
-TCP_ROOM = _MAX_MESSAGE - _OPT_ROOM
-PLAIN_ROOM = PLAIN_SIZE
+TCP_MAX_SIZE = _MAX_MESSAGE - _RESERVED
+PLAIN_MAX_SIZE = PLAIN_SIZE
 
 NO_OPTIONS = _LENGTH.pack(0)
 
@@ -50,21 +50,21 @@ RCODES: dict[Outcome, int] = {
 }
 
 # Flags and counts for each of the four kinds of query (see `kind_of`), and the sections.
-Heads = tuple[bytes, bytes, bytes, bytes]
-Arrangement = tuple[Heads, bytes]
+Headers = tuple[bytes, bytes, bytes, bytes]
+Rendering = tuple[Headers, bytes]
 
 
 def kind_of(*, recursion_desired: bool, edns: bool) -> int:
-    """Which of an arrangement's heads a query gets: RD is copied, OPT is counted."""
+    """Which of a rendering's headers a query gets: RD is copied, OPT is counted."""
     return recursion_desired + 2 * edns
 
 
-def edns_room(size: int) -> int:
-    """Room for everything but OPT in a UDP reply to a client that takes `size` octets.
+def edns_max_size(size: int) -> int:
+    """The size, without OPT, of the largest UDP reply to a client that takes `size` bytes.
 
-    Sizes in between are rounded down to a few steps, so that an answer has few arrangements.
+    Sizes in between are rounded down to a few steps, so that an answer has few renderings.
     """
-    return _SIZE_STEPS[bisect_right(_SIZE_STEPS, max(size, PLAIN_SIZE)) - 1] - _OPT_ROOM
+    return _SIZE_STEPS[bisect_right(_SIZE_STEPS, max(size, PLAIN_SIZE)) - 1] - _RESERVED
 
 
 # 1220 is what DNSSEC asks for as a minimum (RFC 4035 4.1), and what some clients send.
@@ -72,9 +72,9 @@ _SIZE_STEPS = (PLAIN_SIZE, 768, 1024, 1220, ADVERTISED_SIZE)
 
 
 class CompiledAnswer:
-    """An answer as octets, ready to be arranged.
+    """An answer in wire format, ready to be rendered.
 
-    `size` is the octets of the largest reply, OPT left out; any room of at least that gets all.
+    `size` is that of the largest reply in bytes, without OPT; whoever takes that much gets all.
     `options` is the length and content of the OPT record's data (empty: none of its own).
     `count` is the number of groups; `exclusive` says that only one of them may be sent.
     """
@@ -83,7 +83,7 @@ class CompiledAnswer:
         "_authority",
         "_base",
         "_flags",
-        "_pieces",
+        "_groups",
         "count",
         "exclusive",
         "options",
@@ -95,12 +95,12 @@ class CompiledAnswer:
         question_names = QuestionNames(question.name)
         self._base = HEADER_SIZE + names.wire_length(question.name) + 4
         self._authority = encode_authority(answer.authority, question_names)
-        self._pieces = _encode_groups(answer, question_names)
-        self.count = len(self._pieces)
+        self._groups = _encode_groups(answer, question_names)
+        self.count = len(self._groups)
         self.exclusive = answer.exclusive
         self.rcode: int = RCODES[answer.outcome]
-        self._flags = _QR | (_AA if answer.authoritative else 0) | self.rcode
-        sizes = [piece.size for piece in self._pieces]
+        self._flags = _flags_of(answer)
+        sizes = [group.size for group in self._groups]
         groups = max(sizes, default=0) if answer.exclusive else sum(sizes)
         self.size = self._base + self._authority.size + groups
         self.options = b""
@@ -108,8 +108,8 @@ class CompiledAnswer:
             fits = self.size + OPT_FIXED_SIZE + 6 + _MAX_ERROR_TEXT <= PLAIN_SIZE
             self.options = error_options(answer.extended_error, answer.error_text if fits else "")
 
-    def arrange(self, order: Sequence[int], room: int) -> Arrangement:
-        """The records of these groups in this order, within a room (octets without OPT).
+    def render(self, order: Sequence[int], max_size: int) -> Rendering:
+        """The records of these groups in this order, within a size (bytes without OPT).
 
         What does not fit is left out in the order of its worth: first what Consul adds beside the
         answer, then addresses of targets, then whole groups from the end. Only the last
@@ -118,82 +118,86 @@ class CompiledAnswer:
         """
         flags = self._flags
         authority = self._authority
-        room -= self._base + authority.size
-        if room < 0:
+        left = max_size - self._base - authority.size
+        if left < 0:
             flags |= _TC
-            room += authority.size
-            authority = EMPTY_BLOCK
-        pieces = [self._pieces[index] for index in order]
-        answers, starts = self._arrange_answers(pieces, room)
+            left += authority.size
+            authority = NO_RECORDS
+        groups = [self._groups[index] for index in order]
+        answers, starts = self._render_answers(groups, left)
         additional_count, additional = 0, b""
-        if len(answers) < len(pieces):
+        if len(answers) < len(groups):
             flags |= _TC
-        elif any([piece.additional.count or piece.extra.count for piece in pieces]):
-            room -= sum(map(len, answers))
-            additional_count, additional = _arrange_additional(pieces, starts, room)
-        count = sum([piece.answers.count for piece in pieces[: len(answers)]])
-        heads = _heads(flags, count, authority.count, additional_count)
-        return heads, b"".join((*answers, authority.placed(0), additional))
+        elif any([group.additional.count or group.optional.count for group in groups]):
+            left -= sum(map(len, answers))
+            additional_count, additional = _render_additional(groups, starts, left)
+        count = sum([group.answers.count for group in groups[: len(answers)]])
+        headers = _headers(flags, count, authority.count, additional_count)
+        return headers, b"".join((*answers, authority.at(0), additional))
 
-    def _arrange_answers(self, pieces: list[Piece], room: int) -> tuple[list[bytes], list[int]]:
-        """The octets of the first pieces, as many as fit, and the offset of each."""
+    def _render_answers(
+        self, groups: list[EncodedGroup], left: int
+    ) -> tuple[list[bytes], list[int]]:
+        """The bytes of the first groups, as many as fit, and the offset of each."""
         answers: list[bytes] = []
         starts: list[int] = []
         used = 0
-        for piece in pieces:
+        for group in groups:
             start = self._base + used
-            octets = piece.answers.placed(start)
-            used += len(octets)
-            if used > room:
+            encoded = group.answers.at(start)
+            used += len(encoded)
+            if used > left:
                 break
-            answers.append(octets)
+            answers.append(encoded)
             starts.append(start)
         return answers, starts
 
 
-def _encode_groups(answer: Answer, question: QuestionNames) -> list[Piece]:
-    """The pieces, without records that another one of the same message has.
+def _encode_groups(answer: Answer, question: QuestionNames) -> list[EncodedGroup]:
+    """The groups, without records that another one of the same message has.
 
     What is more than any message can hold is not encoded: thousands of instances cost no more time
-    and memory than one message does, and every arrangement of the others is truncated.
+    and memory than one message does, and every rendering of the others is truncated.
     """
     answers: Sent = set()
     additional: Sent = set()
-    pieces = []
-    octets = 0
+    groups = []
+    size = 0
     for group in answer.groups:
         if answer.exclusive:  # each is alone in its message
             answers, additional = set(), set()
-        piece = Piece(group, question, answers, additional)
-        # A node without the address that was asked for may still have metadata to add.
-        if piece.answers.count or not group.records:
-            pieces.append(piece)
-        octets += piece.answers.size
-        if octets > _MAX_MESSAGE and not answer.exclusive:
+        encoded = EncodedGroup(group, question, answers, additional)
+        # A node without an address of the type in question may still have metadata to add.
+        if encoded.answers.count or not group.records:
+            groups.append(encoded)
+        size += encoded.answers.size
+        if size > _MAX_MESSAGE and not answer.exclusive:
             break
-    return pieces
+    return groups
 
 
-def _arrange_additional(pieces: list[Piece], starts: list[int], room: int) -> tuple[int, bytes]:
-    """Count and octets of as much of the additional section as there is room for."""
-    placed = list(zip(pieces, starts, strict=True))
-    wanted = [(p.additional.count, p.additional.placed(start)) for p, start in placed]
-    extra = [(p.extra.count, p.extra.placed(start)) for p, start in placed]
-    if sum([len(octets) for _, octets in wanted + extra]) <= room:
-        wanted += extra
+def _render_additional(
+    groups: list[EncodedGroup], starts: list[int], left: int
+) -> tuple[int, bytes]:
+    """Count and bytes of as much of the additional section as fits into what is left."""
+    placed = list(zip(groups, starts, strict=True))
+    wanted = [(group.additional.count, group.additional.at(start)) for group, start in placed]
+    optional = [(group.optional.count, group.optional.at(start)) for group, start in placed]
+    if sum([len(encoded) for _, encoded in wanted + optional]) <= left:
+        wanted += optional
     count = 0
     fitting: list[bytes] = []
-    for records, octets in wanted:
-        room -= len(octets)
-        if room < 0:
+    for records, encoded in wanted:
+        left -= len(encoded)
+        if left < 0:
             break
         count += records
-        fitting.append(octets)
+        fitting.append(encoded)
     return count, b"".join(fitting)
 
 
 @lru_cache(maxsize=4096)
-def _heads(flags: int, answers: int, authority: int, additional: int) -> Heads:
+def _headers(flags: int, answers: int, authority: int, additional: int) -> Headers:
     """Flags and counts for each kind of query, as in `kind_of`."""
     plain, recursive, edns, recursive_edns = (
         _HEADER_TAIL.pack(flags | recursion, 1, answers, authority, additional + opt)
@@ -201,6 +205,18 @@ def _heads(flags: int, answers: int, authority: int, additional: int) -> Heads:
         for recursion in (0, _RD)
     )
     return plain, recursive, edns, recursive_edns
+
+
+def _flags_of(answer: Answer) -> int:
+    """The header's flags but for TC, and RD, which is the query's."""
+    flags = _QR | RCODES[answer.outcome]
+    if answer.authoritative:
+        flags |= _AA
+    if answer.recursion_available:
+        flags |= _RA
+    if answer.authentic_data:
+        flags |= _AD
+    return flags
 
 
 def opt_start(*, dnssec_ok: bool, rcode: int = 0) -> bytes:
@@ -211,26 +227,28 @@ def opt_start(*, dnssec_ok: bool, rcode: int = 0) -> bytes:
 
 def error_options(error: ExtendedError, text: str = "") -> bytes:
     """Length and content of OPT data with one extended error (RFC 8914 2)."""
-    octets = text.encode(errors="replace")[:_MAX_ERROR_TEXT].decode(errors="ignore").encode()
-    option = _OPTION.pack(_EXTENDED_DNS_ERROR, 2 + len(octets)) + _LENGTH.pack(error.value)
-    return _LENGTH.pack(len(option) + len(octets)) + option + octets
+    encoded = text.encode(errors="replace")[:_MAX_ERROR_TEXT].decode(errors="ignore").encode()
+    option = _OPTION.pack(_EXTENDED_DNS_ERROR, 2 + len(encoded)) + _LENGTH.pack(error.value)
+    return _LENGTH.pack(len(option) + len(encoded)) + option + encoded
 
 
-def assemble(query: Query, arrangement: Arrangement, options: bytes) -> bytes:
+def assemble(query: Query, rendering: Rendering, options: bytes) -> bytes:
     """The reply to a query. `options` is used only if the query has OPT."""
-    heads, body = arrangement
+    headers, body = rendering
     edns = query.edns
-    head = heads[kind_of(recursion_desired=query.recursion_desired, edns=edns is not None)]
+    header = headers[kind_of(recursion_desired=query.recursion_desired, edns=edns is not None)]
     opt = opt_start(dnssec_ok=edns.dnssec_ok) + options if edns is not None else b""
-    return b"".join((query.id, head, query.asked, body, opt))
+    return b"".join((query.id, header, query.question_section, body, opt))
 
 
 def encode_rejection(packet: bytes, rejection: Rejection) -> bytes:
-    """The reply to a packet that is no query that can be answered: opcode and RD copied."""
+    """The reply to a packet that is not a query that can be answered: opcode and RD copied."""
     flags = _LENGTH.unpack_from(packet, 2)[0] & (_OPCODE | _RD) | _QR | rejection.rcode & 0xF
     edns = rejection.edns
-    head = _HEADER_TAIL.pack(flags, 1 if rejection.asked else 0, 0, 0, 1 if edns else 0)
+    header = _HEADER_TAIL.pack(
+        flags, 1 if rejection.question_section else 0, 0, 0, 1 if edns else 0
+    )
     opt = b""
     if edns is not None:
         opt = opt_start(dnssec_ok=edns.dnssec_ok, rcode=rejection.rcode) + NO_OPTIONS
-    return packet[:2] + head + rejection.asked + opt
+    return packet[:2] + header + rejection.question_section + opt

@@ -1,8 +1,8 @@
-"""Resource records as octets, with name compression (RFC 1035 sections 3 and 4.1.4).
+"""Resource records in wire format, with name compression (RFC 1035 sections 3 and 4.1.4).
 
-A compiled answer is sent behind questions of any spelling and in many orders, so a name may point
+A compiled answer is sent behind questions in any case and in many orders, so a name may point
 to two places only: into the question, which stands at a fixed offset, or to a target that its own
-group holds, whose place is known once the group has been placed.
+group holds, whose offset is known once that of the group is.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from consuldns.dns.answer import (
     Target,
     Text,
 )
-from consuldns.names import Labels
+from consuldns.names import LENGTH_BYTES, Labels, to_wire
 from consuldns.wire.decode import HEADER_SIZE
 
 _FIXED = Struct("!HHIH")  # type, class, TTL, length of the data
@@ -28,18 +28,17 @@ _POINTER = Struct("!H")
 _POINTER_MARK = 0xC000
 _POINTER_SIZE = 2
 _REACH = 0x3FFF  # the highest offset that a pointer can name
-_MAX_DATA = 0xFFFF  # octets of a record's data: the length has 16 bits
+_MAX_DATA = 0xFFFF  # bytes of a record's data: the length has 16 bits
 _MAX_STRING = 255
 _NO_TARGET = -1
 _NOWHERE = (_NO_TARGET, b"")
 _QUESTION_NAME = b"\xc0\x0c"
-_LENGTH_OCTETS = [bytes((length,)) for length in range(256)]
 
 # A record whose owner may be a target of its group: the target's offset from the
 # group's start (or -1), the owner written out, and everything behind the owner.
-_Placed = tuple[int, bytes, bytes]
+_Encoded = tuple[int, bytes, bytes]
 
-# Where the targets of a group stand, from its start, and their octets there. Keyed by the
+# Where the targets of a group stand, from its start, and their bytes there. Keyed by the
 # name as spelled: an owner that is spelled in another way is written out, rare and harmless.
 _Targets = dict[Labels, tuple[int, bytes]]
 
@@ -57,47 +56,47 @@ class QuestionNames:
         self._pointers = {name: _QUESTION_NAME}
 
     def compressed(self, name: Labels) -> bytes:
-        """The name's octets, its end replaced by a pointer into the question if that has it."""
+        """The name in wire format; what the question has of it is a pointer into that."""
         pointer = self._pointers.get(name)
         if pointer is not None:
             return pointer
         above = self._pointers.get(name[1:])
         if above is not None:
-            return _LENGTH_OCTETS[len(name[0])] + name[0] + above
-        asked = self._name
-        left, right = len(name), len(asked)
+            return LENGTH_BYTES[len(name[0])] + name[0] + above
+        queried = self._name
+        left, right = len(name), len(queried)
         while left and right:
-            label, ours = name[left - 1], asked[right - 1]
+            label, ours = name[left - 1], queried[right - 1]
             if label != ours and label.lower() != ours:
                 break
             left -= 1
             right -= 1
         if left == len(name):
-            return _written_out(name)
-        offset = HEADER_SIZE + right + sum(map(len, asked[:right]))
+            return to_wire(name)
+        offset = HEADER_SIZE + right + sum(map(len, queried[:right]))
         pointer = _POINTER.pack(_POINTER_MARK | offset)
         self._pointers[name[left:]] = pointer
-        return b"".join([_LENGTH_OCTETS[len(label)] + label for label in name[:left]]) + pointer
+        return b"".join([LENGTH_BYTES[len(label)] + label for label in name[:left]]) + pointer
 
 
-class Block:
-    """Records of one section that stay together. `size` in octets, all targets in reach."""
+class EncodedRecords:
+    """Records of one section that stay together. `size` in bytes, with all targets in reach."""
 
-    __slots__ = ("_octets", "_records", "count", "size")
+    __slots__ = ("_bytes", "_records", "count", "size")
 
-    def __init__(self, records: list[_Placed]) -> None:
+    def __init__(self, records: list[_Encoded]) -> None:
         self.count = len(records)
-        self._records: list[_Placed] | None = None
-        self._octets = b"".join([owner + rest for _, owner, rest in records])
-        self.size = len(self._octets)
+        self._records: list[_Encoded] | None = None
+        self._bytes = b"".join([owner + rest for _, owner, rest in records])
+        self.size = len(self._bytes)
         if records and max(records)[0] != _NO_TARGET:
             self._records = records
-            self.size = len(self.placed(HEADER_SIZE))
+            self.size = len(self.at(HEADER_SIZE))
 
-    def placed(self, start: int) -> bytes:
-        """The octets, if the group that they belong to starts at this offset."""
+    def at(self, start: int) -> bytes:
+        """The bytes, if the group that they belong to starts at this offset."""
         if self._records is None:
-            return self._octets
+            return self._bytes
         # Only answers of over 16 kB, sent over TCP, have targets out of the reach of pointers.
         last = _REACH - start
         return b"".join(
@@ -109,33 +108,33 @@ class Block:
         )
 
 
-EMPTY_BLOCK = Block([])
+NO_RECORDS = EncodedRecords([])
 
 
-class Piece:
-    """A group as octets: its records of the answer section and of the additional one.
+class EncodedGroup:
+    """A record group in wire format: for the answer section, and for the additional one.
 
-    `size` is the octets of all of them.
+    `size` in bytes, of all of them.
     """
 
-    __slots__ = ("additional", "answers", "extra", "size")
+    __slots__ = ("additional", "answers", "optional", "size")
 
     def __init__(
         self, group: RecordGroup, question: QuestionNames, answers: Sent, additional: Sent
     ) -> None:
         targets: _Targets = {}
         self.answers = _encode(group.records, question, answers, targets, first=True)
-        self.additional = self.extra = EMPTY_BLOCK
+        self.additional = self.optional = NO_RECORDS
         self.size = self.answers.size
         if group.additional:
             self.additional = _encode(group.additional, question, additional, targets)
             self.size += self.additional.size
         if group.optional_additional:
-            self.extra = _encode(group.optional_additional, question, additional, targets)
-            self.size += self.extra.size
+            self.optional = _encode(group.optional_additional, question, additional, targets)
+            self.size += self.optional.size
 
 
-def encode_authority(records: Iterable[Record], question: QuestionNames) -> Block:
+def encode_authority(records: Iterable[Record], question: QuestionNames) -> EncodedRecords:
     """The records of the authority section."""
     return _encode(records, question, set(), {})
 
@@ -147,12 +146,12 @@ def _encode(
     targets: _Targets,
     *,
     first: bool = False,
-) -> Block:
+) -> EncodedRecords:
     """The records that were not `sent` yet; an owner that is one of the `targets` points there.
 
     With `first`, the records are those that a group begins with: their targets are noted.
     """
-    placed: list[_Placed] = []
+    encoded: list[_Encoded] = []
     offset = 0
     for record in records:
         data = _encode_data(record.data, question)
@@ -166,20 +165,20 @@ def _encode(
         target, owner = targets.get(record.owner, _NOWHERE)
         if target == _NO_TARGET:
             owner = question.compressed(record.owner)
-        placed.append((target, owner, rest))
+        encoded.append((target, owner, rest))
         if first:
             offset += _FIXED.size + (_POINTER_SIZE if target != _NO_TARGET else len(owner))
             _note_target(record.data, data, offset, targets)
             offset += len(data)
-    return Block(placed) if placed else EMPTY_BLOCK
+    return EncodedRecords(encoded) if encoded else NO_RECORDS
 
 
-def _note_target(data: Data, octets: bytes, offset: int, targets: _Targets) -> None:
-    """Remember where a target stands, given the record's data and the offset of its octets."""
+def _note_target(data: Data, encoded: bytes, offset: int, targets: _Targets) -> None:
+    """Remember where a target stands, given the record's data and the offset of its bytes."""
     if isinstance(data, ServiceTarget):
-        targets.setdefault(data.name, (offset + _SRV.size, octets[_SRV.size :]))
+        targets.setdefault(data.name, (offset + _SRV.size, encoded[_SRV.size :]))
     elif isinstance(data, Target):
-        targets.setdefault(data.name, (offset, octets))
+        targets.setdefault(data.name, (offset, encoded))
 
 
 def _encode_data(data: Data, question: QuestionNames) -> bytes:
@@ -187,7 +186,7 @@ def _encode_data(data: Data, question: QuestionNames) -> bytes:
         return data.packed
     if isinstance(data, ServiceTarget):
         # The target is not compressed (RFC 2782).
-        return _SRV.pack(data.priority, data.weight, data.port) + _written_out(data.name)
+        return _SRV.pack(data.priority, data.weight, data.port) + to_wire(data.name)
     if isinstance(data, Text):
         return b"".join([_character_strings(string) for string in data.strings]) or b"\0"
     if isinstance(data, Target):
@@ -202,12 +201,8 @@ def _encode_data(data: Data, question: QuestionNames) -> bytes:
 
 
 def _character_strings(text: bytes) -> bytes:
-    """A text as character strings of at most 255 octets (RFC 1035 3.3)."""
+    """A text as character strings of at most 255 bytes (RFC 1035 3.3)."""
     if len(text) <= _MAX_STRING:
-        return _LENGTH_OCTETS[len(text)] + text
+        return LENGTH_BYTES[len(text)] + text
     parts = [text[at : at + _MAX_STRING] for at in range(0, len(text), _MAX_STRING)]
-    return b"".join([_LENGTH_OCTETS[len(part)] + part for part in parts])
-
-
-def _written_out(name: Labels) -> bytes:
-    return b"".join([_LENGTH_OCTETS[len(label)] + label for label in name]) + b"\0"
+    return b"".join([LENGTH_BYTES[len(part)] + part for part in parts])

@@ -15,6 +15,7 @@ from consuldns.agent.http.exchange import MAX_BODY
 from consuldns.agent.serving import Agent, serve
 from consuldns.agent.state import State
 from consuldns.agent.watching import Watching
+from consuldns.sockets import HostPort
 
 DEEP = 5000
 LONG = 1000  # characters of a query, of which four must fit into a URL of httpx
@@ -211,7 +212,7 @@ def test_a_write_of_a_key_with_a_query_of_no_sense(agent: Client, query: str) ->
 
 @pytest.fixture
 async def served() -> AsyncIterator[Agent]:
-    async with serve(("127.0.0.1", 0), sample=False) as agent:
+    async with serve(HostPort("127.0.0.1", 0), sample=False) as agent:
         yield agent
 
 

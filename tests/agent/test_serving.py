@@ -10,8 +10,9 @@ import pytest
 
 from consuldns.agent.serving import Agent, serve
 from consuldns.errors import StartupError
+from consuldns.sockets import HostPort
 
-ANYWHERE = ("127.0.0.1", 0)
+ANYWHERE = HostPort("127.0.0.1", 0)
 OF_THE_WALK_THROUGH = {
     "redis-master",
     "redis-slave",
@@ -53,20 +54,20 @@ async def test_the_announcement_says_where_and_that_nothing_lasts() -> None:
 
 
 async def test_a_port_that_is_taken() -> None:
-    with socket.create_server(ANYWHERE) as other:
+    with socket.create_server((ANYWHERE.host, 0)) as other:
         address = other.getsockname()
         with pytest.raises(StartupError) as refused:
-            async with serve(address, sample=False):
+            async with serve(HostPort(*address), sample=False):
                 pass
     text = str(refused.value)
     assert f"cannot listen on 127.0.0.1:{address[1]}" in text
-    assert "ss -ltnp" in text
+    assert "ss -lntup" in text
     assert "--http-addr" in text
 
 
 async def test_an_address_that_is_not_ours() -> None:
     with pytest.raises(StartupError, match="choose another address"):
-        async with serve(("192.0.2.1", 8500), sample=False):
+        async with serve(HostPort("192.0.2.1", 8500), sample=False):
             pass
 
 

@@ -246,3 +246,10 @@ def test_config_show_is_plain_without() -> None:
 def test_config_reference_has_every_setting() -> None:
     result = CliRunner().invoke(main, ["config", "reference"])
     assert all(each.variable in result.output for each in declared().values())
+
+
+def test_workers_are_started_by_a_command_that_is_not_listed() -> None:
+    result = CliRunner().invoke(main, ["worker", "tea", "--link", "3"], prog_name="consuldns")
+    assert result.exit_code == 2
+    assert "'tea' is not one of 'dns', 'sync'" in result.output
+    assert "worker " not in CliRunner().invoke(main, ["--help"]).output.partition("Commands")[2]

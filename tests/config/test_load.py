@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from consuldns.config.load import Level, load, near_misses
 from consuldns.config.schema import ConsulSettings, Settings, declared
-from consuldns.config.values import HostPort, Secret, format_value
+from consuldns.config.values import Secret, format_value
 from consuldns.errors import ConfigError
+from consuldns.sockets import HostPort
 
 
 def written(folder: Path, text: str) -> Path:
@@ -227,6 +228,7 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
     [
         ("CONSULDNS_LISTEN", "127.0.0.1:1,[::1]:2", "listen", None),
         ("CONSULDNS_WORKERS", "3", "workers", 3),
+        ("CONSULDNS_LOG_LEVEL", "debug", "log_level", "debug"),
         ("CONSULDNS_ADMIN_ADDR", "127.0.0.1:1", "admin_addr", HostPort("127.0.0.1", 1)),
         ("CONSULDNS_CONSUL_ADDRESS", "https://c:1", "consul.address", "https://c:1"),
         ("CONSULDNS_CONSUL_TOKEN", "t", "consul.token", Secret("t")),

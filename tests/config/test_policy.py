@@ -10,9 +10,9 @@ from consuldns.config.schema import (
     StartOfAuthoritySettings,
 )
 from consuldns.config.sync import SyncSettings
-from consuldns.config.values import HostPort
 from consuldns.dns.policy import KubernetesPolicy, Policy, StartOfAuthorityTimes
 from consuldns.names import IN_ADDR_ARPA, Labels
+from consuldns.sockets import HostPort
 
 
 def test_defaults_are_those_of_the_policy_itself() -> None:

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from consuldns.config import values
 from consuldns.config.schema import Settings
-from consuldns.config.values import HostPort, Kind, Secret, format_duration, format_value
+from consuldns.config.values import Kind, Secret, format_value
 from consuldns.dns.policy import PRIVATE_REVERSE_ZONES
+from consuldns.durations import shortest
 from consuldns.names import format_name
+from consuldns.sockets import HostPort
 
 milliseconds = st.integers(0, (2**31 - 1) * 1000)
 
@@ -19,7 +21,7 @@ milliseconds = st.integers(0, (2**31 - 1) * 1000)
 @given(milliseconds)
 def test_a_duration_reads_back_as_it_was_written(number: int) -> None:
     duration = timedelta(milliseconds=number)
-    assert values.read_duration(format_duration(duration)) == duration
+    assert values.read_duration(shortest(duration)) == duration
 
 
 @pytest.mark.parametrize(

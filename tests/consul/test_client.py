@@ -9,6 +9,7 @@ import pytest
 
 from consuldns.config.schema import ConsulSettings
 from consuldns.config.values import Secret
+from consuldns.consul.http import connection
 from consuldns.consul.http.client import Client, encode_target
 from consuldns.errors import (
     BadResponse,
@@ -141,6 +142,114 @@ async def test_chunked_body_is_read_and_connection_kept() -> None:
         await client.aclose()
 
 
+HEAD = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("response", "connections"),
+    [
+        pytest.param(reply("[]"), 1, id="plain"),
+        pytest.param(reply("[]", Connection="close"), 2, id="connection: close"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + reply("[]"), 1, id="100 first"),
+        pytest.param(
+            b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3 + reply("[]"), 1, id="103 first"
+        ),
+        pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n[]", 2, id="HTTP/1.0"),
+        pytest.param(reply("[]") + reply("[7]"), 2, id="more than was asked for"),
+        pytest.param(HEAD + b"Content-Length: 2\r\n\r\n[]]", 2, id="length too small"),
+        pytest.param(HEAD + b"content-LENGTH:2\r\n\r\n[]", 1, id="odd spelling"),
+        pytest.param(HEAD + b"content-length: 2, 2\r\n\r\n[]", 1, id="the length twice"),
+    ],
+)
+async def test_connection_is_used_again_only_after_a_clean_end(
+    response: bytes, connections: int
+) -> None:
+    async with ScriptedServer.of(response) as server:
+        client = Client(server.settings)
+        for _ in range(2):
+            assert (await client.get(*SERVICES, deadline=4)).body == b"[]"
+        assert server.connections == connections
+        assert client.statistics().connections_busy == 0
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        pytest.param(HEAD + b"Content-Length: 10\r\n\r\n[]", id="in the body"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]", id="in a chunk"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n", id="in trailers"),
+        pytest.param(HEAD, id="in the head"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", id="after 100"),
+    ],
+)
+async def test_response_that_stalls_is_given_up(
+    response: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SILENCE_SECONDS", 0.05)
+    async with ScriptedServer.of(response, reply()) as server:
+        client = Client(server.settings)
+        with pytest.raises(Unreachable, match="nothing came for"):
+            await client.get(*SERVICES)
+        assert (await client.get(*SERVICES)).body == b"[]"
+        assert server.connections == 2
+        await client.aclose()
+
+
+async def test_long_poll_may_be_silent_until_its_first_byte(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "SILENCE_SECONDS", 0)
+    async with ScriptedServer.of(reply()) as server:
+        client = Client(server.settings)
+        assert (await client.get(*SERVICES)).body == b"[]"
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"Content-Length: 2\r\nContent-Length: 3\r\n", id="two lengths"),
+        pytest.param(b"Content-Length: 0x2\r\n", id="length in hex"),
+        pytest.param(b"Transfer-Encoding: gzip, chunked\r\n", id="coding that was not asked for"),
+    ],
+)
+async def test_doubtful_framing_is_refused(head: bytes) -> None:
+    async with ScriptedServer.of(HEAD + head + b"\r\n[]") as server:
+        client = Client(server.settings)
+        with pytest.raises(Unreachable, match="not an HTTP response"):
+            await client.get(*SERVICES)
+        assert client.statistics().connections_open == 0
+        await client.aclose()
+
+
+async def test_token_that_no_header_can_hold_is_denied_and_shown_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("LEAK\r\nX-Injected: CANARY\n")
+    async with ScriptedServer.of(reply()) as server:
+        client = Client(ConsulSettings(address=server.settings.address, token_file=str(file)))
+        with pytest.raises(Denied, match="characters that a token cannot have") as caught:
+            await client.get(*SERVICES)
+        assert "LEAK" not in str(caught.value)
+        assert "CANARY" not in str(caught.value)
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("http://127.0.0.1:8500", b"127.0.0.1:8500"),
+        ("http://[::1]:8500/", b"[::1]:8500"),
+        ("http://Consul.example.com", b"consul.example.com"),
+        ("https://consul.example.com:443", b"consul.example.com"),
+        ("https://consul_1.example.com:8501", b"consul_1.example.com:8501"),
+        ("http://consül.example.com:80", b"xn--consl-nva.example.com"),
+    ],
+)
+def test_host_header(address: str, host: bytes) -> None:
+    assert Client(ConsulSettings(address=address)).host == host
+
+
 async def test_server_that_closes_between_requests_is_asked_again() -> None:
     async with ScriptedServer.of(reply(), close_after_reply=True) as server:
         client = Client(server.settings)
@@ -231,6 +340,31 @@ async def test_token_is_in_no_text(capsys: pytest.CaptureFixture[str]) -> None:
         await client.aclose()
 
 
+async def test_requests_are_logged_at_debug_without_the_token(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", "consuldns")
+    async with ScriptedServer.of(reply("[]"), reply("no", status="500 Error"), b"SSH") as server:
+        settings = ConsulSettings(address=server.settings.address, token=Secret("LEAKCANARY"))
+        client = Client(settings)
+        await client.get("v1", "kv", "a/\n\x1b", query={"dc": "dc1"})
+        with pytest.raises(BadResponse):
+            await client.put("v1", "txn", body=b"BODYCANARY")
+        with pytest.raises(Unreachable):
+            await client.get(*SERVICES)
+        await client.aclose()
+    lines = [
+        record.message for record in caplog.records if record.name.startswith("consuldns.consul")
+    ]
+    assert [line.rpartition(",")[0] for line in lines] == [
+        "GET /v1/kv/a%2F%0A%1B?dc=dc1: 200, 2 bytes",
+        "PUT /v1/txn: 500, 2 bytes",
+        "GET /v1/catalog/services: gave up",
+    ]
+    assert all(line.endswith(" ms") for line in lines)
+    assert "CANARY" not in caplog.text
+
+
 async def test_writes_carry_their_body() -> None:
     async with ScriptedServer.of(reply("true")) as server:
         client = Client(server.settings)
@@ -258,6 +392,11 @@ async def test_refused_transaction_tells_which_operation() -> None:
     "settings",
     [
         pytest.param(ConsulSettings(address="consul:8500"), id="no scheme"),
+        pytest.param(ConsulSettings(address="http://"), id="no host"),
+        pytest.param(ConsulSettings(address="http://a b:80"), id="space"),
+        pytest.param(ConsulSettings(address="http://[::1"), id="bracket"),
+        pytest.param(ConsulSettings(address="http://c:99999"), id="port"),
+        pytest.param(ConsulSettings(address="http://c\r\nX: y"), id="line break"),
         pytest.param(ConsulSettings(address="https://c", ca_file="/nowhere"), id="no such file"),
     ],
 )

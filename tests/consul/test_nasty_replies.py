@@ -21,7 +21,8 @@ from consuldns.consul.http.client import Client
 from consuldns.consul.watch.watcher import Watcher
 from consuldns.dns.policy import Policy
 from consuldns.process import link
-from consuldns.server.handler import Handler, Transport
+from consuldns.server.handler import Handler
+from consuldns.server.listen import Transport
 from consuldns.views import updates
 from consuldns.views.store import ViewStore
 from tests.consul import nasty
@@ -68,7 +69,7 @@ class Answering:
             packet, Transport.UDP, late.put_nowait
         )
         while not isinstance(reply, bytes):
-            self.handler.expire()
+            self.handler.time_out()
             with contextlib.suppress(TimeoutError):
                 reply = await asyncio.wait_for(late.get(), 0.05)
         return parse(reply)
@@ -180,7 +181,7 @@ async def test_spoiled_replies_change_no_answer(
         *(suffers(nasty.REPLIES[name], *endpoints.get(name, LISTS)) for name in names)
     )
     assert {name: set(each) for name, each in zip(names, found, strict=True) if each} == {}
-    assert "a bug of consuldns" not in caplog.text
+    assert "unexpected error" not in caplog.text
 
 
 async def with_record(record: bytes) -> list[str]:
@@ -424,6 +425,6 @@ async def test_a_bug_ends_nothing(
                 assert await worker.wrong(ANSWERS) == []
             consul.change()
             await until(lambda: is_well(worker, watcher))
-    lines = [record for record in caplog.records if "a bug of consuldns" in record.message]
+    lines = [record for record in caplog.records if "unexpected error" in record.message]
     assert 3 <= len(lines) <= 8
     assert all(record.exc_info for record in lines)

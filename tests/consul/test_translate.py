@@ -199,7 +199,7 @@ def test_reverse_entries_keep_what_can_be_answered() -> None:
 
 
 def _key(path: str, value: bytes) -> replies.KeyValue:
-    return replies.KeyValue(key=f"consuldns/k8s/{path}", value=base64.b64encode(value).decode())
+    return replies.KeyValue(key=f"consuldns/k8s/{path}", value=value)
 
 
 DESCRIPTOR = json.dumps(
@@ -305,10 +305,11 @@ def test_a_bad_key_of_a_cluster_costs_its_neighbours_nothing(path: str, value: b
 
 
 def test_a_value_that_is_no_base64_is_skipped() -> None:
-    bad = replies.KeyValue(key="consuldns/k8s/east/meta", value="%")
-    view, skipped = decoders.clusters(3, [bad])
+    records = [{"Key": f"consuldns/k8s/east/{path}", "Value": "%"} for path in ("meta", "else")]
+    view, skipped = source_of(keys.ClusterList("dc1")).decode(3, json.dumps(records).encode())
     assert view == Clusters(3, ())
-    assert [each.name for each in skipped] == ["key 'consuldns/k8s/east/meta'"]
+    named = [(each.name, each.listed) for each in skipped]
+    assert named == [("key 'consuldns/k8s/east/meta'", "east/")]
 
 
 JSON = strategies.recursive(
@@ -355,8 +356,7 @@ def test_whatever_octets_come_they_are_a_view_or_a_bad_response(body: bytes) -> 
 
 @given(strategies.text(), strategies.text())
 def test_any_key_and_value_make_an_entry_or_none(name: str, value: str) -> None:
-    encoded = base64.b64encode(value.encode(errors="replace")).decode()
-    record = replies.KeyValue(f"10.in-addr.arpa/{name}", 0, encoded)
+    record = replies.KeyValue(f"10.in-addr.arpa/{name}", 0, value.encode(errors="replace"))
     view, _ = decoders.reverse_entries(1, "10.in-addr.arpa", [record])
     for entry in view.entries:
         assert entry.targets

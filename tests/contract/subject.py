@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from consuldns.agent.serving import Agent, serve
+from consuldns.sockets import HostPort
 from tests.support.consul_agent import ConsulAgent
 
 SESSION_TTL_MIN = 0.2
@@ -134,7 +135,7 @@ def embedded() -> Iterator[Subject]:
     async def run() -> None:
         try:
             async with serve(
-                ("127.0.0.1", 0), sample=False, session_ttl_min=SESSION_TTL_MIN
+                HostPort("127.0.0.1", 0), sample=False, session_ttl_min=SESSION_TTL_MIN
             ) as agent:
                 started.set_result(agent)
                 await stop.wait()

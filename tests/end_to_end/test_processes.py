@@ -138,7 +138,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again(steady: Serve) -> None:
         for victim in victims:
             os.kill(victim, signal.SIGKILL)
         for number in (0, 1):
-            text = f"worker {number} cannot be started: Too many open files"
+            text = f"worker {number}: cannot be started: Too many open files"
             wait_until(
                 lambda text=text: any(text in line for line in steady.lines[lines:]),  # type: ignore[misc]
                 f"why worker {number} is not started",
@@ -207,6 +207,37 @@ def test_hup_reads_the_token_again(consul: ConsulAgent, tmp_path: Path) -> None:
         os.kill(serve.pid, signal.SIGHUP)
         serve.wait_for_line(f"SIGHUP: the token file {token} cannot be read")
         assert serve.status is None
+
+
+def test_hup_reads_the_settings_again(consul: ConsulAgent) -> None:
+    """Those of [dns] take effect in every worker, and in those that are started later."""
+    register(consul, "steady", "10.9.9.9")
+
+    def config(ttl: int, workers: int = 2) -> str:
+        return f'workers = {workers}\n[dns.service_ttl]\n"*" = "{ttl}s"\n'
+
+    def ttls() -> set[int]:
+        replies = (ask(serve.port, "steady.service.consul") for _ in range(16))
+        return {rrset.ttl for reply in replies for rrset in reply.answer}
+
+    with Serve(consul.url, workers=None, config=config(5)) as serve:
+        wait_until(lambda: ttls() == {5}, "the TTL of the file")
+        serve.config_file.write_text(config(7))
+        os.kill(serve.pid, signal.SIGHUP)
+        serve.wait_for_line("SIGHUP: the new settings of [dns] are in use")
+        wait_until(lambda: ttls() == {7}, "the new TTL")
+        serve.config_file.write_text("[dns\n")
+        os.kill(serve.pid, signal.SIGHUP)
+        serve.wait_for_line("SIGHUP: the settings stay as they were:")
+        serve.config_file.write_text(config(7, workers=3))
+        os.kill(serve.pid, signal.SIGHUP)
+        serve.wait_for_line("SIGHUP: changed, but only used at the next start: workers")
+        before = set(children_of(serve.pid))
+        for victim in before:
+            os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(set(children_of(serve.pid)) - before) == 2, "two new workers")
+        wait_until(serve.is_ready, "ready again")
+        assert ttls() == {7}
 
 
 def test_a_closed_log_ends_nothing(consul: ConsulAgent) -> None:

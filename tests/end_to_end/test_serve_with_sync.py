@@ -22,7 +22,7 @@ from tests.support.consuldns_process import ConsuldnsProcess, Serve, children_of
 
 STOPS = int(os.environ.get("CONSULDNS_TEST_STOPS", "1"))
 STOP_SECONDS = 0.5 if STOPS > 1 else 5.0
-OWN_LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ (INFO|WARNING) consuldns\.|ready$")
+OWN_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+ (INFO|WARNING) consuldns\.|ready$")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 def sync_worker_of(serve: Serve) -> int:
     """The process id of the sync worker, 0 if there is none now."""
     for child in children_of(serve.pid):
-        if b"sync_child" in Path(f"/proc/{child}/cmdline").read_bytes():
+        if b"\0worker\0sync\0" in Path(f"/proc/{child}/cmdline").read_bytes():
             return child
     return 0
 
@@ -92,6 +92,7 @@ async def test_services_of_the_cluster_are_answered_and_the_worker_may_die(
         )
 
         victim = sync_worker_of(serve)
+        assert victim, "0 would be our own process group"
         os.kill(victim, signal.SIGKILL)
         assert await asyncio.to_thread(given, "monitoring-heapster") == {"10.254.70.176"}
         kubernetes.put("services", service("after-the-kill", "10.254.99.1"))
@@ -168,7 +169,7 @@ def test_ready_and_metrics_tell_of_the_worker(consul: ConsulAgent, tmp_path: Pat
     config = f'[sync]\nenabled = true\nkubeconfig = "{kubeconfig}"\n'
     with Serve(consul.url, config=config) as serve:
         reason = f"{kubeconfig}: there is no such kubeconfig file"
-        serve.wait_for_line(f"sync worker ended with exit status 4: {reason}")
+        serve.wait_for_line(f"sync worker: ended with exit status 4: {reason}")
 
         def ready() -> tuple[int, list[str]]:
             reply = serve.admin("/ready")

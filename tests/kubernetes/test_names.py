@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from consuldns.config.sync import ReverseSource, SyncSettings
 from consuldns.consul.operations import StoredInstance
 from consuldns.descriptor import ReverseTarget
-from consuldns.server.handler import Transport
+from consuldns.server.listen import Transport
 from consuldns.sync.ownership import NODE_ADDRESS
 from tests.kubernetes.api_server import Object
 from tests.kubernetes.objects import endpoint, service, slice_

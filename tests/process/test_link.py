@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from consuldns.dns.policy import Policy
 from consuldns.process import link
 from consuldns.process.workers import Workers
+from consuldns.server.listen import Listener, Transport
+from consuldns.sockets import HostPort
 from consuldns.views import keys, model, updates
 
 NODE = model.Node("n1", "id", "10.0.0.1", "dc1", {"lan_ipv4": "10.0.0.1"}, {"k": "v"})
@@ -18,7 +20,7 @@ INSTANCE = model.Instance(
     1, 1, model.Health.WARNING,
 )  # fmt: skip
 MESSAGES: list[link.ToWorker] = [
-    link.Start(Policy(alt_domain=(b"alt", b"test"), service_ttl={"*": 5})),
+    link.Start((), Policy(alt_domain=(b"alt", b"test"), service_ttl={"*": 5})),
     updates.Replaced(keys.DatacenterList(), model.Datacenters(0, "dc1", ("dc1", "dc2"))),
     updates.Replaced(keys.ServiceList("dc1"), model.Services(7, ("web", "consul"), ("a",))),
     updates.Replaced(keys.NodeList("dc1"), model.Nodes(7, (NODE,))),
@@ -36,6 +38,7 @@ MESSAGES: list[link.ToWorker] = [
     updates.Unavailable(keys.ServiceInstances("dc1", "web"), "no leader"),
     updates.Forgotten(keys.ServiceInstances("dc1", "web")),
     updates.Contact(False),
+    link.SettingsChanged(Policy(node_ttl=7)),
     link.CaughtUp(),
     link.Ping(),
 ]
@@ -52,6 +55,22 @@ def test_messages_survive_any_cut(sizes: list[int]) -> None:
         end.data_received(stream[position : position + size])
         position += size
     assert received == MESSAGES
+
+
+def test_a_listener_travels_with_its_socket() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as own:
+        own.bind(("127.0.0.1", 0))
+        sent = Listener(Transport.UDP, own, HostPort("127.0.0.1", 0))
+        received: list[link.ToWorker] = []
+        end = link.Link(link.worker_decoder(), received.append, lambda: None)
+        end.data_received(link.frame(link.Start((sent,), Policy())))
+        (start,) = received
+        assert isinstance(start, link.Start)
+        (listener,) = start.listeners
+        assert (listener.transport, listener.address) == (Transport.UDP, sent.address)
+        assert listener.socket.getsockname() == own.getsockname()
+        assert listener.socket.type is socket.SOCK_DGRAM
+        listener.socket.detach()  # in one process, two objects have this descriptor
 
 
 def test_what_a_worker_says_arrives() -> None:
@@ -87,7 +106,7 @@ def test_a_message_that_cannot_be_used_is_skipped_and_named_once(
     for _ in range(3):
         end.data_received(stream * 2 + link.frame(link.Ping()))
     assert received == [link.Ping()] * 3
-    assert all("it is skipped" in record.message for record in caplog.records)
+    assert all("is skipped: unexpected error" in record.message for record in caplog.records)
     assert all(len(record.message) < 400 for record in caplog.records)
 
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from consuldns.sockets import HostPort, listen_tcp
 from consuldns.web import serving
 
 HOST = "127.0.0.1"
@@ -57,7 +58,7 @@ def application() -> Starlette:
 @contextlib.asynccontextmanager
 async def server(connections: int = serving.CONNECTIONS, host: str = HOST) -> AsyncIterator[int]:
     """The port of a server that runs."""
-    listener = serving.bind((host, 0), what="the test", option="--none")
+    listener = listen_tcp(HostPort(host, 0), what="the test", option="--none")
     async with serving.serving(application(), listener, connections=connections):
         yield listener.getsockname()[1]
 

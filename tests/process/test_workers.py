@@ -4,31 +4,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consuldns.process.workers import _Life, _pause_after
+from consuldns.process.workers import _Life, _Pauses
 
 
 @pytest.mark.parametrize(
-    ("served", "last", "pause"),
+    ("lives", "longest"),
     [
-        (100.0, 5.0, 0.0),  # it had worked well: at once
-        (2.0, 0.2, 0.0),
-        (0.5, 0.0, 0.05),
-        (0.5, 0.1, 0.2),
-        (0.5, 5.0, 0.2),
-        (0.0, 0.0, 0.05),
-        (0.0, 0.2, 0.4),
-        (0.0, 4.0, 5.0),
+        ([100.0], 0.0),  # it had worked well: at once
+        ([0.0, 0.0, 0.0, 2.0], 0.0),
+        ([0.5], 0.05),
+        ([0.5, 0.5, 0.5], 0.2),
+        ([0.5] * 20, 0.2),
+        ([0.0] * 9 + [0.5], 0.05),
+        ([0.0], 0.05),
+        ([0.0] * 3, 0.2),
+        ([0.0] * 20, 5.0),
+        ([0.0] * 20 + [2.0, 0.0], 0.05),
     ],
 )
-def test_pause(served: float, last: float, pause: float) -> None:
-    assert _pause_after(_Life("ended", served), last) == pause
+def test_pause(lives: list[float], longest: float) -> None:
+    pauses = _Pauses()
+    for served in lives:
+        pause = pauses.after(_Life("ended", served))
+    assert longest / 2 <= pause <= longest
 
 
 @given(st.lists(st.floats(0, 100), max_size=30))
 def test_one_that_served_is_never_waited_for_longer_than_a_quarter_of_a_second(
     lives: list[float],
 ) -> None:
-    pause = 0.0
+    pauses = _Pauses()
     for served in lives:
-        pause = _pause_after(_Life("ended", served), pause)
-        assert pause <= (0.25 if served > 0 else 5.0)
+        assert pauses.after(_Life("ended", served)) <= (0.25 if served > 0 else 5.0)

@@ -7,7 +7,8 @@ import dns.message
 
 from consuldns.dns import resolver
 from consuldns.dns.policy import Policy
-from consuldns.server.handler import Handler, Resolve, Transport, Unanswered
+from consuldns.server.handler import Handler, Resolve, Unanswered
+from consuldns.server.listen import Transport
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import ViewStore
 from tests.support.catalog import Catalog
@@ -47,7 +48,7 @@ class Worker:
     ) -> None:
         self.now = 1000.0
         self.needed: list[ViewKey] = []
-        self.late: list[bytes] = []  # replies to parked queries
+        self.late: list[bytes] = []  # replies to pending queries
         self.store = CATALOG.views() if store is None else store
         self.handler = Handler(
             self.store,

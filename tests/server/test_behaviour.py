@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consuldns.server.handler import Transport, Unanswered
+from consuldns.server.handler import Unanswered
+from consuldns.server.listen import Transport
 from tests.server.one_worker import Worker
 from tests.wire import packets
 from tests.wire.packets import header, opt, option, parse, query_packet, question, records

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from consuldns.server.handler import Transport
+from consuldns.server.listen import Transport
 from tests.server.one_worker import Worker
 from tests.support.replies import expected, read
 from tests.support.scenarios import Scenario, question, scenarios

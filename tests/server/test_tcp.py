@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from consuldns.server.listen import listen
+from consuldns.server.listen import Transport
 from consuldns.server.tcp import TcpLimits, TcpServer
 from consuldns.views import keys, updates
+from tests.server.listening import listening_socket
 from tests.server.one_worker import CATALOG, Worker
 from tests.wire import packets
 from tests.wire.packets import opt, parse, query_packet, records
@@ -92,20 +93,19 @@ class Serving:
 async def serving(worker: Worker | None = None, **limits: float) -> AsyncIterator[Serving]:
     """A server with these limits. All its connections have to be gone at the end."""
     worker = worker or Worker()
-    listeners = listen(["127.0.0.1:0"], 1)
     given: Any = {"sweep": 0.01, **limits}
     server = TcpServer(worker.handler, TcpLimits(**given))
-    task = asyncio.create_task(server.serve(listeners.tcp))
-    place = Serving(worker, server, listeners.tcp[0])
-    try:
-        yield place
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        for client in place.clients:
-            client.writer.close()
-            await asyncio.gather(client.writer.wait_closed(), return_exceptions=True)
-        listeners.close()
+    with listening_socket(Transport.TCP) as listener:
+        task = asyncio.create_task(server.serve([listener]))
+        place = Serving(worker, server, listener)
+        try:
+            yield place
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            for client in place.clients:
+                client.writer.close()
+                await asyncio.gather(client.writer.wait_closed(), return_exceptions=True)
     await place.until_connections(0)
     assert server.of_client == {}
 
@@ -119,7 +119,7 @@ class TestMessages:
                 message = parse(await client.reply())
                 assert len(records(message.answer)) == 3
                 assert (message.edns == 0) is bool(edns)
-            assert place.worker.handler.counters.tcp_queries == 2
+            assert place.worker.handler.counters.queries["tcp"] == 2
 
     async def test_thousands_in_one_segment(self) -> None:
         async with serving() as place:
@@ -187,7 +187,7 @@ class TestParking:
             worker.handler.receive(updates.Replaced(WEB, CATALOG.views().read(WEB)))
             assert (await client.reply())[:2] == b"\0\1"
 
-    async def test_half_closed_connections_stay_for_parked_queries(self) -> None:
+    async def test_half_closed_connections_stay_for_pending_queries(self) -> None:
         worker = Worker(CATALOG.views())
         worker.store.forget(WEB)
         async with serving(worker) as place:
@@ -208,7 +208,7 @@ class TestParking:
             client.reset()
             await place.until_connections(0)
             worker.handler.receive(updates.Replaced(WEB, CATALOG.views().read(WEB)))
-            assert worker.handler.parked_count == 0
+            assert worker.handler.pending_count == 0
 
 
 class TestInvalid:
@@ -284,7 +284,7 @@ class TestLimits:
             await place.until_connections(1)
             await place.until_connections(0)
             # 6 kB each: what the sockets hold and our buffer, not the 120 MB of all replies.
-            assert place.worker.handler.counters.tcp_queries < 5_000
+            assert place.worker.handler.counters.queries["tcp"] < 5_000
 
     async def test_a_slow_reader_gets_everything(self) -> None:
         async with serving() as place:
@@ -344,21 +344,19 @@ class TestLimits:
 
 
 async def test_several_workers_share_a_listener() -> None:
-    listeners = listen(["127.0.0.1:0"], 1)
     workers = [Worker(), Worker()]
     servers = [TcpServer(worker.handler) for worker in workers]
-    tasks = [asyncio.create_task(server.serve(listeners.tcp)) for server in servers]
-    try:
-        for _ in range(20):
-            place = listeners.tcp[0].getsockname()
-            client = Client(*await asyncio.open_connection(*place))
-            client.send(framed(numbered(1)))
-            assert await client.reply()
-            client.writer.close()
-            await client.writer.wait_closed()
-        assert sum(worker.handler.counters.tcp_queries for worker in workers) == 20
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        listeners.close()
+    with listening_socket(Transport.TCP) as listener:
+        tasks = [asyncio.create_task(server.serve([listener])) for server in servers]
+        try:
+            for _ in range(20):
+                client = Client(*await asyncio.open_connection(*listener.getsockname()))
+                client.send(framed(numbered(1)))
+                assert await client.reply()
+                client.writer.close()
+                await client.writer.wait_closed()
+            assert sum(worker.handler.counters.queries["tcp"] for worker in workers) == 20
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

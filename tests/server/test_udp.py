@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from consuldns.server.listen import listen
+from consuldns.server.listen import Transport
 from consuldns.server.udp import UdpServer
 from consuldns.views import keys, updates
+from tests.server.listening import listening_socket
 from tests.server.one_worker import CATALOG, Worker
 from tests.wire import packets
 from tests.wire.packets import opt, parse, query_packet, records
@@ -23,19 +24,17 @@ WEB = keys.ServiceInstances("dc1", "web")
 @contextmanager
 def serving(worker: Worker, address: str = "127.0.0.1:0") -> Iterator[socket.socket]:
     """A client's socket, connected to a server of this worker on the running loop."""
-    listeners = listen([address], 1)
-    ((listener,),) = listeners.udp
-    server = UdpServer(listener, worker.handler, asyncio.get_running_loop())
-    server.start()
-    client = socket.socket(listener.family, socket.SOCK_DGRAM)
-    client.setblocking(False)
-    client.connect(listener.getsockname())
-    try:
-        yield client
-    finally:
-        client.close()
-        server.stop()
-        listeners.close()
+    with listening_socket(Transport.UDP, address) as listener:
+        server = UdpServer(listener, worker.handler, asyncio.get_running_loop())
+        server.start()
+        client = socket.socket(listener.family, socket.SOCK_DGRAM)
+        client.setblocking(False)
+        client.connect(listener.getsockname())
+        try:
+            yield client
+        finally:
+            client.close()
+            server.stop()
 
 
 async def receive(client: socket.socket) -> bytes:
@@ -49,7 +48,7 @@ async def test_answers(address: str) -> None:
         for edns in (b"", opt(), opt(), opt()):
             client.send(query_packet(edns=edns))
             assert len(records(parse(await receive(client)).answer)) == 3
-    assert worker.handler.counters.udp_queries == 4
+    assert worker.handler.counters.queries["udp"] == 4
 
 
 @pytest.mark.parametrize(
@@ -59,18 +58,16 @@ async def test_a_wildcard_address_replies_from_the_one_that_was_asked(
     wildcard: str, asked: str
 ) -> None:
     worker = Worker()
-    listeners = listen([wildcard], 1)
-    ((listener,),) = listeners.udp
-    server = UdpServer(listener, worker.handler, asyncio.get_running_loop())
-    server.start()
-    with socket.socket(listener.family, socket.SOCK_DGRAM) as client:
-        client.setblocking(False)
-        client.bind((asked.replace(".2", ".1"), 0))
-        client.connect((asked, listener.getsockname()[1]))  # takes nothing from other addresses
-        client.send(query_packet())
-        assert len(records(parse(await receive(client)).answer)) == 3
-    server.stop()
-    listeners.close()
+    with listening_socket(Transport.UDP, wildcard) as listener:
+        server = UdpServer(listener, worker.handler, asyncio.get_running_loop())
+        server.start()
+        with socket.socket(listener.family, socket.SOCK_DGRAM) as client:
+            client.setblocking(False)
+            client.bind((asked.replace(".2", ".1"), 0))
+            client.connect((asked, listener.getsockname()[1]))  # takes nothing from other addresses
+            client.send(query_packet())
+            assert len(records(parse(await receive(client)).answer)) == 3
+        server.stop()
 
 
 async def test_more_than_a_batch() -> None:
@@ -92,7 +89,7 @@ async def test_what_is_dropped_does_not_stop_it() -> None:
     assert worker.handler.counters.dropped == 3
 
 
-async def test_parked_queries_are_answered_later() -> None:
+async def test_pending_queries_are_answered_later() -> None:
     worker = Worker(CATALOG.views())
     worker.store.forget(WEB)
     with serving(worker) as client:

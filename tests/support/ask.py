@@ -20,13 +20,14 @@ def ask(
     tcp: bool = False,
     edns: int | None = 0,
     timeout: float = 3.0,
+    host: str = "127.0.0.1",
 ) -> dns.message.Message:
     """One question, one reply; dns.exception.Timeout if none comes."""
     query = dns.message.make_query(
         name, type_, use_edns=edns is not None and edns >= 0, payload=1232
     )
     exchange = dns.query.tcp if tcp else dns.query.udp
-    return exchange(query, "127.0.0.1", port=port, timeout=timeout)
+    return exchange(query, host, port=port, timeout=timeout)
 
 
 def rcode(message: dns.message.Message) -> str:

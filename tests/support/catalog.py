@@ -4,7 +4,6 @@ The same payloads can be put to a real Consul: `register` are bodies of PUT /v1/
 `kv` are keys and values. Fields as in Consul's documentation; the defaults are Consul's.
 """
 
-from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +40,7 @@ class Catalog:
 
     def _add_clusters(self, store: ViewStore) -> None:
         records = [
-            replies.KeyValue(key=key, value=b64encode(value.encode()).decode())
+            replies.KeyValue(key=key, value=value.encode())
             for key, value in self.kv.items()
             if key.startswith(descriptor.ROOT)
         ]

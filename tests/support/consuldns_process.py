@@ -21,8 +21,13 @@ class ConsuldnsProcess:
     """A command of consuldns that runs until it is stopped. Its stderr is kept, line by line."""
 
     def __init__(
-        self, arguments: Sequence[str], *, environment: dict[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        environment: dict[str, str] | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "consuldns"),
     ) -> None:
+        self._program = program
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONSUL_", "CONSULDNS_"))}
         self._environment = clean | {"PYTHONPATH": str(REPOSITORY)} | (environment or {})
         self.arguments = list(arguments)
@@ -45,7 +50,7 @@ class ConsuldnsProcess:
 
     def _start(self, stderr: int) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "consuldns", *self.arguments],
+            [*self._program, *self.arguments],
             stderr=stderr,
             stdout=subprocess.DEVNULL,
             env=self._environment,
@@ -126,31 +131,32 @@ class Serve(ConsuldnsProcess):
         self,
         consul_url: str,
         *,
-        workers: int = 1,
+        workers: int | None = 1,
         config: str = "",
         arguments: Sequence[str] = (),
         wait_ready: bool = True,
+        host: str = "127.0.0.1",
+        program: Sequence[str] = (sys.executable, "-m", "consuldns"),
     ) -> None:
         self.port, self.admin_port = free_ports(2)
         self._wait_ready = wait_ready
         given = [
             "serve",
             "--listen",
-            f"127.0.0.1:{self.port}",
+            f"{host}:{self.port}",
             "--consul-addr",
             consul_url,
             "--admin-addr",
             f"127.0.0.1:{self.admin_port}",
-            "--workers",
-            str(workers),
+            *(() if workers is None else ("--workers", str(workers))),
             *arguments,
         ]
         self._folder = tempfile.TemporaryDirectory(prefix="consuldns-")
+        self.config_file = Path(self._folder.name) / "consuldns.toml"
         if config:
-            path = Path(self._folder.name) / "consuldns.toml"
-            path.write_text(config)
-            given += ["--config", str(path)]
-        super().__init__(given)
+            self.config_file.write_text(config)
+            given += ["--config", str(self.config_file)]
+        super().__init__(given, program=program)
 
     def __enter__(self) -> Self:
         self.start()

@@ -19,7 +19,7 @@ def test_a_query_is_read_with_its_spelling_kept() -> None:
     query = packets.as_query(query_packet("WeB.service.CONSUL", packets.SRV))
     assert query.id == b"\x12\x34"
     assert query.recursion_desired
-    assert query.asked == question("WeB.service.CONSUL", packets.SRV)
+    assert query.question_section == question("WeB.service.CONSUL", packets.SRV)
     assert query.key == question("web.service.consul", packets.SRV)
     assert query.question.name == (b"web", b"service", b"consul")
     assert (query.question.type, query.question.class_) == (packets.SRV, 1)
@@ -36,7 +36,7 @@ def test_edns_is_read() -> None:
     record = opt(4096, flags=0x8000, options=option(10, b"12345678"))
     edns = packets.as_query(query_packet(edns=record)).edns
     assert edns is not None
-    assert (edns.size, edns.dnssec_ok, edns.octets) == (4096, True, record)
+    assert (edns.size, edns.dnssec_ok, edns.wire) == (4096, True, record)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_other_versions_of_edns(version: int) -> None:
     rejection = read_query(query_packet(edns=record))
     assert isinstance(rejection, Rejection)
     assert rejection.rcode == Rcode.BADVERS
-    assert rejection.asked == question()
+    assert rejection.question_section == question()
     assert rejection.edns is not None
     assert rejection.edns.dnssec_ok
 
@@ -131,7 +131,7 @@ def test_other_versions_of_edns(version: int) -> None:
 def test_names_of_any_octets(name: tuple[bytes, ...]) -> None:
     query = packets.as_query(query_packet(name))
     assert query.question.name == name
-    assert query.asked == question(name)
+    assert query.question_section == question(name)
 
 
 def test_folding_is_ascii_only() -> None:
@@ -173,4 +173,4 @@ def test_any_octets_behind_a_usual_header_are_read(rest: bytes, additional: int)
     outcome = read_query(header(additional=additional) + rest)
     assert outcome is not None
     if isinstance(outcome, Query):
-        assert rest.startswith(outcome.asked)
+        assert rest.startswith(outcome.question_section)

@@ -1,4 +1,4 @@
-"""From answers to messages: sections, compression, what is left out when there is little room."""
+"""From answers to messages: sections, compression, what is left out when there is little space."""
 
 from random import Random
 
@@ -21,16 +21,18 @@ from consuldns.dns.answer import (
 )
 from consuldns.dns.question import Type
 from consuldns.names import parse_name
-from consuldns.wire.cache import Answers
+from consuldns.wire.cache import ResponseCache
 from consuldns.wire.decode import Rcode, Rejection, read_query
-from consuldns.wire.encode import edns_room, encode_rejection, error_options
+from consuldns.wire.encode import edns_max_size, encode_rejection, error_options
 from tests.wire import made_answers, packets
 from tests.wire.made_answers import WEB, a_record
 from tests.wire.packets import opt, parse, query_packet, records
 
 
 def reply_to(packet: bytes, answer: Answer, *, over_tcp: bool = False) -> bytes:
-    return Answers(Random(1), [0] * 17).add(packets.as_query(packet), answer, over_tcp=over_tcp)
+    return ResponseCache(Random(1), [0] * 17).add(
+        packets.as_query(packet), answer, over_tcp=over_tcp
+    )
 
 
 def one(*groups: RecordGroup, authority: tuple[Record, ...] = ()) -> Answer:
@@ -161,7 +163,7 @@ def test_one_of_several_aliases_is_picked() -> None:
         for n in range(20)
     )
     answer = Answer(Outcome.ANSWER, aliases, exclusive=True)
-    table = Answers(Random(1), [0] * 17)
+    table = ResponseCache(Random(1), [0] * 17)
     packet = query_packet()
     query = packets.as_query(packet)
     seen = {tuple(records(parse(table.add(query, answer, over_tcp=False)).answer))}
@@ -257,7 +259,7 @@ class TestLittleRoom:
         stale=st.booleans(),
     )
     def test_the_size_is_kept(self, count: int, size: int, type_: int, stale: bool) -> None:
-        table = Answers(Random(1), [0] * 17)
+        table = ResponseCache(Random(1), [0] * 17)
         table.mark_stale(stale)
         answer = (
             made_answers.service(count) if type_ == packets.SRV else made_answers.addresses(count)
@@ -271,9 +273,9 @@ class TestLittleRoom:
 
 
 def test_sizes_are_rounded_down_to_a_few_steps() -> None:
-    rooms = [edns_room(size) for size in range(0x10000)]
-    assert len(set(rooms)) == 5
-    assert all(room + 17 <= max(512, min(size, 1232)) for size, room in enumerate(rooms))
+    sizes = [edns_max_size(size) for size in range(0x10000)]
+    assert len(set(sizes)) == 5
+    assert all(ours + 17 <= max(512, min(size, 1232)) for size, ours in enumerate(sizes))
 
 
 class TestExtendedErrors:
@@ -325,3 +327,24 @@ def test_rejections(packet: bytes, rcode: Rcode, size: int) -> None:
     assert message.id == 0x1234
     assert reply[2] & 0x79 == packet[2] & 0x79  # opcode and RD
     assert message.answer == message.authority == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "flags"),
+    [
+        (Answer(Outcome.NODATA), 0x8400),
+        (Answer(Outcome.NODATA, authoritative=False), 0x8000),
+        (Answer(Outcome.NODATA, authoritative=False, recursion_available=True), 0x8080),
+        (Answer(Outcome.NODATA, authentic_data=True), 0x8420),
+    ],
+    ids=["AA", "none", "RA", "AD"],
+)
+def test_the_header_says_what_the_answer_says(answer: Answer, flags: int) -> None:
+    for recursion_desired in (0, 0x0100):
+        packet = packets.query_packet(flags=recursion_desired)
+        cache = ResponseCache(Random(1), [0] * (max(Rcode) + 1))
+        reply = cache.add(packets.as_query(packet), answer, over_tcp=False)
+        hit = cache.find(packet, False)
+        assert {int.from_bytes(each[2:4]) for each in (reply, hit) if each} == {
+            flags | recursion_desired
+        }

@@ -56,21 +56,16 @@ async def may_read(client: Client, datacenter: str, view: AnyView, names: Iterab
             body=msgspec.json.encode(questions),
             query={"dc": datacenter},
         )
-        answers = replies.decode(reply.body, list[_Allowed])
+        answers = replies.decode(reply.body, list[replies.Permission])
     except Denied:
         return Verdict.MISSING
     except NotFound:
         return Verdict.UNKNOWN
     except BadResponse as error:
-        is_off = "answered 401" in str(error)
-        return Verdict.WITHOUT_ACLS if is_off else Verdict.UNKNOWN
+        return Verdict.WITHOUT_ACLS if error.status == 401 else Verdict.UNKNOWN
     if len(answers) != len(questions):
         return Verdict.UNKNOWN
     return Verdict.GRANTED if all(each.allow for each in answers) else Verdict.MISSING
-
-
-class _Allowed(msgspec.Struct, frozen=True, rename="pascal"):
-    allow: bool
 
 
 def _question(view: AnyView, name: str) -> dict[str, str]:

@@ -6,10 +6,10 @@ Consul holds a query with an index from the future for the whole wait time, so t
 """
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
 
+from consuldns.backoff import Backoff
 from consuldns.consul.http.client import Client, Reply
 from consuldns.errors import BadResponse, NotFound
 
@@ -30,22 +30,9 @@ class Request:
     may_be_missing: bool = False
 
 
-class Backoff:
-    """Pauses after failures: full jitter up to 0.1 s, 0.2 s, ... 5 s."""
-
-    def __init__(self, first: float = 0.1, last: float = 5.0) -> None:
-        self._first, self._last = first, last
-        self._next = first
-
-    def reset(self) -> None:
-        """Begin small again, after a success."""
-        self._next = self._first
-
-    async def pause(self) -> None:
-        """Wait."""
-        seconds = random.uniform(self._first / 2, self._next)
-        self._next = min(2 * self._next, self._last)
-        await asyncio.sleep(seconds)
+def backoff() -> Backoff:
+    """Pauses after queries that failed: they begin short, since mostly another server answers."""
+    return Backoff(0.1, 5.0, jitter=0.9)
 
 
 async def read(client: Client, request: Request, mode: str) -> Reply:

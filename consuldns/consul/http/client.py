@@ -1,23 +1,26 @@
 """Requests to one Consul agent: the only module that speaks HTTP to it.
 
-Each request has a connection of its own while it runs, at most `connections` at a time. The path is
-sent exactly as encoded here (httpx folds `..` in a URL, and a service may be named so), redirects
-are never followed, and replies are bounded in size and in time.
+The path is sent exactly as encoded here, redirects are never followed, and replies are bounded in
+size and in time. Connections are the pool's (`pool.py`).
 """
 
 import asyncio
+import ipaddress
+import logging
+import re
 import ssl
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-import httpx
 import msgspec
 
 from consuldns.config.schema import ConsulSettings
-from consuldns.consul.http.connection import Connection
+from consuldns.consul.http import replies
+from consuldns.consul.http.connection import Address, Response
+from consuldns.consul.http.pool import ConnectionPool
 from consuldns.consul.http.token import TokenSource
 from consuldns.errors import (
     BadResponse,
@@ -30,9 +33,11 @@ from consuldns.errors import (
     TransactionRefused,
     Unreachable,
 )
-from consuldns.untrusted import MAX_UINT64, Unreadable, read_as
+from consuldns.untrusted import MAX_UINT64
 
-MAX_BODY = 64 << 20  # octets; 100,000 checks are 40 MB
+_log = logging.getLogger(__name__)
+
+MAX_BODY = 64 << 20  # bytes; 100,000 checks are 40 MB
 DEADLINE_SECONDS = 10.0  # above the 7 s that Consul waits for a leader before its error
 
 NO_QUERY: Mapping[str, str] = {}
@@ -68,15 +73,10 @@ class Client:
     """
 
     def __init__(self, settings: ConsulSettings, *, max_body: int = MAX_BODY) -> None:
-        self._url = _base_url(settings.address)
-        self._tls = _tls_context(settings) if self._url.scheme == "https" else None
-        self._server_name = settings.tls_server_name
+        address, self.host = _address(settings)
+        self._pool = ConnectionPool(address, settings.connections)
         self._token = TokenSource(settings)
         self._max_body = max_body
-        self._free = asyncio.Semaphore(settings.connections)
-        self._idle: list[Connection] = []
-        self._is_closed = False
-        self._busy = 0
         self._requests: Counter[tuple[str, str]] = Counter()
         self.settings = settings
 
@@ -131,9 +131,7 @@ class Client:
 
     async def aclose(self) -> None:
         """Close the connections that no request is using, and the others after their request."""
-        self._is_closed = True
-        while self._idle:
-            await self._idle.pop().aclose()
+        await self._pool.aclose()
 
     def read_token_again(self) -> bool:
         """Read the token's file now; whether the token is another. Raises Denied."""
@@ -148,8 +146,8 @@ class Client:
         """What was asked so far."""
         return ClientStatistics(
             requests=dict(self._requests),
-            connections_open=len(self._idle) + self._busy,
-            connections_busy=self._busy,
+            connections_open=self._pool.open,
+            connections_busy=self._pool.busy,
         )
 
     async def _request(
@@ -179,62 +177,38 @@ class Client:
             self._requests[endpoint, outcome] += 1
 
     async def _exchange(self, method: str, target: bytes, body: bytes, deadline: float) -> Reply:
+        said, started = "gave up", time.monotonic()
         try:
-            async with asyncio.timeout(deadline), self._connection() as connection:
-                request = self._prepare(method, target, body)
-                response = await connection.handle_async_request(request)
-                return _judge(method, response, await self._read_body(response))
+            async with asyncio.timeout(deadline):
+                response = await self._pool.exchange(
+                    method.encode(), target, self._headers(method, body), body, self._max_body
+                )
+            said = f"{response.status}, {len(response.body)} bytes"
         except TimeoutError as error:
             raise Unreachable(
                 f"no answer from {self.settings.address} within {deadline:g} s"
             ) from error
-        except httpx.TransportError as error:
-            reason = str(error) or type(error).__name__
-            raise Unreachable(f"no answer from {self.settings.address}: {reason}") from error
+        except Unreachable as error:
+            raise Unreachable(f"no answer from {self.settings.address}: {error}") from error
+        finally:
+            if _log.isEnabledFor(logging.DEBUG):
+                spent = (time.monotonic() - started) * 1e3
+                _log.debug("%s %s: %s, %.1f ms", method, target.decode(), said, spent)
+        return _judge(method, response)
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection for one request. One that failed is closed."""
-        async with self._free:
-            connection = (
-                self._idle.pop() if self._idle else Connection(self._tls, self._server_name)
-            )
-            self._busy += 1
-            try:
-                yield connection
-            except BaseException:
-                await connection.aclose()
-                raise
-            finally:
-                self._busy -= 1
-            if self._is_closed:
-                await connection.aclose()
-            else:
-                self._idle.append(connection)
-
-    def _prepare(self, method: str, target: bytes, body: bytes) -> httpx.Request:
-        # identity: Consul is near, and packing costs it and us more CPU than the octets are worth.
-        headers = {"Accept-Encoding": "identity", "User-Agent": "consuldns"}
+    def _headers(self, method: str, body: bytes) -> list[tuple[bytes, bytes]]:
+        # identity: Consul is near, and packing costs it and us more CPU than the bytes are worth.
+        headers = [
+            (b"Host", self.host),
+            (b"Accept-Encoding", b"identity"),
+            (b"User-Agent", b"consuldns"),
+        ]
+        if body or method in ("PUT", "POST"):
+            headers.append((b"Content-Length", b"%d" % len(body)))
         token = self._token.current()
         if token:
-            headers["X-Consul-Token"] = token
-        return httpx.Request(
-            method, self._url, headers=headers, content=body, extensions={"target": target}
-        )
-
-    async def _read_body(self, response: httpx.Response) -> bytes:
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise BadResponse(
-                f"{self.settings.address} packed a reply although it was asked not to"
-            )
-        body = bytearray()
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > self._max_body:
-                raise BadResponse(
-                    f"a reply of {self.settings.address} is over {self._max_body} octets"
-                )
-        return bytes(body)
+            headers.append((b"X-Consul-Token", token.encode()))
+        return headers
 
 
 def encode_target(path: Sequence[str], query: Mapping[str, str]) -> bytes:
@@ -259,67 +233,69 @@ def encode_target(path: Sequence[str], query: Mapping[str, str]) -> bytes:
     return target.encode()
 
 
-def _judge(method: str, response: httpx.Response, body: bytes) -> Reply:
+def _judge(method: str, response: Response) -> Reply:
     """The reply, or the error that its status and headers mean."""
-    status, index = response.status_code, _index(response)
+    status, body, index = response.status, response.body, _index(response)
+    if response.headers.get(b"content-encoding", b"identity") != b"identity":
+        raise BadResponse("Consul packed a reply although it was asked not to")
     text = body[:200].decode(errors="replace").strip()
     if status == 403:
         raise Denied(f"Consul denied the request ({text}): check the token and its policies")
-    if response.headers.get("X-Consul-KnownLeader") == "false":
+    if response.headers.get(b"x-consul-knownleader") == b"false":
         raise Unreachable("Consul has no leader")
     if status == 404:
         if method == "GET" and not index:  # Consul's own has one (measured on 1.8.7)
             raise BadResponse(
                 "404 without an index, which Consul's own has: is there a gateway in between, or a "
-                f"path in the address? It says {text!r}"
+                f"path in the address? It says {text!r}",
+                status,
             )
-        raise NotFound(f"Consul has no such thing: {text or response.status_code}", index)
+        raise NotFound(f"Consul has no such thing: {text or status}", index)
     if status == 409:
-        raise TransactionRefused(_reasons(body))
+        raise TransactionRefused(replies.transaction_errors(body))
     if status == 429:
         raise TooManyRequests(f"Consul refused for too many requests: {text}")
     if status == 500 and "No path to datacenter" in text:
         raise NoPathToDatacenter("Consul knows no path to that datacenter")
     if status != 200:
-        raise BadResponse(f"Consul answered {status}: {text!r}")
+        raise BadResponse(f"Consul answered {status}: {text!r}", status)
     return Reply(index, body)
 
 
-def _index(response: httpx.Response) -> int:
-    text: str = response.headers.get("X-Consul-Index", "0")
-    is_number = text.isascii() and text.isdigit() and len(text) <= 20
+def _index(response: Response) -> int:
+    text = response.headers.get(b"x-consul-index", b"0")
+    is_number = text.isdigit() and len(text) <= 20
     if not is_number or int(text) > MAX_UINT64:
-        raise BadResponse(f"X-Consul-Index is not a number of 64 bits: {text[:40]!r}")
+        shown = text[:40].decode("latin-1")
+        raise BadResponse(f"X-Consul-Index is not a number of 64 bits: {shown!r}")
     return int(text)
 
 
-class _TransactionError(msgspec.Struct):
-    operation: int = msgspec.field(name="OpIndex")
-    what: str = msgspec.field(name="What")
+_HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 
 
-class _TransactionErrors(msgspec.Struct):
-    errors: list[_TransactionError] | None = msgspec.field(name="Errors", default=None)
-
-
-def _reasons(body: bytes) -> tuple[tuple[int, str], ...]:
+def _address(settings: ConsulSettings) -> tuple[Address, bytes]:
+    """Where to connect to, and the Host header."""
     try:
-        errors = read_as(body, _TransactionErrors).errors or []
-    except Unreadable as error:
-        raise BadResponse(f"Consul answered 409 without reasons: {body[:100]!r}") from error
-    return tuple((error.operation, error.what) for error in errors)
-
-
-def _base_url(address: str) -> httpx.URL:
-    try:
-        url = httpx.URL(address)
-    except httpx.InvalidURL as error:
-        raise ConfigError(f"not a URL: {address!r}", where="consul.address") from error
-    if url.scheme not in ("http", "https") or not url.host:
+        url = urlsplit(settings.address)
+        host, port = url.hostname or "", url.port
+        if url.scheme not in ("http", "https") or not host:
+            raise ValueError("it does not begin with http:// or https:// and a host")
+        if not host.isascii():
+            host = host.encode("idna").decode()
+        if not _HOST_NAME.fullmatch(host):
+            ipaddress.ip_address(host)
+    except ValueError as error:
         raise ConfigError(
-            f"not a URL of HTTP: {address!r}", where="consul.address", hint="http://127.0.0.1:8500"
-        )
-    return url
+            f"not an HTTP URL: {settings.address!r}: {error}",
+            where="consul.address",
+            hint="http://127.0.0.1:8500",
+        ) from error
+    tls = _tls_context(settings) if url.scheme == "https" else None
+    default = 443 if tls else 80
+    shown = f"[{host}]" if ":" in host else host
+    header = shown if port in (None, default) else f"{shown}:{port}"
+    return Address(host, port or default, tls, settings.tls_server_name), header.encode()
 
 
 def _tls_context(settings: ConsulSettings) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""Consul's JSON, as far as it is read: exactly the fields that are used.
+"""Consul's JSON, as far as it is read, by the DNS and by the sync worker: the fields that are used.
 
 Go writes an empty list or map as `null` at will, so both are taken. Whatever else comes is a
 BadResponse, or a record that is skipped: see `consuldns.untrusted`.
@@ -59,6 +59,12 @@ class Service(_Record, frozen=True):
     weights: Weights | None = None
 
 
+class StoredService(Service, frozen=True):
+    """A service in /v1/catalog/node-services, with the index of its last change."""
+
+    modify_index: int = 0
+
+
 class Check(_Record, frozen=True):
     """A check in /v1/health/service. The name is for people to read: whatever it is will do."""
 
@@ -83,18 +89,80 @@ class CheckState(_Record, frozen=True):
     service_name: str = ""
 
 
+class NodeCheck(_Record, frozen=True):
+    """A check in /v1/health/node."""
+
+    check_id: str = msgspec.field(name="CheckID")
+    status: str
+    output: str = ""
+
+
 class KeyValue(_Record, frozen=True):
-    """An entry of /v1/kv/?recurse. The value is in base64."""
+    """An entry of /v1/kv/?recurse. The value is in base64 there, and decoded here."""
 
     key: str
     flags: int = 0
-    value: str | None = None
+    value: bytes | None = None
+
+
+class StoredKeyValue(KeyValue, frozen=True):
+    """The same, with the session that holds it and the index of its last change."""
+
+    session: str = ""
+    modify_index: int = 0
+
+
+class Session(_Record, frozen=True):
+    """An entry of /v1/session/info; of /v1/session/create the id alone."""
+
+    id: str = msgspec.field(name="ID")
+    name: str = ""
+
+
+class Permission(_Record, frozen=True):
+    """An answer of /v1/internal/acl/authorize."""
+
+    allow: bool
+
+
+class Indexed(_Record, frozen=True):
+    """What an operation of a transaction left behind."""
+
+    modify_index: int = 0
+
+
+class OperationResult(_Record, frozen=True):
+    """A result of /v1/txn."""
+
+    kv: Indexed | None = msgspec.field(name="KV", default=None)
+    service: Indexed | None = None
+
+
+class TransactionResults(_Record, frozen=True):
+    """/v1/txn, applied."""
+
+    results: list[OperationResult] | None = None
+
+
+class OperationError(_Record, frozen=True):
+    """Why an operation of a transaction was refused."""
+
+    op_index: int
+    what: str
+
+
+class TransactionErrors(_Record, frozen=True):
+    """/v1/txn with status 409."""
+
+    errors: list[OperationError] | None = None
 
 
 class AgentConfig(_Record, frozen=True):
     """The part of /v1/agent/self that is read."""
 
     datacenter: str
+    node_name: str = ""
+    version: str = ""
 
 
 class AgentSelf(_Record, frozen=True):
@@ -106,6 +174,7 @@ class AgentSelf(_Record, frozen=True):
 NODES = untrusted.Records(Node)
 HEALTH_ENTRIES = untrusted.Records(HealthEntry)
 CHECK_STATES = untrusted.Records(CheckState)
+NODE_CHECKS = untrusted.Records(NodeCheck)
 KEY_VALUES = untrusted.Records(KeyValue)
 _SERVICE_TAGS = msgspec.json.Decoder(dict[str, list[str] | None])
 _TAGS = msgspec.json.Decoder(list[str] | None)
@@ -118,9 +187,26 @@ def decode(content: bytes | msgspec.Raw, kind: type[T]) -> T:
         return untrusted.read_as(content, kind)
 
 
-def decode_texts(body: bytes) -> list[str]:
-    """A list of texts. Raises BadResponse."""
-    return decode(body, list[str] | None) or []  # type: ignore[arg-type]
+def decode_list(body: bytes, kind: type[T]) -> list[T]:
+    """A list of which every entry must be readable. Raises BadResponse."""
+    with understanding():
+        return untrusted.read(body, msgspec.json.Decoder(list[kind] | None)) or []  # type: ignore[valid-type]
+
+
+def decode_optional(content: bytes | msgspec.Raw, kind: type[T]) -> T | None:
+    """One value, or None for `null`. Raises BadResponse."""
+    with understanding():
+        found: T | None = untrusted.read(content, msgspec.json.Decoder(kind | None))
+        return found
+
+
+def transaction_errors(body: bytes) -> tuple[tuple[int, str], ...]:
+    """Number and reason of each operation that was refused. Raises BadResponse, with status 409."""
+    try:
+        errors = untrusted.read_as(body, TransactionErrors).errors or []
+    except untrusted.Unreadable as error:
+        raise BadResponse(f"Consul answered 409 without reasons: {body[:100]!r}", 409) from error
+    return tuple((error.op_index, error.what) for error in errors)
 
 
 def decode_records(

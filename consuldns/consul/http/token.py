@@ -15,7 +15,7 @@ class TokenSource:
 
     def __init__(self, settings: ConsulSettings) -> None:
         self._path = Path(settings.token_file) if settings.token_file else None
-        self._token = settings.token.reveal()
+        self._token = _valid(settings.token.reveal(), "the token in the settings")
         self._seen: tuple[int, int, int] | None = None
 
     def current(self) -> str:
@@ -25,7 +25,8 @@ class TokenSource:
         try:
             stamp = _stamp(self._path)
             if stamp != self._seen:
-                self._token = self._path.read_text("ascii").strip()
+                token = self._path.read_text("ascii").strip()
+                self._token = _valid(token, f"the token in {self._path}")
                 self._seen = stamp
         except (OSError, UnicodeDecodeError) as error:
             raise Denied(f"the token file {self._path} cannot be read: {error}") from error
@@ -36,6 +37,13 @@ class TokenSource:
         before = self._token
         self._seen = None
         return self.current() != before
+
+
+def _valid(token: str, where: str) -> str:
+    """A token as it can stand in a header. Raises Denied, without the token in its text."""
+    if not (token.isascii() and token.isprintable()):
+        raise Denied(f"{where} holds characters that a token cannot have (line breaks, controls)")
+    return token
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -1,25 +1,25 @@
-"""The records of Consul that could not be read: which they are, and how that is told.
+"""The records of Consul that could not be read: which they are, and how that is logged.
 
 One that cannot be read costs its neighbours nothing, and proves nothing: what was known of it is
 kept. It is named in the log once, until the list of such records changes.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from consuldns.incidents import Incidents
 from consuldns.untrusted import Unread, find
 
-log = logging.getLogger("consuldns.consul")
+_log = logging.getLogger(__name__)
 
 MAX_NAMED = 3  # in one line of log
 MAX_NAME = 80  # characters
-MAX_LISTS = 1_000  # about which it is remembered what was logged
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadRecord:
-    """`name` is for people; `listed` as `guard.names` has it, empty if that cannot be told."""
+    """`name` is for people; `listed` as `guard.names` has it, empty if that is unknown."""
 
     name: str
     reason: str
@@ -52,9 +52,18 @@ def check_record(record: Unread) -> UnreadRecord:
     return UnreadRecord(f"{_named('check', check)} of {_named('node', node)}", record.reason)
 
 
-def key_record(record: Unread) -> UnreadRecord:
-    """An entry of /v1/kv/?recurse."""
-    return UnreadRecord(_named("key", find(record.content, "Key")), record.reason)
+def keys(records: Iterable[Unread], listed: Callable[[str], str | None]) -> list[UnreadRecord]:
+    """Entries of /v1/kv/?recurse. `listed` says what a key is called in the list.
+
+    Left out are those that nobody looks at: None there. One whose name cannot be read is not.
+    """
+    named = ((find(record.content, "Key"), record.reason) for record in records)
+    return [
+        UnreadRecord(_named("key", key), reason, found)
+        for key, reason in named
+        for found in (listed(key) if key else "",)
+        if found is not None
+    ]
 
 
 def key_named(key: str, reason: object, listed: str = "") -> UnreadRecord:
@@ -71,20 +80,15 @@ class UnreadRecords:
 
     def __init__(self) -> None:
         self.count = 0
-        self._named: dict[str, tuple[UnreadRecord, ...]] = {}
+        self._incidents = Incidents(_log)
 
     def note(self, where: str, records: Sequence[UnreadRecord]) -> None:
         """What was skipped of a reply; `where` says of which."""
         self.count += len(records)
-        named = tuple(records[:MAX_NAMED])
-        if named == self._named.get(where, ()):
-            return
-        if not named:
-            del self._named[where]
-            log.info("%s: every record can be read again", where)
-        elif where in self._named or len(self._named) < MAX_LISTS:
-            self._named[where] = named
-            log.warning("%s: skipped, and the rest used: %s", where, describe(records))
+        if records:
+            self._incidents.began(where, f"skipped, and the rest used: {describe(records)}")
+        else:
+            self._incidents.ended(where, "every record can be read again")
 
 
 def describe(records: Sequence[UnreadRecord]) -> str:
@@ -95,6 +99,6 @@ def describe(records: Sequence[UnreadRecord]) -> str:
 
 
 def listed(records: Iterable[UnreadRecord]) -> frozenset[str] | None:
-    """What the records are called in a list; None if there is one of which that cannot be told."""
+    """What the records are called in a list; None if one of them is unknown."""
     found = frozenset(record.listed for record in records)
     return None if "" in found else found

@@ -5,6 +5,7 @@ of the views that are read on demand may have changed.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from contextlib import aclosing
@@ -17,42 +18,26 @@ from consuldns.consul import kinds
 from consuldns.consul.http import acl, blocking, replies, unread
 from consuldns.consul.http.client import Client, Reply
 from consuldns.consul.http.unread import UnreadRecords
-from consuldns.consul.incidents import Incidents
 from consuldns.consul.kinds import KINDS, Area, Kept, Place, Source, kind_of
 from consuldns.consul.watch.address_indexer import AddressIndexer
 from consuldns.consul.watch.loss_guard import LossGuard
 from consuldns.consul.watch.on_demand import OnDemandViews
 from consuldns.consul.watch.published import Published
 from consuldns.consul.watch.reachability import Reachability
-from consuldns.errors import BadResponse, ConsulError, Denied, Unreachable
+from consuldns.errors import ConsulError, Denied, Unreachable
+from consuldns.incidents import Incidents, UnexpectedErrors
 from consuldns.views import keys, model
 from consuldns.views.base import ListView
 from consuldns.views.keys import Key, ViewKey
 from consuldns.views.model import AnyView
+
+_log = logging.getLogger(__name__)
 
 DATACENTERS_SECONDS = (15.0, 20.0)  # uniform
 CHECKS_SHARE = 3.0  # pauses this many times as long as the server takes to filter all checks
 CHECKS_TRIALS = 3
 HOLD_SECONDS = 1.0  # between two looks at a list of which a loss is doubted
 CHECKS = "the health checks"
-
-
-async def find_local_datacenter(client: Client) -> str:
-    """The datacenter to use for names that say none: as set, or the agent's own.
-
-    /v1/agent/self needs agent:read, which a token for DNS seldom has; nodes tell it as well.
-    """
-    if client.settings.datacenter:
-        return client.settings.datacenter
-    try:
-        reply = await client.get("v1", "agent", "self")
-        return replies.decode(reply.body, replies.AgentSelf).config.datacenter
-    except (Denied, BadResponse):
-        reply = await client.get("v1", "catalog", "nodes", query={"consistent": ""})
-    for node in replies.decode_records(reply.body, replies.NODES)[0]:
-        if node.datacenter:
-            return node.datacenter
-    raise Denied("Consul shows no node: the token needs node:read")
 
 
 Watch = AsyncGenerator[None, None]
@@ -79,7 +64,8 @@ class WatchedLists:
         self._reachability = reachability
         self._guard = guard
         self._records = records
-        self._incidents = Incidents()
+        self._incidents = Incidents(_log)
+        self._errors = UnexpectedErrors(_log)
         self._local = local
         self._unread: set[ViewKey] = set()
         self._all_read = asyncio.Event()
@@ -117,7 +103,7 @@ class WatchedLists:
 
     async def _persist(self, name: str, key: ViewKey | None, watch: Callable[[], Watch]) -> None:
         """Start watching again after each failure; one line of log for a row of failures."""
-        backoff = blocking.Backoff()
+        backoff = blocking.backoff()
         while True:
             try:
                 async with aclosing(watch()) as steps:
@@ -131,7 +117,7 @@ class WatchedLists:
                 self._incidents.began(name, error)
                 self._failed(key, str(error))
             except Exception as error:
-                self._incidents.unexpected(name, error)
+                self._errors.report(name, error)
                 self._failed(key, f"an error of consuldns: {type(error).__name__}")
             await backoff.pause()
 

@@ -25,7 +25,7 @@ from consuldns.views.base import ListView
 from consuldns.views.clusters import Clusters
 from consuldns.views.keys import ViewKey
 
-log = logging.getLogger("consuldns.consul")
+_log = logging.getLogger(__name__)
 
 # Every Consul server registers itself under this name: who cannot see it, sees nothing.
 CANARY = "consul"
@@ -134,7 +134,7 @@ class LossGuard:
             self._doubted[key] = Settling(vanished, now)
         elif settling.agrees(vanished, now) and await self._may_believe(old, new, reply, origin):
             self.losses_accepted += 1
-            log.warning("%d %s are gone, confirmed by a second read", len(vanished), new.noun)
+            _log.warning("%d %s are gone, confirmed by a second read", len(vanished), new.noun)
             self.forget(key)
             return ""
         return reason

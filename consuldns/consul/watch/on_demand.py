@@ -5,15 +5,15 @@ again when a list shows that something changed; `schedule` says which, and when.
 """
 
 import asyncio
-import random
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
+from consuldns.backoff import jittered
 from consuldns.consul import kinds
-from consuldns.consul.incidents import Incidents
 from consuldns.consul.kinds import Area, kind_of
 from consuldns.consul.watch.address_indexer import AddressIndexer
 from consuldns.consul.watch.loss_guard import LossGuard
@@ -22,15 +22,18 @@ from consuldns.consul.watch.reachability import Reachability
 from consuldns.consul.watch.reader import EMPTY, ReadView, ViewReader
 from consuldns.consul.watch.schedule import Reading, Schedule
 from consuldns.errors import BadResponse, ConsulError, NotFound, Unreachable
+from consuldns.incidents import UnexpectedErrors
 from consuldns.views import model
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
+
+_log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
 FORGET_EVERY_TICKS = 10
 BACKLOG_SECONDS = 0.02
 IDLE_SECONDS = 1.0
-RETRY_SECONDS = (0.5, 1.0)  # uniform, after a reading that failed
+RETRY_SECONDS = 1.0  # at most half of it less by chance; after a reading that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class OnDemandViews:
         self._guard = guard
         self._budget = Budget.of(connections)
         self._schedule = Schedule()
-        self._incidents = Incidents()
+        self._errors = UnexpectedErrors(_log)
         self._watchers: dict[ViewKey, asyncio.Task[None]] = {}
         self._on_node: defaultdict[str, set[ViewKey]] = defaultdict(set)
         self._wake = asyncio.Event()
@@ -201,7 +204,7 @@ class OnDemandViews:
             else:
                 self._failed(key, error)
         except Exception as error:
-            self._incidents.unexpected(f"reading {key}", error)
+            self._errors.report(f"reading {key}", error)
             self._failed(key, BadResponse(f"an error of consuldns: {type(error).__name__}"))
 
     async def _read(self, reading: Reading) -> None:
@@ -298,7 +301,7 @@ class OnDemandViews:
 
     def _failed(self, key: ViewKey, error: ConsulError) -> None:
         now = _now()
-        self._schedule.failed(key, now, now + random.uniform(*RETRY_SECONDS))
+        self._schedule.failed(key, now, now + jittered(RETRY_SECONDS))
         if isinstance(error, Unreachable):
             self._reachability.suspect()
         self._published.keep(key, str(error))

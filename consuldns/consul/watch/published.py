@@ -17,7 +17,7 @@ from consuldns.views.keys import Key, V, ViewKey
 from consuldns.views.model import AnyView
 from consuldns.views.store import MissingView
 
-log = logging.getLogger("consuldns.consul")
+_log = logging.getLogger(__name__)
 
 MAX_REASON = 64  # bytes of updates.Unavailable
 LOG_AFTER_SECONDS = 2.0
@@ -119,6 +119,8 @@ class Published:
             else:
                 self.confirm(key)
             return False
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("read, and another one than before: %s, index %d", key.label, view.index)
         held = self._held[key] = _Held(view)
         self._needed.discard(key)
         if kept:
@@ -232,14 +234,14 @@ class _StaleLog:
     def write(self, causes: dict[str, list[ViewKey]], now: float) -> None:
         """The views that are stale now by their cause."""
         if not causes and self._logged:
-            log.info("all views of Consul are renewed again")
+            _log.info("all views of Consul are renewed again")
         self._logged &= causes.keys()
         fresh = [reason for reason in causes if reason not in self._logged]
         if fresh and now >= self._quiet_until:
             self._quiet_until = now + LOG_EVERY_SECONDS
             self._logged.update(fresh)
             keys = causes[fresh[0]]
-            log.warning(
+            _log.warning(
                 "%d views of Consul are kept as they were, and answers from them marked stale "
                 "(%s first): %s",
                 len(keys),

@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
-import random
 
+from consuldns.backoff import Backoff, jittered
 from consuldns.consul.http import replies
 from consuldns.consul.http.client import Client
 from consuldns.errors import ConsulError, Unreachable
+from consuldns.incidents import Incidents
 
-log = logging.getLogger("consuldns.consul")
+_log = logging.getLogger(__name__)
 
-RETRY_SECONDS = (0.4, 0.8)  # uniform; Consul must be seen well within 2 s of its return
+NO_CONTACT = "no contact with Consul"
+RETRY_SECONDS = (
+    0.8  # at most half of it less by chance; Consul must be seen well within 2 s of its return
+)
 CHECK_SECONDS = 10.0  # finds a connection that died without a word before a query's deadline does
 PROBE_DEADLINE_SECONDS = 3.0
 
@@ -21,7 +25,8 @@ class Reachability:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._suspected = asyncio.Event()
-        self._reported = False
+        self._incidents = Incidents(_log)
+        self._backoff = Backoff(RETRY_SECONDS, RETRY_SECONDS)
         self._last_at: float | None = None
 
     def suspect(self) -> None:
@@ -40,21 +45,18 @@ class Reachability:
             try:
                 await self._probe()
             except ConsulError as error:
-                if not self._reported:
-                    self._reported = True
-                    log.warning("no contact with Consul: %s", error)
-                await asyncio.sleep(random.uniform(*RETRY_SECONDS))
+                self._incidents.began(NO_CONTACT, error)
+                await self._backoff.pause()
             else:
-                if self._reported:
-                    log.info("in contact with Consul at %s again", self._client.settings.address)
-                self._reported = False
+                address = self._client.settings.address
+                self._incidents.ended(NO_CONTACT, f"over, {address} answers again")
                 return
 
     async def wait_until_lost(self) -> Unreachable:
         """Probe now and then, and when in doubt; gives the error that shows the loss."""
         while True:
             try:
-                async with asyncio.timeout(CHECK_SECONDS * random.uniform(0.8, 1.0)):
+                async with asyncio.timeout(jittered(CHECK_SECONDS, 0.2)):
                     await self._suspected.wait()
             except TimeoutError:
                 pass
@@ -62,10 +64,9 @@ class Reachability:
             try:
                 await self._probe()
             except ConsulError as error:
-                self._reported = True
-                log.warning("lost contact with Consul, answering from memory: %s", error)
+                self._incidents.began(NO_CONTACT, error, "answering from memory")
                 return Unreachable(str(error))
-            await asyncio.sleep(random.uniform(*RETRY_SECONDS))
+            await self._backoff.pause()
 
     async def _probe(self) -> None:
         reply = await self._client.get("v1", "status", "leader", deadline=PROBE_DEADLINE_SECONDS)

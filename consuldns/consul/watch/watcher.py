@@ -11,23 +11,24 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from consuldns.consul import kinds
-from consuldns.consul.http.blocking import Backoff
+from consuldns.consul.http import blocking
 from consuldns.consul.http.client import Client
+from consuldns.consul.http.datacenter import local_datacenter
 from consuldns.consul.http.unread import UnreadRecords
-from consuldns.consul.incidents import Incidents
 from consuldns.consul.kinds import Kept
 from consuldns.consul.watch.address_indexer import AddressIndexer
-from consuldns.consul.watch.lists import WatchedLists, find_local_datacenter
+from consuldns.consul.watch.lists import WatchedLists
 from consuldns.consul.watch.loss_guard import LossGuard
 from consuldns.consul.watch.on_demand import OnDemandViews
 from consuldns.consul.watch.published import Published
 from consuldns.consul.watch.reachability import Reachability
 from consuldns.consul.watch.reader import ViewReader
 from consuldns.errors import ConsulError, Unreachable
+from consuldns.incidents import Incidents, UnexpectedErrors
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 
-log = logging.getLogger("consuldns.consul")
+_log = logging.getLogger(__name__)
 
 NO_CONTACT = "no contact with Consul"
 SWEEP_AFTER_CONTACT_SECONDS = 1.5
@@ -62,7 +63,8 @@ class Watcher:
 
     def __init__(self, client: Client, publish: Callable[[updates.ToWorker], None]) -> None:
         self._client = client
-        self._incidents = Incidents()
+        self._incidents = Incidents(_log)
+        self._errors = UnexpectedErrors(_log)
         self._published = Published(self._contained(publish))
         self._reachability = Reachability(client)
         self._records = UnreadRecords()
@@ -84,14 +86,14 @@ class Watcher:
         self, publish: Callable[[updates.ToWorker], None]
     ) -> Callable[[updates.ToWorker], None]:
         def contained(update: updates.ToWorker) -> None:
-            with self._incidents.contained(f"publishing {type(update).__name__}"):
+            with self._errors.contained(f"publishing {type(update).__name__}"):
                 publish(update)
 
         return contained
 
     async def run(self) -> None:
         """Watch until cancelled. An error of ours ends the session, and another begins."""
-        backoff = Backoff()
+        backoff = blocking.backoff()
         task = asyncio.current_task()
         assert task is not None
         # A group of tasks that ends because of an error swallows a cancellation, and counts its own
@@ -107,14 +109,14 @@ class Watcher:
             except ConsulError as error:
                 self._incidents.began("local datacenter", error)
             except Exception as error:
-                self._incidents.unexpected("watching Consul", error)
+                self._errors.report("watching Consul", error)
             await backoff.pause()
         raise asyncio.CancelledError
 
     async def _local_lists(self) -> WatchedLists:
         """The lists of the local datacenter, whose name is found out once."""
         if self._lists is None:
-            local = await find_local_datacenter(self._client)
+            local = await local_datacenter(self._client)
             self._reader.local = self._indexer.local = local
             self._lists = WatchedLists(
                 self._client,
@@ -154,12 +156,12 @@ class Watcher:
             async with asyncio.timeout(SWEEP_AFTER_CONTACT_SECONDS):
                 await self._on_demand.wait_until_swept()
         except TimeoutError:
-            log.info("many views are asked for: some are still being read again")
+            _log.info("many views are asked for: some are still being read again")
         self._published.set_contact(reachable=True)
 
     def need(self, key: ViewKey) -> None:
         """A worker waits for this view: Replaced, Current or Unavailable is published soon."""
-        with self._incidents.contained("asking for a view"):
+        with self._errors.contained("asking for a view"):
             if self._lists is None or not self._is_in_session:
                 self._published.refuse(key, NO_CONTACT)
                 return
@@ -173,7 +175,7 @@ class Watcher:
 
     def asked(self, asked: Collection[ViewKey]) -> None:
         """Answers were given from these views during the last second or two."""
-        with self._incidents.contained("noting what is asked for"):
+        with self._errors.contained("noting what is asked for"):
             self._on_demand.asked(asked)
             self._indexer.asked(asked)
 

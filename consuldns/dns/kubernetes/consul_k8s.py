@@ -23,8 +23,6 @@ from consuldns.dns.request import Request
 from consuldns.views.clusters import Port
 from consuldns.views.model import Instance
 
-MAX_PORT = 65535
-
 
 def is_used(datacenter: str, request: Request) -> bool:
     """Whether there are services of consul-k8s at all."""
@@ -104,7 +102,7 @@ def _ports(instance: Instance) -> tuple[Port, ...]:
 
     That is the only name there is, or those whose number is the same.
     """
-    if not 0 < instance.port <= MAX_PORT:
+    if not 0 < instance.port <= names.MAX_PORT:
         return ()
     numbers = {
         key.removeprefix(descriptor.PORT_NUMBER): value

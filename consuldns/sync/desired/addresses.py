@@ -13,7 +13,6 @@ from consuldns.names import IPAddress
 
 # Labels of host names (RFC 1123 section 2.1), and with underscores, as they occur in targets.
 _HOST_LABEL = re.compile(rb"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?")
-MAX_NAME = 253  # characters of a name without a final dot, RFC 1035 section 2.3.4
 _MOST_SHOWN = 3  # things of one kind in one problem
 _LONGEST_SHOWN = 60  # characters of a text that others wrote
 
@@ -34,7 +33,8 @@ def host_name(text: str) -> str:
         labels = names.parse_name(text)
     except ValueError:
         labels = ()
-    is_name = labels and all(map(_HOST_LABEL.fullmatch, labels)) and len(text) <= MAX_NAME + 1
+    fits = len(text.removesuffix(".")) <= names.MAX_HOST_NAME
+    is_name = fits and labels and all(map(_HOST_LABEL.fullmatch, labels))
     if not is_name or labels[-1].isdigit():  # that is an address gone wrong: no domain is a number
         raise ValueError("is not a host name")
     return text.removesuffix(".")

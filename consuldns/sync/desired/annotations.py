@@ -133,12 +133,6 @@ def _port(text: str) -> str:
     return text
 
 
-def _weight(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and 1 <= int(text) <= 65535):
-        raise ValueError("must be a number from 1 to 65535")
-    return int(text)
-
-
 def _one_of(literal: Any) -> Callable[[str], str]:
     words = get_args(literal)
 
@@ -183,7 +177,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "name": _service_name,
     "port": _port,
     "tags": _tags,
-    "weight": _weight,
+    "weight": names.parse_port,  # the numbers that a port can have
     "mode": _one_of(EndpointMode),
     "address": _address,
     "reverse": _reverse,

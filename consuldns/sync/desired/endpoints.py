@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from consuldns import descriptor, names
 from consuldns.descriptor import Port
+from consuldns.names import MAX_LABEL
 from consuldns.sync.desired import addresses
 from consuldns.sync.kubernetes.objects import (
     MANAGED_BY,
@@ -21,7 +22,6 @@ from consuldns.sync.kubernetes.objects import (
     ServiceKey,
 )
 
-MAX_LABEL = 63  # octets, RFC 1035 section 2.3.4
 CONTROLLER = "endpointslice-controller.k8s.io"
 
 

@@ -275,10 +275,12 @@ def number_wanted(context: ServiceContext) -> int:
     What is the name of a port is none, whatever it looks like.
     """
     wanted = context.overrides.port
-    is_number = len(wanted) <= 5 and wanted.isascii() and wanted.isdecimal()
-    if not is_number or any(wanted == port.name for port in context.service.ports):
+    if any(wanted == port.name for port in context.service.ports):
         return 0
-    return int(wanted) if int(wanted) <= 65535 else 0
+    try:
+        return names.parse_port(wanted)
+    except ValueError:
+        return 0
 
 
 def _primary_port(context: ServiceContext) -> int:

@@ -99,7 +99,7 @@ def candidates(
         target = identity.flat(context.flat) if is_flat else nested
         target = wish if isinstance(wish, str) else target
         is_wanted = wish is not False and _is_to_be_named(rank, settings)
-        if is_wanted and len(target) > addresses.MAX_NAME:
+        if is_wanted and len(target) > names.MAX_HOST_NAME:
             problems.append("an address has no reverse name, because it would be too long a name")
             is_wanted = False
         if not is_wanted:

@@ -17,7 +17,7 @@ from consuldns.sync.kubernetes.client import KubernetesClient
 from consuldns.sync.kubernetes.reflector import SYSTEM_NAMESPACE
 from consuldns.sync.ownership import API_MARK, CLUSTER_UID
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def api_mark(access: Access) -> str:
@@ -37,7 +37,7 @@ async def find(client: KubernetesClient, recorded: Node | None) -> tuple[str, bo
     try:
         uid = (await client.namespace(SYSTEM_NAMESPACE)).metadata.uid
     except (errors.Forbidden, errors.UnknownResource) as error:
-        log.warning(
+        _log.warning(
             "the namespace %s, whose UID tells one cluster from another, may not be read; %s tells "
             "instead: %s",
             SYSTEM_NAMESPACE,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, Never
 
+from consuldns.backoff import Backoff, jittered
 from consuldns.errors import ConsuldnsError
 from consuldns.sync.kubernetes import errors
 from consuldns.sync.kubernetes.client import GRACE, KubernetesClient, ListResult, WatchEvent
@@ -143,7 +144,9 @@ class Reflector(Generic[Item]):
         self.listed_at = float("-inf")  # monotonic; when the latest complete list was asked for
         self._version = ""  # where the watch goes on; empty if a list must come first
         self._list_requested = False
-        self._failures = 0
+        # Up to as much again by chance: half of twice the time.
+        times = 2 * self.retry_policy.shortest, 2 * self.retry_policy.longest
+        self._failing, self._gone_again = Backoff(*times), Backoff(*times)
         self._gone = 0  # in a row
         self._failed_at = float("-inf")
         self._short_watches = 0
@@ -191,12 +194,12 @@ class Reflector(Generic[Item]):
             self._version = ""
             self._gone += 1
             self._note("gone", error)
-            return self._backoff(self._gone - 1)
+            return self._gone_again.next() if self._gone > 1 else 0.0
         except errors.Throttled as error:
             return max(self._failure("throttled", error), error.retry_after)
         except errors.Unreachable as error:
             self._note("unreachable", error)
-            return self._jitter(self.retry_policy.reconnect / 2)
+            return jittered(self.retry_policy.reconnect)
         except ConsuldnsError as error:
             # Another status, as such or as an event: what the server holds of this version is
             # doubtful, so list again, but not at once.
@@ -269,7 +272,7 @@ class Reflector(Generic[Item]):
         finally:
             self._watching = None
             if time.monotonic() - started >= self.retry_policy.short:
-                self._gone = 0
+                self._no_longer_gone()
             await watch.aclose()
         if events or time.monotonic() - started >= self.retry_policy.short:
             self._short_watches = 0
@@ -307,11 +310,10 @@ class Reflector(Generic[Item]):
         self._note(reason, error)
         now = time.monotonic()
         if now - self._failed_at > self.retry_policy.healthy:
-            self._failures = 0
-        self._gone = 0  # in a row
+            self._failing.reset()
+        self._no_longer_gone()
         self._failed_at = now
-        self._failures += 1
-        return self._backoff(self._failures)
+        return self._failing.next()
 
     def _is_withheld(self, error: ConsuldnsError) -> float:
         """Note that we may not list or watch the kind; how long to wait before the next list."""
@@ -319,7 +321,7 @@ class Reflector(Generic[Item]):
         wait = self._failure(type(error).__name__.lower(), error)
         if self._denials == DENIALS:
             self.on_change([])  # nobody need wait for this kind
-        return min(wait, self._jitter(self.retry_policy.withheld))
+        return min(wait, jittered(2 * self.retry_policy.withheld))
 
     def _note(self, reason: str, error: ConsuldnsError) -> None:
         self._restarted(reason)
@@ -327,15 +329,9 @@ class Reflector(Generic[Item]):
             self.stale_since = time.monotonic()
         self.troubles.failed(self.subject, error)
 
-    def _backoff(self, failures: int) -> float:
-        """How long to wait after so many failures in a row; not at all after none."""
-        if failures == 0:
-            return 0.0
-        doubled = self.retry_policy.shortest * 2 ** min(failures - 1, 16)
-        return self._jitter(min(self.retry_policy.longest, doubled))
-
-    def _jitter(self, wait: float) -> float:
-        return wait * (1 + random.random())
+    def _no_longer_gone(self) -> None:
+        self._gone = 0
+        self._gone_again.reset()
 
     def _recovered(self) -> None:
         self.stale_since = None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from consuldns.errors import ConsuldnsError, ConsulError, KubernetesError
 from consuldns.sync.kubernetes import errors
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 SETTLE = 0.3  # seconds: what has the same cause comes within this time, and
 OWN = 10  # times that for kinds that are withheld, which are found out one by one
@@ -124,7 +124,7 @@ class Troubles:
             over = self._said.pop(each)
             well = [subject for subject in over.subjects if subject not in self.current]
             if well:  # else they have another trouble now
-                log.info("following %s again, after %.0f s", listed(well), now - over.since)
+                _log.info("following %s again, after %.0f s", listed(well), now - over.since)
 
     def _note_said(self, each: str, subjects: list[str], now: float) -> None:
         first, longest = REMINDERS
@@ -137,14 +137,14 @@ class Troubles:
     def _say_one(self, subjects: list[str], now: float, each: str) -> None:
         first = self.current[subjects[0]]
         lasting = f" for {now - first.since:.0f} s" if each in self._said else ""
-        log.warning(
+        _log.warning(
             "cannot follow %s%s, keeping what is known: %s",
             listed(subjects), lasting, first.error,
         )  # fmt: skip
 
     def _say_withheld(self, subjects: list[str]) -> None:
         first = self.current[subjects[0]]
-        log.warning(
+        _log.warning(
             "cannot list %s, going on without (%s); removals that depend on it wait. %s",
             listed(subjects),
             "; ".join(consequences(subjects)),

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from consuldns.sync.kubernetes.objects import ObjectKey
 from consuldns.untrusted import find
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 MAX_NAMED = 100  # of a kind
 
@@ -34,7 +34,7 @@ class UnreadObjects:
         if key not in named and len(named) < MAX_NAMED:
             named.add(key)
             name = "/".join(part for part in key if part) if key else "one of unreadable name"
-            log.warning("of %s, %.80r is skipped, and kept as it was: %s", kind, name, reason)
+            _log.warning("of %s, %.80r is skipped, and kept as it was: %s", kind, name, reason)
 
     def were_read(self, kind: str, bad: set[ObjectKey | None], namespace: str) -> None:
         """All objects of a kind in a namespace (empty: in all) were read, but for the bad ones."""

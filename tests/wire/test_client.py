@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from consuldns.errors import WireError
 from consuldns.names import parse_name
-from consuldns.wire import message
+from consuldns.wire import client
 from tests.wire import packets
 
 
 def test_a_query() -> None:
-    octets = message.build_query(parse_name("Web.service.consul"), 33, id=7, udp_size=1400)
+    octets = client.build_query(parse_name("Web.service.consul"), 33, id=7, udp_size=1400)
     query = dns.message.from_wire(octets)
     assert (query.id, query.flags, query.payload) == (7, packets.RD, 1400)
     assert query.question[0].to_text() == "Web.service.consul. IN SRV"
@@ -43,7 +43,7 @@ n1.node.dc1.consul. 5 IN AAAA ::1
         payload=1232,
         options=[dns.edns.EDEOption("STALE_ANSWER", "old"), dns.edns.EDEOption("NETWORK_ERROR")],
     )
-    read = message.read_reply(reply.to_wire())
+    read = client.read_reply(reply.to_wire())
     assert (read.id, read.opcode, read.rcode) == (query.id, "QUERY", "NXDOMAIN")
     assert read.flags == ("qr", "aa", "tc", "rd")
     assert read.question == ("web.service.consul. IN ANY",)
@@ -62,31 +62,31 @@ def test_badvers() -> None:
     reply = dns.message.make_query("x.consul", "A", use_edns=0)
     reply.flags |= packets.QR
     reply.set_rcode(dns.rcode.BADVERS)
-    assert message.read_reply(reply.to_wire()).rcode == "BADVERS"
+    assert client.read_reply(reply.to_wire()).rcode == "BADVERS"
 
 
 def test_a_query_is_no_reply() -> None:
     with pytest.raises(WireError, match="QR"):
-        message.read_reply(packets.query_packet())
+        client.read_reply(packets.query_packet())
 
 
 @pytest.mark.parametrize(
     ("text", "number"), [("SRV", 33), ("any", 255), ("TYPE65280", 65280), ("type0", 0), ("A", 1)]
 )
 def test_types(text: str, number: int) -> None:
-    assert message.type_number(text) == number
+    assert client.type_number(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "TYPE", "TYPE65536", "NOPE", "TYPE-1"])
 def test_not_types(text: str) -> None:
     with pytest.raises(ValueError, match="not a type"):
-        message.type_number(text)
+        client.type_number(text)
 
 
 @given(st.binary(max_size=100))
 def test_any_octets_are_a_reply_or_an_error(octets: bytes) -> None:
     for packet in (octets, packets.header(0x8400, answers=1, additional=1) + octets):
         try:
-            message.read_reply(packet)
+            client.read_reply(packet)
         except WireError:
             continue

@@ -1,4 +1,4 @@
-"""Whole messages, as a client sees them: for `consuldns query`, where nothing is in a hurry.
+"""The client's side: queries to other servers and their whole replies, for `consuldns query`.
 
 The only place that knows dnslib. What it raises becomes WireError.
 """
@@ -20,7 +20,7 @@ _FLAGS = ("qr", "aa", "tc", "rd", "ra", "ad", "cd")
 
 @dataclass(frozen=True, slots=True)
 class PresentedRecord:
-    """A record in presentation form (RFC 1035 section 5)."""
+    """A record in presentation format (RFC 1035 section 5)."""
 
     owner: str
     ttl: int
@@ -52,7 +52,7 @@ class Reply:
 
 
 def type_number(text: str) -> int:
-    """The number of a type: `SRV`, `any`, `TYPE65280`. ValueError if there is none of that name."""
+    """The number of a type: `SRV`, `any`, `TYPE65280`. ValueError if there is no such type."""
     name = text.upper()
     if name.startswith("TYPE") and name[4:].isdigit() and int(name[4:]) < 0x10000:
         return int(name[4:])
@@ -73,10 +73,10 @@ def build_query(
     return bytes(record.pack())
 
 
-def read_reply(octets: bytes) -> Reply:
-    """A reply as text; WireError if it is none."""
+def read_reply(packet: bytes) -> Reply:
+    """A reply as text; WireError if it is not one."""
     try:
-        record = dnslib.DNSRecord.parse(octets)
+        record = dnslib.DNSRecord.parse(packet)
     except (dnslib.DNSError, ValueError, LookupError) as error:
         raise WireError(f"not a DNS message: {error}") from error
     header = record.header

@@ -1,4 +1,4 @@
-"""The table: one entry for all spellings, rotation, generations, and what is dropped when."""
+"""The response cache: one entry for a question in any case, rotation, what is dropped when."""
 
 from collections import Counter
 from random import Random
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from consuldns.dns.answer import Answer, Outcome
 from consuldns.views import keys
-from consuldns.wire.cache import MAX_ORDERS, Answers
+from consuldns.wire.cache import MAX_ORDERS, ResponseCache
 from consuldns.wire.decode import Query, Rcode, read_query
 from tests.wire import made_answers, packets
 from tests.wire.made_answers import SERVICES, WEB_INSTANCES
@@ -19,23 +19,28 @@ from tests.wire.packets import opt, option, parse, query_packet, records
 COOKIE = opt(options=option(10, b"12345678"))
 
 
-def table() -> Answers:
-    return Answers(Random(1), [0] * (max(Rcode) + 1))
+def new_cache() -> ResponseCache:
+    return ResponseCache(Random(1), [0] * (max(Rcode) + 1))
 
 
-def teach(answers: Answers, packet: bytes, answer: Answer, *, over_tcp: bool = False) -> bytes:
-    """Put an answer into the table, and ask until every order of it is compiled."""
+def entries(cache: ResponseCache) -> int:
+    """Questions in the fresh generations of both parts."""
+    return len(cache._positive.fresh.entries) + len(cache._negative.fresh.entries)
+
+
+def teach(cache: ResponseCache, packet: bytes, answer: Answer, *, over_tcp: bool = False) -> bytes:
+    """Put an answer into the cache, and ask until every order of it is compiled."""
     query = packets.as_query(packet)
-    reply = answers.find_for(query, over_tcp) or answers.add(query, answer, over_tcp=over_tcp)
+    reply = cache.find_for(query, over_tcp) or cache.add(query, answer, over_tcp=over_tcp)
     for _ in range(MAX_ORDERS):
-        assert answers.find_for(query, over_tcp) is not None
+        assert cache.find_for(query, over_tcp) is not None
     return reply
 
 
 def test_every_spelling_id_and_flag_shares_an_entry() -> None:
-    answers = table()
-    teach(answers, query_packet(), made_answers.addresses(1))
-    reply = answers.find(b"\xab\xcd" + query_packet("WEB.Service.CONSUL", flags=0x0690)[2:], False)
+    cache = new_cache()
+    teach(cache, query_packet(), made_answers.addresses(1))
+    reply = cache.find(b"\xab\xcd" + query_packet("WEB.Service.CONSUL", flags=0x0690)[2:], False)
     message = parse(reply)
     assert message.id == 0xABCD
     assert message.flags == packets.QR | packets.AA
@@ -63,96 +68,96 @@ def test_every_spelling_id_and_flag_shares_an_entry() -> None:
     ],
 )
 def test_what_is_unusual_is_not_found(packet: bytes) -> None:
-    answers = table()
-    teach(answers, query_packet(), made_answers.addresses(1))
-    teach(answers, query_packet(edns=COOKIE), made_answers.addresses(1))
-    assert answers.find(packet, False) is None
+    cache = new_cache()
+    teach(cache, query_packet(), made_answers.addresses(1))
+    teach(cache, query_packet(edns=COOKIE), made_answers.addresses(1))
+    assert cache.find(packet, False) is None
 
 
 def test_types_that_differ_in_the_case_bit_only() -> None:
-    answers = table()
-    teach(answers, query_packet(type_=97), made_answers.NODATA)
-    assert answers.find(query_packet(type_=65), False) is None
+    cache = new_cache()
+    teach(cache, query_packet(type_=97), made_answers.NODATA)
+    assert cache.find(query_packet(type_=65), False) is None
 
 
 def test_a_name_with_a_zero_octet_is_never_kept() -> None:
-    answers = table()
+    cache = new_cache()
     packet = query_packet((b"a\0b", b"consul"))
-    assert parse(answers.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False))
-    assert len(answers) == 0
-    assert answers.find(packet, False) is None
+    assert parse(cache.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False))
+    assert entries(cache) == 0
+    assert cache.find(packet, False) is None
 
 
 def test_all_cookies_share_an_opt() -> None:
-    answers = table()
-    teach(answers, query_packet(edns=COOKIE), made_answers.addresses(1))
+    cache = new_cache()
+    teach(cache, query_packet(edns=COOKIE), made_answers.addresses(1))
     other = query_packet(edns=opt(options=option(10, b"abcdefgh")))
-    message = parse(answers.find(other, False))
+    message = parse(cache.find(other, False))
     assert (message.edns, message.payload, message.options) == (0, 1232, ())
     longer = query_packet(edns=opt(options=option(10, b"abcdefgh" * 2)))
-    assert answers.find(longer, False) is None
+    assert cache.find(longer, False) is None
 
 
 def test_dnssec_ok_is_copied() -> None:
-    answers = table()
+    cache = new_cache()
     for flags in (0, 0x8000, 0x4000):
         packet = query_packet(edns=opt(flags=flags))
-        teach(answers, packet, made_answers.addresses(1))
-        assert parse(answers.find(packet, False)).ednsflags == flags & 0x8000
+        teach(cache, packet, made_answers.addresses(1))
+        assert parse(cache.find(packet, False)).ednsflags == flags & 0x8000
 
 
 def test_several_options_go_the_slow_way() -> None:
-    answers = table()
+    cache = new_cache()
     packet = query_packet(edns=opt(options=option(10, b"12345678") + option(12)))
-    teach(answers, packet, made_answers.addresses(1))
-    assert answers.find(packet, False) is None
+    teach(cache, packet, made_answers.addresses(1))
+    assert cache.find(packet, False) is None
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 def test_each_instance_comes_first_equally_often(count: int) -> None:
-    answers = table()
+    cache = new_cache()
     packet = query_packet()
-    teach(answers, packet, made_answers.addresses(count))
-    replies = [records(parse(answers.find(packet, False)).answer) for _ in range(count * 5)]
+    teach(cache, packet, made_answers.addresses(count))
+    replies = [records(parse(cache.find(packet, False)).answer) for _ in range(count * 5)]
     assert {tuple(sorted(reply)) for reply in replies} == {tuple(sorted(replies[0]))}
     assert set(Counter(reply[0] for reply in replies).values()) == {5}
 
 
 def test_every_instance_of_many_comes_first_in_time() -> None:
-    answers = table()
+    cache = new_cache()
     packet = query_packet(edns=opt())
-    answers.add(packets.as_query(packet), made_answers.addresses(30), over_tcp=False)
+    cache.add(packets.as_query(packet), made_answers.addresses(30), over_tcp=False)
     first = set()
     for _ in range(60):
         for _ in range(10):
-            reply = answers.find(packet, False)
+            reply = cache.find(packet, False)
             if reply is None:
-                reply = answers.find_for(packets.as_query(packet), False)
+                reply = cache.find_for(packets.as_query(packet), False)
             first.add(records(parse(reply).answer)[0])
-        answers.rotate()
+        cache.rotate()
     assert len(first) == 30
 
 
 def test_an_order_that_matters_is_kept() -> None:
-    answers = table()
+    cache = new_cache()
     packet = query_packet()
-    teach(answers, packet, made_answers.addresses(5, shuffled=False))
+    teach(cache, packet, made_answers.addresses(5, shuffled=False))
     for _ in range(10):
-        reply = answers.find(packet, False)
+        reply = cache.find(packet, False)
         assert [r[-1] for r in records(parse(reply).answer)] == list("12345")
 
 
 def test_each_transport_and_size_gets_what_it_can_hold() -> None:
-    answers = table()
+    cache = new_cache()
     answer = made_answers.service(30)
     plain, small, large = (
         query_packet(type_=packets.SRV, edns=edns) for edns in (b"", opt(512), opt(4096))
     )
     for packet in (plain, small, large):
-        teach(answers, packet, answer)
-        teach(answers, packet, answer, over_tcp=True)
+        teach(cache, packet, answer)
+        teach(cache, packet, answer, over_tcp=True)
     sizes = {
-        (packet, tcp): len(records(parse(answers.find(packet, tcp)).answer))
+        (packet, tcp): len(records(parse(cache.find(packet, tcp)).answer))
         for packet in (plain, small, large)
         for tcp in (False, True)
     }
@@ -162,105 +167,105 @@ def test_each_transport_and_size_gets_what_it_can_hold() -> None:
 
 def test_replies_are_counted_by_rcode() -> None:
     replies = [0] * (max(Rcode) + 1)
-    answers = Answers(Random(1), replies)
+    cache = ResponseCache(Random(1), replies)
     packet = query_packet()
-    answers.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False)
-    answers.find_for(packets.as_query(packet), False)
-    answers.find(packet, False)
+    cache.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False)
+    cache.find_for(packets.as_query(packet), False)
+    cache.find(packet, False)
     assert replies[dns.rcode.NXDOMAIN] == 3
     assert sum(replies) == 3
 
 
 class TestDropping:
     def test_exactly_the_answers_of_a_view_go(self) -> None:
-        answers = table()
+        cache = new_cache()
         denied = query_packet("nope.service.consul")
-        teach(answers, query_packet(), made_answers.addresses(1))
-        teach(answers, denied, made_answers.NXDOMAIN)
-        answers.drop(keys.ServiceInstances("dc1", "other"))
-        assert len(answers) == 2
-        answers.drop(WEB_INSTANCES)
-        assert answers.find(query_packet(), False) is None
-        assert answers.find(denied, False) is not None
-        answers.drop(SERVICES)
-        assert len(answers) == 0
+        teach(cache, query_packet(), made_answers.addresses(1))
+        teach(cache, denied, made_answers.NXDOMAIN)
+        cache.drop(keys.ServiceInstances("dc1", "other"))
+        assert entries(cache) == 2
+        cache.drop(WEB_INSTANCES)
+        assert cache.find(query_packet(), False) is None
+        assert cache.find(denied, False) is not None
+        cache.drop(SERVICES)
+        assert entries(cache) == 0
 
     def test_in_the_previous_generation_too(self) -> None:
-        answers = table()
-        teach(answers, query_packet(), made_answers.addresses(1))
-        answers.rotate()
-        answers.drop(WEB_INSTANCES)
-        assert answers.find(query_packet(), False) is None
+        cache = new_cache()
+        teach(cache, query_packet(), made_answers.addresses(1))
+        cache.rotate()
+        cache.drop(WEB_INSTANCES)
+        assert cache.find(query_packet(), False) is None
 
     def test_an_answer_from_other_views_stays(self) -> None:
-        answers = table()
+        cache = new_cache()
         packet = query_packet()
-        teach(answers, packet, made_answers.addresses(1))
+        teach(cache, packet, made_answers.addresses(1))
         other = keys.ServiceInstances("dc2", "web")
         moved = Answer(Outcome.NODATA, dependencies=frozenset({other}))
-        answers.add(packets.as_query(packet), moved, over_tcp=False)
-        answers.drop(WEB_INSTANCES)
-        assert len(answers) == 1
-        answers.drop(other)
-        assert len(answers) == 0
+        cache.add(packets.as_query(packet), moved, over_tcp=False)
+        cache.drop(WEB_INSTANCES)
+        assert entries(cache) == 1
+        cache.drop(other)
+        assert entries(cache) == 0
 
     def test_clear(self) -> None:
-        answers = table()
-        teach(answers, query_packet(), made_answers.addresses(1))
-        answers.clear()
-        assert len(answers) == 0
+        cache = new_cache()
+        teach(cache, query_packet(), made_answers.addresses(1))
+        cache.clear()
+        assert entries(cache) == 0
 
     def test_servfail_is_never_kept(self) -> None:
-        answers = table()
+        cache = new_cache()
         failed = Answer(Outcome.SERVFAIL, authoritative=False)
-        answers.add(packets.as_query(query_packet()), failed, over_tcp=False)
-        assert len(answers) == 0
+        cache.add(packets.as_query(query_packet()), failed, over_tcp=False)
+        assert entries(cache) == 0
 
 
 class TestGenerations:
     def test_what_is_asked_for_stays(self) -> None:
-        answers = table()
+        cache = new_cache()
         other = query_packet("db.service.consul")
-        teach(answers, query_packet(), made_answers.addresses(1))
-        teach(answers, other, made_answers.addresses(1))
+        teach(cache, query_packet(), made_answers.addresses(1))
+        teach(cache, other, made_answers.addresses(1))
         for _ in range(3):
-            answers.rotate()
-            assert answers.find(query_packet(), False) is not None
-        assert answers.find(other, False) is None
+            cache.rotate()
+            assert cache.find(query_packet(), False) is not None
+        assert cache.find(other, False) is None
 
     def test_views_that_answers_came_from_are_told(self) -> None:
-        answers = table()
-        assert answers.rotate() == ()
-        teach(answers, query_packet(), made_answers.addresses(1))
-        assert set(answers.rotate()) == {SERVICES, WEB_INSTANCES}
-        answers.find(query_packet(), False)
-        assert set(answers.rotate()) == {SERVICES, WEB_INSTANCES}
-        assert answers.rotate() == ()
+        cache = new_cache()
+        assert cache.rotate() == ()
+        teach(cache, query_packet(), made_answers.addresses(1))
+        assert set(cache.rotate()) == {SERVICES, WEB_INSTANCES}
+        cache.find(query_packet(), False)
+        assert set(cache.rotate()) == {SERVICES, WEB_INSTANCES}
+        assert cache.rotate() == ()
 
     def test_random_names_do_not_drive_out_what_exists(self) -> None:
-        answers = table()
+        cache = new_cache()
         packets_that_exist = [query_packet(f"s{n}.service.consul") for n in range(10)]
         for packet in packets_that_exist:
-            teach(answers, packet, made_answers.addresses(1))
+            teach(cache, packet, made_answers.addresses(1))
         for n in range(5000):
             packet = query_packet(f"random-{n}.service.consul")
-            answers.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False)
-        assert len(answers) <= 10 + 2000
+            cache.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False)
+        assert entries(cache) <= 10 + 2000
         for packet in packets_that_exist:
-            assert answers.find(packet, False) is not None
+            assert cache.find(packet, False) is not None
 
     def test_a_full_generation_takes_no_more_and_loses_none(self) -> None:
-        answers = table()
+        cache = new_cache()
         large = made_answers.service(2000)
         names = [f"s{n}.service.consul" for n in range(200)]
         for name in names:
             packet = query_packet(name, packets.SRV)
-            answers.add(packets.as_query(packet), large, over_tcp=True)
-        assert 5 < len(answers) < 200
-        kept = len(answers)
-        answers.rotate()
+            cache.add(packets.as_query(packet), large, over_tcp=True)
+        assert 5 < entries(cache) < 200
+        kept = entries(cache)
+        cache.rotate()
         found = [
-            answers.find_for(packets.as_query(query_packet(name, packets.SRV)), True)
+            cache.find_for(packets.as_query(query_packet(name, packets.SRV)), True)
             for name in names
         ]
         assert len([reply for reply in found if reply]) == kept
@@ -268,18 +273,18 @@ class TestGenerations:
 
 class TestStale:
     def test_replies_say_so_with_opt_only(self) -> None:
-        answers = table()
+        cache = new_cache()
         plain, edns = query_packet(), query_packet(edns=opt())
         denied = query_packet("nope.service.consul", edns=opt())
-        teach(answers, plain, made_answers.addresses(2))
-        teach(answers, edns, made_answers.addresses(2))
-        teach(answers, denied, made_answers.NXDOMAIN)
-        answers.mark_stale(True)
-        assert parse(answers.find(plain, False)).options == ()
-        assert parse(answers.find(edns, False)).options[0].to_text() == "EDE 3 (Stale Answer)"
-        assert parse(answers.find(denied, False)).options[0].to_text().startswith("EDE 19 ")
-        answers.mark_stale(False)
-        assert parse(answers.find(edns, False)).options == ()
+        teach(cache, plain, made_answers.addresses(2))
+        teach(cache, edns, made_answers.addresses(2))
+        teach(cache, denied, made_answers.NXDOMAIN)
+        cache.mark_stale(True)
+        assert parse(cache.find(plain, False)).options == ()
+        assert parse(cache.find(edns, False)).options[0].to_text() == "EDE 3 (Stale Answer)"
+        assert parse(cache.find(denied, False)).options[0].to_text().startswith("EDE 19 ")
+        cache.mark_stale(False)
+        assert parse(cache.find(edns, False)).options == ()
 
 
 @given(
@@ -297,10 +302,10 @@ def test_a_hit_is_the_slow_reply_but_for_the_order(
         c.upper() if up else c for c, up in zip("web.service.consul", spelling, strict=True)
     )
     packet = identity + query_packet(name, edns=edns)[2:]
-    answers = table()
-    answers.mark_stale(stale)
-    slow = teach(answers, packet, made_answers.addresses(count), over_tcp=over_tcp)
-    hit = answers.find(packet, over_tcp)
+    cache = new_cache()
+    cache.mark_stale(stale)
+    slow = teach(cache, packet, made_answers.addresses(count), over_tcp=over_tcp)
+    hit = cache.find(packet, over_tcp)
     assert hit is not None
     assert len(hit) == len(slow)
     first, second = parse(slow), parse(hit)
@@ -312,8 +317,8 @@ def test_a_hit_is_the_slow_reply_but_for_the_order(
 
 @given(st.binary(max_size=60), st.binary(max_size=20), st.booleans())
 def test_no_packet_that_is_none_hits(middle: bytes, tail: bytes, over_tcp: bool) -> None:
-    answers = table()
-    teach(answers, query_packet(edns=COOKIE), made_answers.addresses(1))
+    cache = new_cache()
+    teach(cache, query_packet(edns=COOKIE), made_answers.addresses(1))
     for packet in (
         middle + tail,
         packets.header() + middle + tail,
@@ -321,7 +326,38 @@ def test_no_packet_that_is_none_hits(middle: bytes, tail: bytes, over_tcp: bool)
         packets.header(additional=1) + packets.question() + tail,
         packets.header(additional=1) + packets.question() + COOKIE[:15] + tail,
     ):
-        if answers.find(packet, over_tcp) is not None:
+        if cache.find(packet, over_tcp) is not None:
             query = read_query(packet)
             assert isinstance(query, Query)
             assert query.key == packets.question()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.booleans(), st.none() | st.integers(1, 9)), max_size=20
+    ),
+    st.integers(0, 10),
+    st.booleans(),
+)
+def test_exactly_what_has_expired_goes(
+    added: list[tuple[int, bool, int | None]], now: int, rotated: bool
+) -> None:
+    """In both parts and generations, and whatever answer a question had before."""
+    cache = new_cache()
+    lifetimes: dict[bytes, int | None] = {}
+    for number, exists, expires_at in added:
+        packet = query_packet(f"n{number}.service.consul")
+        query = packets.as_query(packet)
+        if cache.find_for(query, False) is not None:
+            cache.drop(SERVICES)
+            lifetimes.clear()
+        answer = made_answers.addresses(1) if exists else made_answers.NXDOMAIN
+        cache.add(query, answer, over_tcp=False, expires_at=expires_at)
+        lifetimes[packet] = expires_at
+    if rotated:
+        cache.rotate()
+    cache.expire(now)
+    for packet, expires_at in lifetimes.items():
+        is_kept = expires_at is None or expires_at > now
+        assert (cache.find(packet, False) is not None) == is_kept
+        assert (cache.find_for(packets.as_query(packet), False) is not None) == is_kept
