@@ -49,7 +49,7 @@ class NoReply(ConsuldnsError):
     "--explain",
     "is_explained",
     is_flag=True,
-    help="Say how consuldns interprets the name, from Consul's data and these settings.",
+    help="Tell how consuldns reads the name, from Consul's data and these settings.",
 )
 @setting_option("consul.address", "URL")
 @config_option
@@ -72,8 +72,8 @@ def command(
     Exit status: 0 an answer, 10 the name exists without such records, 11 it does not exist
     (NXDOMAIN), 12 SERVFAIL, 13 refused or any other error, 9 no reply.
 
-    With --explain, Consul is asked as well (--consul-addr, --config), and each
-    interpretation of the name is listed with what it finds; the answer is marked *.
+    With --explain, Consul is asked as well (--consul-addr, --config), and each way to read the
+    name is listed with what it finds and why it is the answer (marked *) or not.
 
     Example, beside 'consuldns dev': consuldns query monitoring-heapster.service.consul SRV
     """
