@@ -111,6 +111,11 @@ def is_below(name: Labels, zone: Labels) -> bool:
     return len(name) >= len(zone) and name[len(name) - len(zone) :] == zone
 
 
+def is_reverse(name: Labels) -> bool:
+    """Whether the folded name is in one of the two reverse trees."""
+    return is_below(name, IN_ADDR_ARPA) or is_below(name, IP6_ARPA)
+
+
 def ancestors(names: Iterable[Labels]) -> frozenset[Labels]:
     """Every name strictly above one of these, but for the root."""
     return frozenset(name[start:] for name in names for start in range(1, len(name)))

@@ -1,14 +1,16 @@
-"""`consuldns query --explain`: how a name is interpreted, from Consul's data as they are now."""
+"""`consuldns query --explain`: how a name is resolved, with Consul's current data."""
 
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import wrap
 
 from consuldns.cli.options import configuration
 from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
 from consuldns.consul.http.client import Client
 from consuldns.consul.watch.one_shot import answer_once
+from consuldns.dns.answer import Outcome
 from consuldns.dns.explain.steps import Explanation, Step, explain
 from consuldns.dns.question import Question
 from consuldns.names import Labels, fold
@@ -19,7 +21,7 @@ def lines(name: Labels, type_: int, consul_addr: str | None, file: Path | None) 
     settings = configuration(file, {"consul.address": consul_addr}).settings
     explanation = asyncio.run(_explain(Question(fold(name), type_), settings))
     yield f";; HOW IT IS READ, from Consul at {settings.consul.address}"
-    yield from _lines(explanation)
+    yield from as_text(explanation)
 
 
 async def _explain(question: Question, settings: Settings) -> Explanation:
@@ -31,24 +33,29 @@ async def _explain(question: Question, settings: Settings) -> Explanation:
         await client.aclose()
 
 
-def _lines(explanation: Explanation) -> Iterator[str]:
+def as_text(explanation: Explanation) -> Iterator[str]:
+    """The lines that show an explanation."""
     zone = f"in zone {explanation.zone}" if explanation.zone else "in none of our zones"
     yield f"; {explanation.name} {explanation.type}, {zone}"
     for number, step in enumerate(explanation.steps, 1):
         yield from _step_lines(number, step)
-    if not explanation.steps:
-        yield f";   {_without_steps(explanation)}"
+    if not explanation.steps and explanation.zone:
+        yield ";   no interpretation: none of our names has this form"
+    if explanation.zones and explanation.outcome is Outcome.REFUSED:
+        listed = f"our zones: {', '.join(explanation.zones)}"
+        yield from wrap(
+            listed,
+            100,
+            initial_indent=";   ",
+            subsequent_indent=";     ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
     yield f"; => {explanation.outcome.value}"
     yield from (f";    {record}" for record in explanation.records)
     if explanation.followed is not None:
         yield ";; THE ALIAS LEADS TO"
-        yield from _lines(explanation.followed)
-
-
-def _without_steps(explanation: Explanation) -> str:
-    if explanation.zone:
-        return "no interpretation: no name of ours has this form"
-    return f"our zones are {', '.join(explanation.zones)}"
+        yield from as_text(explanation.followed)
 
 
 def _step_lines(number: int, step: Step) -> Iterator[str]:

@@ -101,7 +101,10 @@ def _follow_aliases(finding: Finding, meaning: Interpretation, request: Request)
 
     A target elsewhere is left to the client. Services give their TTL to what they lead to.
     """
-    if not any([each.records[0].type in LEADS_ON for each in finding.groups]):
+    for each in finding.groups:
+        if each.records[0].type in LEADS_ON:
+            break
+    else:
         return finding
     keeps_ttl = isinstance(meaning, KEEPS_TTL)
     followed = tuple([_follow(each, request, keeps_ttl) for each in finding.groups])

@@ -10,7 +10,7 @@ from consuldns.dns.grammar import Apex, DatacenterNonTerminal, NameServer
 from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Type
 from consuldns.dns.request import Request
-from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels
+from consuldns.names import Labels
 from consuldns.views.model import Instance
 from consuldns.views.store import ViewReader
 
@@ -30,7 +30,7 @@ def reverse_zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | N
 
     Outside of our zones a whole address may be a zone of its own: if we know it.
     """
-    if not (names.is_below(name, IN_ADDR_ARPA) or names.is_below(name, IP6_ARPA)):
+    if not names.is_reverse(name):
         return None
     matches = (
         policy.reverse_apexes.longest_of(name),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from consuldns.cli.explanation import as_text
 from consuldns.dns.answer import Outcome
 from consuldns.dns.explain.nearest import nearest
 from consuldns.dns.explain.reasons import SENTENCES
@@ -298,10 +299,28 @@ def test_nearest(wanted: str, among: list[str], expected: str | None) -> None:
     assert found == (None if expected is None else expected.encode())
 
 
-def test_a_name_in_no_zone_is_told_the_zones() -> None:
-    explanation = explain(question("www.example.com A"), UNHEALTHY.views(), Policy())
-    assert explanation.zone == ""
-    assert explanation.zones[:2] == ("consul.", "10.in-addr.arpa.")
-    assert explanation.steps == ()
-    inside = explain(question("web.service.consul A"), UNHEALTHY.views(), Policy())
-    assert inside.zones == ()
+def shown(ask: str) -> list[str]:
+    return list(as_text(explain(question(ask), UNHEALTHY.views(), Policy(alt_domain=(b"alt",)))))
+
+
+def test_the_zones_are_listed_for_a_name_in_none_of_them() -> None:
+    assert shown("www.example.com A") == [
+        "; www.example.com. A, in none of our zones",
+        ";   our zones: consul., alt.",
+        "; => refused",
+    ]
+    reverse = shown("8.8.8.8.in-addr.arpa PTR")
+    assert reverse[0] == "; 8.8.8.8.in-addr.arpa. PTR, in none of our zones"
+    assert ";      none has the address" in reverse
+    first = ";   our zones: 10.in-addr.arpa., 168.192.in-addr.arpa., 16.172.in-addr.arpa., "
+    assert [line.startswith(first) for line in reverse if "our zones:" in line] == [True]
+    assert max(map(len, reverse)) <= 100
+    assert reverse[-1] == "; => refused"
+
+
+def test_a_name_of_no_form_is_said_to_have_none() -> None:
+    assert shown("a.b.consul A") == [
+        "; a.b.consul. A, in zone consul.",
+        ";   no interpretation: none of our names has this form",
+        "; => nxdomain",
+    ]

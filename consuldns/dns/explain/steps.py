@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from consuldns import names
 from consuldns.dns import resolver, zones
 from consuldns.dns.answer import Needs, Outcome, Record, Target
 from consuldns.dns.explain import text
@@ -75,16 +76,16 @@ def _explain(question: Question, views: Views, policy: Policy, depth: int) -> Ex
             if target is not None and zones.zone_of(fold(target), policy) is not None
             else None
         ),
-        zones=() if is_ours else _zones(views, policy),
+        zones=() if is_ours else _zones(question.name, views, policy),
     )
 
 
-def _zones(views: Views, policy: Policy) -> tuple[str, ...]:
-    """Our zones, those of the KV tree included."""
+def _zones(name: Labels, views: Views, policy: Policy) -> tuple[str, ...]:
+    """Our zones; for a reverse name the reverse ones, those of the KV tree included."""
+    if not names.is_reverse(name):
+        return tuple(map(format_name, policy.zones))
     of_kv_tree = ViewReader(views).reverse_zones().apexes
-    return tuple(
-        dict.fromkeys(map(format_name, (*policy.zones, *policy.reverse_zones, *of_kv_tree)))
-    )
+    return tuple(dict.fromkeys(map(format_name, (*policy.reverse_zones, *of_kv_tree))))
 
 
 def _steps(question: Question, zone: Zone, views: Views, policy: Policy) -> Iterator[Step]:
