@@ -1,4 +1,4 @@
-# `make run` and `make test` are all that a newcomer needs; each sets up what it uses and says so.
+# `make run` and `make test` are all that a newcomer needs; each installs what it uses.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -12,14 +12,14 @@ QUICK  := tests/config tests/dns tests/views tests/wire tests/agent tests/test_i
 .PHONY: help run test setup consul tools lint format types contracts dependencies unit quick \
         coverage pythons lock differential bench clean
 
-help: ## this list
+help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
 
 run: setup ## set everything up, then start `consuldns dev`: embedded Consul agent, sample services, DNS
 	@echo "== starting consuldns dev (Ctrl-C stops it)"
 	@$(BIN)/consuldns dev
 
-test: lint types contracts dependencies unit ## set everything up, then every check and every test
+test: lint types contracts dependencies unit ## set everything up, then run all checks and tests
 
 setup: $(VENV)/.installed ## virtual environment with the project and its locked dependencies
 
@@ -44,7 +44,7 @@ lint: setup ## ruff: rules and format
 	@$(BIN)/ruff check consuldns tests benchmarks
 	@$(BIN)/ruff format --check consuldns tests benchmarks
 
-format: setup ## put the code into ruff's format, and mend what it can mend
+format: setup ## format the code with ruff, and fix what it can fix
 	@$(BIN)/ruff check --fix-only consuldns tests benchmarks
 	@$(BIN)/ruff format consuldns tests benchmarks
 
@@ -52,28 +52,28 @@ types: setup ## mypy, strict
 	@echo "== types"
 	@$(BIN)/mypy
 
-contracts: setup ## import-linter: the layers in pyproject.toml
+contracts: setup ## import-linter: the import layers in pyproject.toml
 	@echo "== import contracts"
 	@$(BIN)/lint-imports
 
-dependencies: setup ## deptry: what is declared is used, what is used is declared
+dependencies: setup ## deptry: no unused and no undeclared dependencies
 	@echo "== dependencies"
 	@$(BIN)/deptry .
 
-quick: setup ## the tests of pure parts, in seconds: no Consul, no Debian tools
+quick: setup ## tests of the pure parts, in seconds: no Consul, no DNS tools; ARGS=... for pytest
 	@$(BIN)/python -m pytest -n 2 --hypothesis-profile=quick $(QUICK) $(ARGS)
 
-unit: setup consul tools ## every test; some of them: make unit ARGS="tests/dns -k alias"
+unit: setup consul tools ## all tests, or some: make unit ARGS="tests/dns -k alias"
 	@echo "== tests"
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
-coverage: setup consul tools ## branch coverage of every test, child processes included
+coverage: setup consul tools ## branch coverage of all tests, including child processes
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -n 2 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
 
-pythons: ## `make quick` with each Python from 3.11 up that is at hand
+pythons: ## `make quick` with every Python from 3.11 on that is installed
 	@for version in 3.11 3.12 3.13 3.14; do \
 	    python=; \
 	    for candidate in "$$HOME"/.pyenv/versions/$$version.*/bin/python3 python$$version; do \
@@ -100,8 +100,8 @@ differential: setup consul ## this server and a real Consul side by side: 50,000
 	@$(BIN)/python -m tests.differential --seeds 3 --queries 2000 --rounds 8
 	@$(BIN)/python -m tests.differential --seeds 3 --queries 2000 --remote
 
-bench: setup consul tools ## dnsperf against Consul's own DNS and against consuldns, the ratio of the two
+bench: setup consul tools ## throughput (dnsperf) of Consul's own DNS and of consuldns
 	@$(BIN)/python -m benchmarks.throughput
 
-clean: ## remove what the targets above made
+clean: ## remove everything that the other targets have created
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*

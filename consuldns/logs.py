@@ -77,7 +77,7 @@ class Stderr(logging.Handler):
             text = self.format(record)
         except Exception:  # a message that does not fit its arguments
             text = f"{record.levelname} {record.name} {record.msg!r} {record.args!r}"
-        if self._lost and write(f"{self._lost} log lines were lost here: stderr did not take them"):
+        if self._lost and write(f"{self._lost} log lines were lost here: stderr was not writable"):
             self._lost = 0
         if not write(text):
             self._lost += 1

@@ -17,7 +17,8 @@ _REASONS = {
     "another port with {option}, for example {another}",
     errno.EADDRNOTAVAIL: "this host does not have the address ('ip address' lists those it has); "
     "choose another address with {option}",
-    errno.EAFNOSUPPORT: "this host does not speak that version of IP; choose another address with "
+    errno.EAFNOSUPPORT: "this host does not support that version of IP; choose another "
+    "address with "
     "{option}",
 }
 

@@ -167,5 +167,5 @@ def _parts(content: bytes, opening: bytes) -> list[bytes]:
         elif kind == b'"':
             break  # a text that does not end
     if end is None or content[end:].strip(_WHITE):
-        raise Unreadable("it is not valid JSON: it breaks off, or goes on after its end")
+        raise Unreadable("it is not valid JSON: it is incomplete, or has trailing data")
     return [] if len(found) == 1 and not found[0].strip(_WHITE) else found

@@ -1,11 +1,11 @@
 """The command line.
 
-Every command is a module of its own, with the command as `command`, and is imported when it is
-called: `consuldns --help` and shell completion must not wait for HTTP clients and servers. To add
-one, write the module and name it in COMMANDS.
+Every command is a module that defines it as `command`, and is imported when it is called, so that
+`consuldns --help` and shell completion do not load HTTP clients and servers. To add a command,
+write the module and list it in COMMANDS.
 
-Exit status: 0 done, 1 failed, 2 the command line makes no sense, 3 the server could not start,
-4 a setting cannot be used; `query` has its own beside them.
+Exit status: 0 success, 1 failure, 2 usage error, 3 the server could not start, 4 a setting is not
+valid; `query` and `sync` have additional ones.
 """
 
 import importlib
@@ -19,20 +19,20 @@ from consuldns import __version__
 from consuldns.errors import ConsuldnsError, exit_status
 
 COMMANDS = {
-    "dev": "Try it: a Consul agent of its own, sample services, DNS.",
-    "serve": "Answer DNS for a Consul that runs already.",
-    "sync": "Put the services of a Kubernetes cluster into Consul.",
-    "query": "Ask a DNS server, and show the reply as dig does.",
-    "config": "Check, show and explain settings.",
-    "completion": "Print the script that completes commands in a shell.",
+    "dev": "Try consuldns: an embedded Consul agent with sample services, and DNS.",
+    "serve": "Serve DNS for an existing Consul.",
+    "sync": "Sync the services of a Kubernetes cluster to Consul.",
+    "query": "Query a DNS server, and print the reply as dig does.",
+    "config": "Check, show and document settings.",
+    "completion": "Print the shell completion script.",
 }
 HIDDEN = frozenset({"worker"})  # what the program starts by itself
 
 
 def open_standard_streams() -> None:
-    """Put /dev/null where standard input, output or error is closed.
+    """Open /dev/null in place of standard input, output or error if it is closed.
 
-    Else the next socket that is opened has that number, and gets what is written to stderr.
+    Otherwise the next socket would get that number, and receive what is written to stderr.
     """
     for number in (0, 1, 2):
         try:
@@ -42,15 +42,15 @@ def open_standard_streams() -> None:
 
 
 def hold_signals() -> None:
-    """Let SIGHUP and SIGUSR1 wait until a server can handle them: they would kill it until then."""
+    """Block SIGHUP and SIGUSR1 until a server can handle them: by default they end a process."""
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1))
 
 
 class Commands(click.Group):
-    """The commands, each imported when it is asked for."""
+    """The commands, each imported when it is used."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Names in the order of the help text: what a newcomer needs comes first."""
+        """Names in the order of the help text: those for newcomers come first."""
         return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
@@ -67,7 +67,7 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; what goes wrong ends in one line, never in a traceback."""
+        """Run the command; an error is printed as one line."""
         open_standard_streams()
         try:
             return super().invoke(context)
@@ -83,7 +83,7 @@ class Commands(click.Group):
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
-    """DNS in front of HashiCorp Consul.
+    """A DNS server in front of HashiCorp Consul.
 
-    'consuldns COMMAND --help' says more about a command.
+    Run 'consuldns COMMAND --help' for details of a command.
     """

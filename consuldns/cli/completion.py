@@ -1,4 +1,4 @@
-"""`consuldns completion`: the script that completes commands and options in a shell."""
+"""`consuldns completion`: the shell completion script."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -8,7 +8,8 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print the script that completes commands in a shell.
+    """Print the shell completion script.
+
 
     Example, for bash: source <(consuldns completion bash)
     """

@@ -1,4 +1,4 @@
-"""`consuldns config`: check, show and explain settings."""
+"""`consuldns config`: check, show and document settings."""
 
 import os
 from pathlib import Path
@@ -13,10 +13,10 @@ from consuldns.errors import ConfigError
 
 @click.group()
 def command() -> None:
-    """Check, show and explain settings.
+    """Check, show and document settings.
 
-    A setting has its value from the first of these that gives one: a flag, the environment, the
-    file, the default.
+    The value of a setting comes from the first of these that has one: flag, environment, file,
+    default.
     """
 
 
@@ -24,16 +24,16 @@ def command() -> None:
 @click.argument("given", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @config_option
 def check(given: Path | None, file: Path | None) -> None:
-    """Say whether the settings can be used.
+    """Check that the settings are valid.
 
-    Reads the file and the environment as 'serve' would, and the kubeconfig if there is one under
-    [sync] or the sync worker is enabled. Exit status 4 and a message with file and line if
-    something is wrong.
+    Reads the file and the environment as 'serve' does, and the kubeconfig if [sync] has one or the
+    sync worker is enabled. If something is not valid, prints a message with file and line, and
+    exits with status 4.
 
     Example: consuldns config show > my.toml && consuldns config check my.toml
     """
     if given is not None and file is not None:
-        raise click.UsageError("FILE and --config are the same: give one of them")
+        raise click.UsageError("FILE and --config mean the same: use only one of them")
     found = configuration(given or file, {})
     for warning in near_misses(os.environ):
         click.echo(f"Warning: {warning}", err=True)
@@ -42,9 +42,9 @@ def check(given: Path | None, file: Path | None) -> None:
 
 
 def _check_kubernetes(found: Configuration) -> None:
-    """Whether the Kubernetes API can be found as the sync worker would. Raises ConfigError."""
+    """Find the Kubernetes API as the sync worker does. Raises ConfigError."""
     sync = found.settings.sync
-    # KUBECONFIG is there for kubectl's sake on many machines, and need not concern us.
+    # On many machines KUBECONFIG is set for kubectl, and has nothing to do with consuldns.
     is_ours = found.origins["sync.kubeconfig"].level is not Level.CONSUL_ENVIRONMENT
     if not sync.enabled and (sync.kube_api or not (sync.kubeconfig and is_ours)):
         return
@@ -55,7 +55,7 @@ def _check_kubernetes(found: Configuration) -> None:
         access: Access = find_access(sync)
         access.tls()
     except (ConfigError, ValueError, OSError, RecursionError) as error:
-        if not (sync.kubeconfig or sync.kube_api):  # it may well be different where it is to run
+        if not (sync.kubeconfig or sync.kube_api):  # the machine that it will run on may differ
             click.echo(f"Warning: {error}", err=True)
             return
         where = sync.kubeconfig or "sync.kube_api"
@@ -69,7 +69,7 @@ def _check_kubernetes(found: Configuration) -> None:
 
 @command.command()
 @config_option
-@click.option("--origin", is_flag=True, help="Say beside each value where it is from.")
+@click.option("--origin", is_flag=True, help="Also print the origin of each value.")
 def show(file: Path | None, origin: bool) -> None:
     """Print the value of every setting, as a TOML file.
 
@@ -82,7 +82,7 @@ def show(file: Path | None, origin: bool) -> None:
 
 @command.command(name="reference")
 def print_reference() -> None:
-    """Print what every setting means, as Markdown.
+    """Print the documentation of all settings, as Markdown.
 
     Example: consuldns config reference | less
     """

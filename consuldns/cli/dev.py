@@ -1,4 +1,4 @@
-"""`consuldns dev`: an embedded Consul agent and DNS in front of it, for trying out."""
+"""`consuldns dev`: an embedded Consul agent, and DNS in front of it, to try consuldns."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from consuldns.config.values import HOST_PORT
 from consuldns.errors import ConfigError
 from consuldns.sockets import HostPort
 
-# Consul's own ports, so that what is written about Consul works here as it stands.
+# Consul's own ports, so that commands in documents about Consul work unchanged.
 HTTP_ADDRESS = "127.0.0.1:8500"
 DNS_ADDRESS = "127.0.0.1:8600"
 
@@ -36,11 +36,11 @@ def command(
     log_level: str | None,
     no_sample: bool,
 ) -> None:
-    """Try it: a Consul agent of its own, sample services, DNS.
+    """Try consuldns: an embedded Consul agent with sample services, and DNS.
 
-    The agent speaks Consul's HTTP API and keeps everything in memory: when it ends, all is
-    forgotten. Runs until Ctrl-C; when it can answer it prints 'ready'. No file is read, and of the
-    environment only what begins with CONSULDNS_.
+    The agent implements Consul's HTTP API and keeps everything in memory: nothing is saved. Runs
+    until Ctrl-C; prints 'ready' when it can answer queries. Reads no file, and only environment
+    variables that begin with CONSULDNS_.
 
     Example: consuldns dev --http-addr 127.0.0.1:8500 --listen 127.0.0.1:8600
     """
@@ -60,7 +60,7 @@ def command(
 
 
 async def _serve(agent: HostPort, settings: Settings, *, sample: bool) -> None:
-    # Here, not above: help and completion must not wait for the server's imports.
+    # Not at the top: help and completion must not wait for the server's imports.
     from consuldns.agent import serving
     from consuldns.process.control import Control
 
@@ -75,7 +75,7 @@ async def _serve(agent: HostPort, settings: Settings, *, sample: bool) -> None:
 
 
 def _walk_through(agent: str, dns: HostPort) -> tuple[str, ...]:
-    """Commands to copy: a sample service, a reverse entry by hand, what is stored of it."""
+    """Commands to copy: query a sample service, add a reverse entry, query it, read its key."""
     dig, kv = f"dig @{dns.host} -p {dns.port}", f"{agent}/v1/kv"
     name, address = "monitoring-heapster.service.dc1.consul", "10.254.70.176"
     return (

@@ -1,4 +1,4 @@
-"""Options that are settings, made from their declarations, and the configuration they lead to."""
+"""Options that are settings, derived from their declarations, and the resulting configuration."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -17,9 +17,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def setting_option(
     path: str, metavar: str, *, default: str = "", multiple: bool = False
 ) -> Callable[[Command], Command]:
-    """The flag of a setting. It gives the text as it was typed, None (or ()) if it was not.
+    """The flag of a setting. Its value is the string as typed, None (or ()) if it was not given.
 
-    `default` replaces the general one in the help text, for a command that has its own.
+    `default` replaces the general default in the help text, for a command with its own default.
     """
     setting = declared()[path]
     default = default or format_value(setting.default).replace('"', "").strip("[]")
@@ -41,7 +41,7 @@ config_option = click.option(
 
 
 def configuration(file: Path | None, flags: Mapping[str, Any]) -> Configuration:
-    """The configuration of a command with these flags (by the path of the setting)."""
+    """The configuration of a command with these flags, by the path of the setting."""
     if file is None and DEFAULT_FILE.exists():
         file = DEFAULT_FILE
     return load(file=file, environment=os.environ, flags=flags)

@@ -1,4 +1,4 @@
-"""`consuldns query`: ask a DNS server, and show the reply as dig does."""
+"""`consuldns query`: query a DNS server, and print the reply as dig does."""
 
 import secrets
 import socket
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # dnslib is behind it, and help and completion must not wait 
 # The port of Consul's own DNS and of `consuldns dev`.
 SERVER = "127.0.0.1:8600"
 TRIES = 3
-SECONDS = 2.0  # for each try; a server that is alive answers in a thousandth of it
+SECONDS = 2.0  # timeout of each try; an answer takes about a thousandth of that
 
 EXIT_ANSWER = 0
 EXIT_NO_REPLY = 9  # as dig
@@ -32,7 +32,7 @@ EXIT_OF_RCODE = {"SERVFAIL": 12, "NXDOMAIN": 11}
 
 
 class NoReply(ConsuldnsError):
-    """Nothing came back from the server."""
+    """The server did not reply."""
 
 
 @click.command()
@@ -42,14 +42,14 @@ class NoReply(ConsuldnsError):
     "--server",
     metavar="ADDR:PORT",
     default=SERVER,
-    help=f"Server to ask.  [default: {SERVER}, the port of Consul and of 'consuldns dev']",
+    help=f"Server to query.  [default: {SERVER}, the port of Consul and of 'consuldns dev']",
 )
-@click.option("-x", "reverse", is_flag=True, help="NAME is an address: ask for its PTR.")
+@click.option("-x", "reverse", is_flag=True, help="Reverse lookup: NAME is an IP address.")
 @click.option(
     "--explain",
     "is_explained",
     is_flag=True,
-    help="Tell how consuldns reads the name, from Consul's data and these settings.",
+    help="Explain how consuldns resolves the name, with Consul's data and these settings.",
 )
 @setting_option("consul.address", "URL")
 @config_option
@@ -64,18 +64,18 @@ def command(
     consul_addr: str | None,
     file: Path | None,
 ) -> None:
-    """Ask a DNS server, and show the reply as dig does.
+    """Query a DNS server, and print the reply as dig does.
 
-    TYPE is A, AAAA, SRV, TXT, PTR, ANY and so on; A if not given, PTR if NAME is an address. UDP
-    first, then TCP if the reply is truncated.
+    TYPE is A, AAAA, SRV, TXT, PTR, ANY and so on. The default is A, or PTR if NAME is an IP
+    address. The query is sent over UDP, and again over TCP if the reply is truncated.
 
-    Exit status: 0 an answer, 10 the name exists without such records, 11 it does not exist
-    (NXDOMAIN), 12 SERVFAIL, 13 refused or any other error, 9 no reply.
+    Exit status: 0 answer, 9 no reply, 10 the name exists but has no such records (NODATA), 11 the
+    name does not exist (NXDOMAIN), 12 SERVFAIL, 13 REFUSED or any other error.
 
-    With --explain, Consul is asked as well (--consul-addr, --config), and each way to read the
-    name is listed with what it finds and why it is the answer (marked *) or not.
+    With --explain, Consul is read as well (--consul-addr, --config), and every interpretation of
+    the name is listed with its result and the reason why it is the answer (marked *) or not.
 
-    Example, beside 'consuldns dev': consuldns query monitoring-heapster.service.consul SRV
+    Example, while 'consuldns dev' runs: consuldns query monitoring-heapster.service.consul SRV
     """
     from consuldns.wire import client
 
@@ -93,7 +93,7 @@ def command(
 
 
 def _show_reply(query: bytes, server: HostPort) -> int:
-    """Ask, and print the reply or why there is none; the exit status."""
+    """Send the query, and print the reply or the error; returns the exit status."""
     from consuldns.wire import client
 
     started = time.perf_counter()
@@ -164,7 +164,7 @@ def _as_dig_does(reply: "Reply") -> Iterator[str]:
 def exchange(
     query: bytes, server: tuple[str, int], *, seconds: float = SECONDS
 ) -> tuple[bytes, str]:
-    """The reply to a query, and "udp" or "tcp". Over TCP if it is truncated over UDP. NoReply."""
+    """The reply to a query, and "udp" or "tcp" (if truncated over UDP). Raises NoReply."""
     try:
         reply = _over_udp(query, server, seconds)
         if reply[2] & 0x02:  # TC, RFC 1035 4.1.1

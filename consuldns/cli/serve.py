@@ -1,4 +1,4 @@
-"""`consuldns serve`: answer DNS for a Consul that runs already."""
+"""`consuldns serve`: serve DNS for an existing Consul."""
 
 import asyncio
 from pathlib import Path
@@ -24,13 +24,13 @@ def command(
     admin_addr: str | None,
     log_level: str | None,
 ) -> None:
-    """Answer DNS for a Consul that runs already.
+    """Serve DNS for an existing Consul.
 
-    Runs until it gets SIGTERM or SIGINT (Ctrl-C). When it can answer it prints 'ready'. SIGHUP has
-    it read the settings of [dns] and the token again, SIGUSR1 log its figures. All other settings
-    are in the file and in the environment: see 'consuldns config reference'.
+    Runs until SIGTERM or SIGINT (Ctrl-C). Prints 'ready' when it can answer queries. On SIGHUP it
+    reads the settings of [dns], tokens and credentials again, on SIGUSR1 it logs statistics. All
+    other settings are set in the file and in the environment: see 'consuldns config reference'.
 
-    Example, also beside 'consuldns dev': consuldns serve --listen 127.0.0.1:8653 --consul-addr
+    Example, while 'consuldns dev' runs: consuldns serve --listen 127.0.0.1:8653 --consul-addr
     http://127.0.0.1:8500 --admin-addr 127.0.0.1:9154
     """
     hold_signals()
@@ -41,7 +41,7 @@ def command(
         "admin_addr": admin_addr,
         "log_level": log_level,
     }
-    # Here, not above: help and completion must not wait for the server's imports.
+    # Not at the top: help and completion must not wait for the server's imports.
     from consuldns.process.control import Control
 
     control = Control(lambda: configuration(file, flags).settings)

@@ -1,6 +1,6 @@
 """`consuldns sync`: the Kubernetes sync worker and its one-off tasks.
 
-Each task imports what it needs: help and completion must not wait for HTTP clients.
+Each task has its own imports: help and completion must not wait for HTTP clients.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ _FLAGS = {
 
 @click.group()
 def command() -> None:
-    """Put the services of a Kubernetes cluster into Consul.
+    """Sync the services of a Kubernetes cluster to Consul.
 
-    Each service is registered in Consul's catalog under its flat name, gets a reverse name in the
-    KV tree, and leaves again when it goes.
+    Each service is registered in Consul's catalog under its flat name, with a reverse name in the
+    KV tree, and is removed when it is deleted in Kubernetes.
     """
 
 
@@ -64,12 +64,12 @@ def _settings(file: Path | None, given: dict[str, Any]) -> Settings:
 adopt_option = click.option(
     "--adopt",
     is_flag=True,
-    help="Take over what another cluster of this name (one that was rebuilt) has in Consul.",
+    help="Take over the entries of another cluster of this name, such as one that was rebuilt.",
 )
 allow_option = click.option(
     "--allow-mass-delete",
     is_flag=True,
-    help="Remove at once even if it is more than half, and more than ten, of the services.",
+    help="Do not hold a mass deletion (more than half of the services, and more than ten).",
 )
 
 
@@ -80,9 +80,9 @@ allow_option = click.option(
 @adopt_option
 @allow_option
 def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | None) -> None:
-    """Keep Consul as the cluster is, until SIGTERM.
+    """Keep Consul in sync with the cluster, until SIGTERM.
 
-    Any number of workers may run for one cluster; one of them writes, the others stand by.
+    Any number of workers may run for a cluster: the leader writes, the others stand by.
 
     Example: consuldns sync run --kube-api http://127.0.0.1:8001 --cluster blue
     """
@@ -100,9 +100,9 @@ def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | 
 @adopt_option
 @allow_option
 def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | None) -> None:
-    """Make Consul as the cluster is now, and end.
+    """Sync the current state of the cluster to Consul once, and exit.
 
-    Exit status 0: done, or nothing to do; 1: something was refused; 21: removals were held back.
+    Exit status 0: in sync; 1: Consul refused a change; 21: a mass deletion was held.
 
     Example: consuldns sync once --kubeconfig ~/.kube/config
     """
@@ -129,12 +129,12 @@ def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str |
     "--output",
     type=click.Choice(["text", "json"]),
     default="text",
-    help="How to print it.  [default: text]",
+    help="Output format.  [default: text]",
 )
 def diff(file: Path | None, adopt: bool, output: str, **given: str | None) -> None:
-    """Say what 'sync once' would do, with --adopt too. Writes nothing.
+    """Show what 'sync once' would change (with --adopt, too). Writes nothing.
 
-    Exit status 0: nothing to do; 20: there is; 21: there is, and removals would be held back.
+    Exit status 0: no changes; 20: changes; 21: changes, and a mass deletion that would be held.
 
     Example: consuldns sync diff --output json | jq .operations
     """
@@ -157,10 +157,10 @@ def diff(file: Path | None, adopt: bool, output: str, **given: str | None) -> No
 @command.command()
 @_consul_only
 def purge(file: Path | None, **given: str | None) -> None:
-    """Remove all that one cluster has in Consul under this name.
+    """Remove all entries of a cluster from Consul.
 
-    Refused while a worker runs, which would write it again. Needs no Kubernetes API. What the same
-    cluster has under another name stays.
+    Refused while a worker runs for the cluster, because it would write them again. Does not need
+    the Kubernetes API. Entries of the same cluster under another name are kept.
 
     Example: consuldns sync purge --cluster blue
     """
@@ -173,7 +173,7 @@ def purge(file: Path | None, **given: str | None) -> None:
     click.echo(f"removed {purged.instances} instances and {purged.keys} keys of {purged.cluster!r}")
     if purged.left:
         click.echo(
-            f"the node k8s-{purged.cluster} stays: instances of others are on it ({purged.left})",
+            f"kept node k8s-{purged.cluster}: it has instances of others ({purged.left})",
             err=True,
         )
     for reason in purged.failed:
@@ -191,7 +191,7 @@ def purge(file: Path | None, **given: str | None) -> None:
     help="Print a JSON object.  [default: a table on a terminal, else JSON]",
 )
 def status(file: Path | None, as_json: bool, **given: str | None) -> None:
-    """Print what Consul has of one cluster, and which worker writes it.
+    """Show the entries of a cluster in Consul, and which worker is the leader.
 
     Example: consuldns sync status --cluster blue
     """

@@ -1,6 +1,6 @@
-"""What can be set, and what was set.
+"""The settings: their declarations, and their values in this process.
 
-`schema` declares every setting once, `values` says how each kind of value is read and written,
-`load` puts file, environment and flags together, `policy` is what the resolver gets of it, and
+`schema` and `sync` declare every setting once, `values` parses and formats each kind of value,
+`load` merges file, environment and flags, `policy` converts the settings for the resolver, and
 `reference` renders the documentation.
 """

@@ -1,4 +1,4 @@
-"""How a setting is declared; the settings themselves are in `schema` and `sync`."""
+"""The declaration of a setting; the settings themselves are in `schema` and `sync`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +8,11 @@ from consuldns.config.values import Kind
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What there is to know about a setting beside its type and default.
+    """The documentation of a setting, and its names outside of the file.
 
-    `text` says what it does, in which unit, and why the default is what it is. `flag` is its option
-    on the command line, `consul_variable` the variable by which Consul's own tools (or those of
-    Kubernetes) know it.
+    `text` says what it does, in which unit, and the reason for the default. `flag` is its option on
+    the command line, `consul_variable` the environment variable that Consul's own tools (or those
+    of Kubernetes) use for it.
     """
 
     kind: Kind[Any]

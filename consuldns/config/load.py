@@ -1,9 +1,9 @@
-"""From defaults, file, environment and flags to the settings, keeping where each value is from.
+"""Merges defaults, file, environment and flags into the settings, with the origin of each value.
 
     defaults < file < Consul's own variables < CONSULDNS_ variables < flags
 
-Values stay raw until the last source has spoken, so only what is used is read and checked; an error
-names the source of the value. An empty variable counts as one that is not set, as for Consul.
+Values stay raw until all sources are merged, so only the values in effect are parsed and checked;
+an error names the source of its value. An empty variable counts as not set, as for Consul.
 """
 
 import difflib
@@ -42,7 +42,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value is from, in words for people: `/etc/consuldns/consuldns.toml:12`."""
+    """Where a value is from, as it is shown to users: `/etc/consuldns/consuldns.toml:12`."""
 
     level: Level
     text: str
@@ -50,7 +50,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A value as its source has it, not read yet."""
+    """A value as its source has it, not parsed yet."""
 
     raw: Any
     origin: Origin
@@ -71,7 +71,7 @@ def load(
     flags: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> Configuration:
-    """Put the sources together.
+    """Merge the sources.
 
     `flags` and `defaults` (of one command, above the general ones) go by path; a flag that was not
     given is None or empty. Raises ConfigError for the first value that cannot be used.
@@ -90,17 +90,17 @@ def load(
 
 
 def near_misses(environment: Mapping[str, str]) -> list[str]:
-    """Variables that look like misspelt settings, in words.
+    """A warning for each variable that looks like a misspelt setting.
 
-    No error, because Kubernetes sets variables such as CONSULDNS_PORT in every pod beside a service
-    named consuldns.
+    Not an error, because Kubernetes sets variables such as CONSULDNS_PORT in every pod if there is
+    a service named consuldns.
     """
     known = {setting.variable for setting in declared().values()}
     found = []
     for name in environment:
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
         if name.startswith("CONSULDNS_") and name not in known and close:
-            found.append(f"environment {name} is no setting (did you mean {close[0]}?)")
+            found.append(f"environment {name} is not a known setting (did you mean {close[0]}?)")
     return found
 
 
@@ -150,11 +150,11 @@ def _unknown(path: str, where: str, settings: Mapping[str, Setting]) -> ConfigEr
     same_key = [known for known in settings if known.rpartition(".")[2] == path.split(".")[-1]]
     close = same_key or difflib.get_close_matches(path, [*settings, *sections], n=1)
     hint = f"did you mean {close[0]}?" if close else "see 'consuldns config reference'"
-    return ConfigError(f"there is no setting {path}", where=where, hint=hint)
+    return ConfigError(f"unknown setting {path}", where=where, hint=hint)
 
 
 def _line_of(path: str, text: str) -> int:
-    """The line of a key or table, 0 if it cannot be told: tomllib keeps no positions."""
+    """The line of a key or table, 0 if it is not found: tomllib keeps no positions."""
     section = ""
     for number, line in enumerate(text.splitlines(), 1):
         if table := _TABLE.match(line):
@@ -250,7 +250,7 @@ def _parse(read: Any, raw: Any, name: str, origin: Origin) -> Any:
 def _check(
     values: Mapping[str, Any], origins: Mapping[str, Origin], settings: Mapping[str, Setting]
 ) -> None:
-    """What no single value can tell. Raises ConfigError."""
+    """Check what involves more than one value, or the file system. Raises ConfigError."""
 
     def refuse(path: str, problem: str, hint: str) -> ConfigError:
         return ConfigError(f"{path} {problem}", where=origins[path].text, hint=hint)
@@ -264,9 +264,9 @@ def _check(
         raise refuse("dns.alt_domain", "is the same as dns.domain", "remove it")
     _check_zones(values, refuse)
     if len(set(values["listen"])) < len(values["listen"]):
-        raise refuse("listen", "names an address twice", "remove one")
+        raise refuse("listen", "contains an address twice", "remove one")
     if values["admin_addr"] in values["listen"]:
-        raise refuse("admin_addr", "is one of listen, too", "take another port")
+        raise refuse("admin_addr", "is also in listen", "choose another port")
     for path, setting in settings.items():
         if setting.declaration.kind is FILE and values[path]:
             problem = _unreadable(values[path])
@@ -278,7 +278,7 @@ def _check_zones(values: Mapping[str, Any], refuse: Callable[[str, str, str], Co
     zones, own = values["dns.kubernetes.zones"], values["sync.zone"]
     for path, zone in (*(("dns.kubernetes.zones", zone) for zone in zones), ("sync.zone", own)):
         if zone and zone in (values["dns.domain"], values["dns.alt_domain"]):
-            problem = f"has {zone}, which is Consul's domain"
+            problem = f"contains {zone}, which is Consul's domain"
             raise refuse(path, problem, f"remove it: clusters are at <datacenter>.{zone}")
     if own in zones and zones[own] != values["sync.cluster"]:
         problem = f"{own} is the zone of cluster {zones[own]!r} in dns.kubernetes.zones"

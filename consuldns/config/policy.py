@@ -1,4 +1,4 @@
-"""From settings to the policy that the resolver obeys."""
+"""Converts settings to the policy of the resolver."""
 
 from consuldns.config.schema import Settings
 from consuldns.config.values import reverse_zone_names
@@ -7,7 +7,7 @@ from consuldns.names import fold, parse_address, parse_name
 
 
 def policy(settings: Settings) -> Policy:
-    """What the resolver needs of the settings: names as labels, times in whole seconds.
+    """The settings that the resolver uses: names as labels, times in whole seconds.
 
     A TTL of less than a second is 0, as in Consul.
     """
@@ -40,7 +40,7 @@ def policy(settings: Settings) -> Policy:
 
 
 def zones(settings: Settings) -> dict[str, str]:
-    """The clusters of all Kubernetes zones: the worker's own one is served, too."""
+    """The cluster of each Kubernetes zone, including the zone of our own sync worker."""
     own = {settings.sync.zone: settings.sync.cluster} if settings.sync.zone else {}
     return {**settings.dns.kubernetes.zones, **own}
 
@@ -48,6 +48,6 @@ def zones(settings: Settings) -> dict[str, str]:
 def _name_server_addresses(settings: Settings) -> tuple[bytes, ...]:
     texts = settings.dns.name_server_addresses or [each.host for each in settings.listen]
     addresses = [address for text in texts if (address := parse_address(text)) is not None]
-    # 0.0.0.0 and :: say where we listen, but nobody can send a packet there.
+    # 0.0.0.0 and :: are valid addresses to listen on, but not to send a packet to.
     concrete = (address.packed for address in addresses if not address.is_unspecified)
     return tuple(dict.fromkeys(concrete))

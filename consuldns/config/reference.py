@@ -1,4 +1,4 @@
-"""Text that is made from the schema and the values: the reference, and `config show`."""
+"""Renders the schema as the reference (Markdown), and the values for `config show` (TOML)."""
 
 import textwrap
 from collections.abc import Iterator
@@ -12,18 +12,19 @@ HEAD = """\
 
 <!-- Written by `consuldns config reference`: change consuldns/config/ instead. -->
 
-A setting has its value from the first of these that gives one: a flag, the environment, the file,
-the default. `consuldns config show --origin` prints every value and where it is from, `consuldns
-config check` says what is wrong.
+The value of a setting comes from the first of these that has one: flag, environment, file,
+default. `consuldns config show --origin` prints every value and its origin, `consuldns config
+check` says what is not valid. Terms are explained in the [glossary](../glossary.md).
 
-- **File**: TOML, named by `--config`, else `/etc/consuldns/consuldns.toml` if that exists. An
-  unknown key is an error.
-- **Environment**: lists are separated by commas, tables are `name=value,name=value`. Where Consul's
-  own tools know a variable (`CONSUL_HTTP_ADDR`), it counts here too, below ours; with
-  `CONSUL_HTTP_SSL=true` the address is https. An empty variable counts as not set.
-- **Durations** are written as for Consul: `"10s"`, `"5m"`, `"1h30m"`, `"500ms"`; a bare number is
+- **File**: TOML; `--config FILE`, else `/etc/consuldns/consuldns.toml` if it exists. An unknown
+  key is an error.
+- **Environment**: items of a list are separated by commas, tables are `name=value,name=value`. The
+  variables of Consul's own tools, such as `CONSUL_HTTP_ADDR`, are read, too; `CONSULDNS_` variables
+  override them. With `CONSUL_HTTP_SSL=true` the address is https. An empty variable counts as not
+  set.
+- **Durations** have Consul's syntax: `"10s"`, `"5m"`, `"1h30m"`, `"500ms"`; a bare number is in
   seconds.
-- A change takes effect when the server is started again.
+- **Changes** of settings in `[dns]` take effect after SIGHUP, all others after a restart.
 """
 
 
@@ -54,9 +55,9 @@ def _markdown_setting(setting: Setting) -> str:
 
 
 def toml(configuration: Configuration, *, origins: bool) -> str:
-    """The values as a TOML file that gives the same settings; each with its origin as a comment.
+    """The values as a TOML file that results in the same settings; with their origins as comments.
 
-    Secrets are `***`; a reader of the output must not get them.
+    Secrets are `***`: they must not be visible in the output.
     """
     values = by_path(configuration.settings)
     lines = []

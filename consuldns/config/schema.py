@@ -1,8 +1,8 @@
-"""Every setting, declared once: type, default, how it is read, and what there is to know about it.
+"""Every setting, declared once: type, default, how it is parsed, and its documentation.
 
-Everything else is derived from here: keys of the file, names in the environment, flags, `config
-show`, and docs/reference/configuration.md. A setting `b` of section `a` has the key `b` under `[a]`
-and the variable `CONSULDNS_A_B`. To add one, add a field here, and use it.
+Everything else is derived from here: keys in the file, environment variables, flags, `config show`,
+and docs/reference/configuration.md. A setting `b` of section `a` has the key `b` under `[a]` and
+the variable `CONSULDNS_A_B`. To add one, add a field here, and use it.
 
 Names, meanings and defaults under `[dns]` are those of Consul's own `dns_config`.
 """
@@ -45,14 +45,14 @@ NO_TIME = timedelta()
 
 
 class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The Consul agent that the data come from."""
+    """The Consul agent that the data are read from."""
 
     address: Annotated[
         str,
         Declaration(
             URL,
-            "Base URL of the HTTP API of a Consul agent. The default is the port of Consul's own "
-            "agent on the same machine, which is where it should run.",
+            "Base URL of a Consul agent's HTTP API. The default is Consul's own default port on "
+            "this machine, which is where the agent should run.",
             flag="--consul-addr",
             consul_variable="CONSUL_HTTP_ADDR",
         ),
@@ -61,9 +61,9 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
         Secret,
         Declaration(
             SECRET,
-            "ACL token. It needs `service:read` and `node:read` on all that is to be answered, and "
-            "`key:read` on reverse zones. Not both this and `token_file`. Default: none, which is "
-            "right for a Consul without ACLs.",
+            "ACL token. It needs `service:read` and `node:read` for everything that is to be "
+            "answered, and `key:read` for reverse zones. Cannot be combined with `token_file`. "
+            "Default: none, for a Consul without ACLs.",
             consul_variable="CONSUL_HTTP_TOKEN",
         ),
     ] = Secret()
@@ -71,8 +71,8 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Declaration(
             FILE,
-            "File that holds the ACL token. Better than `token`: it shows in no process list and "
-            "no dump of the environment.",
+            "File that contains the ACL token. Preferable to `token`, because the token does not "
+            "show up in process listings or dumps of the environment.",
             consul_variable="CONSUL_HTTP_TOKEN_FILE",
         ),
     ] = ""
@@ -80,8 +80,8 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Declaration(
             FILE,
-            "File with the certificates (PEM) of the authorities that may sign Consul's "
-            "certificate. Default: those of the system.",
+            "File with the CA certificates (PEM) that Consul's certificate is verified against. "
+            "Default: the system's trusted CAs.",
             consul_variable="CONSUL_CACERT",
         ),
     ] = ""
@@ -89,8 +89,8 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Declaration(
             FILE,
-            "File with our own certificate (PEM), for a Consul that asks for one "
-            "(`verify_incoming`). Needs `client_key`.",
+            "File with the client certificate (PEM), for a Consul that requires one "
+            "(`verify_incoming`). Requires `client_key`.",
             consul_variable="CONSUL_CLIENT_CERT",
         ),
     ] = ""
@@ -106,7 +106,8 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Declaration(
             BOOLEAN,
-            "Whether Consul's certificate is checked. Without, anyone between can read the token.",
+            "Whether Consul's certificate is verified. If disabled, a man in the middle can read "
+            "the token.",
             consul_variable="CONSUL_HTTP_SSL_VERIFY",
         ),
     ] = True
@@ -114,7 +115,7 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Declaration(
             TEXT,
-            "Name that Consul's certificate must have, if it is not the host of `address`; usually "
+            "Name to verify in Consul's certificate, if it is not the host in `address`; usually "
             "`server.<datacenter>.<domain>`.",
             consul_variable="CONSUL_TLS_SERVER_NAME",
         ),
@@ -123,16 +124,17 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Declaration(
             DATACENTER,
-            "Datacenter of names that say none. Default: the one of the agent, which is asked.",
+            "Datacenter of names that do not include one. Default: the datacenter of the agent, as "
+            "the agent reports it.",
         ),
     ] = ""
     connections: Annotated[
         int,
         Declaration(
             whole_number(8, 190),
-            "Connections to Consul at most. Each service that is asked for often holds one, up to "
-            "this. An agent refuses more than 200 from one address "
-            "(`limits.http_max_conns_per_client`), and others on the machine need some.",
+            "Maximum number of connections to Consul. The services that are queried most hold one "
+            "each, up to this limit. An agent refuses more than 200 from one address "
+            "(`limits.http_max_conns_per_client`), and other programs on this machine need some.",
         ),
     ] = 32
 
@@ -141,7 +143,7 @@ class StartOfAuthoritySettings(msgspec.Struct, frozen=True, kw_only=True):
     """The SOA record of the domain, in seconds. Names and defaults are Consul's."""
 
     refresh: Annotated[
-        int, Declaration(SECONDS, "REFRESH. No one transfers the zone, so nothing follows from it.")
+        int, Declaration(SECONDS, "REFRESH. It has no effect, because zones are not transferred.")
     ] = 3600
     retry: Annotated[int, Declaration(SECONDS, "RETRY. As `refresh`.")] = 600
     expire: Annotated[int, Declaration(SECONDS, "EXPIRE. As `refresh`.")] = 86400
@@ -156,57 +158,60 @@ class StartOfAuthoritySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KubernetesSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Names of Kubernetes services, from what the sync worker has written to Consul."""
+    """Names of Kubernetes services, from the data that the sync worker has written to Consul."""
 
     ttl: Annotated[
         timedelta,
         Declaration(
             DURATION,
-            "TTL of their records, and of denials in a cluster's own zone. Default: CoreDNS's.",
+            "TTL of records of Kubernetes services, and of negative answers in a cluster's own "
+            "zone. Default: that of CoreDNS.",
         ),
     ] = timedelta(seconds=5)
     zones: Annotated[
         Mapping[str, str],
         Declaration(
             table_of(DNS_LABEL, name=DOMAIN),
-            "Zones beside `<datacenter>.<domain>`, each with the name of its cluster: "
-            '`"cluster.local" = "kubernetes"`. Each is served with authority. A zone set as '
-            "`sync.zone` is served without being listed here. Default: none.",
+            "Zones in addition to `<datacenter>.<domain>`, each with the name of its cluster: "
+            '`"cluster.local" = "kubernetes"`. The server is authoritative for each of them. The '
+            "zone in `sync.zone` need not be listed here. Default: none.",
         ),
     ] = msgspec.field(default_factory=dict)
     pods: Annotated[
         PodNames,
         Declaration(
             one_of(PodNames),
-            "What `10-1-2-3.<namespace>.pod.<zone>` is. `insecure`: the address that it spells; "
-            "`verified`: that, if it is the address of a pod in the catalog, in that namespace. "
-            "Default: no such names, since with `insecure` anyone may have a name for any address.",
+            "How `10-1-2-3.<namespace>.pod.<zone>` is answered. `insecure`: with the address in "
+            "the name. `verified`: the same, but only if a pod in the catalog has that address in "
+            "that namespace. `disabled` (the default): such names do not exist, because with "
+            "`insecure` every address has a name.",
         ),
     ] = "disabled"
     ignore_empty: Annotated[
         bool,
         Declaration(
             BOOLEAN,
-            "Whether a service with a cluster IP, but without a ready endpoint, does not exist. "
-            "Default: it does, as in Kubernetes. A headless service without one never does.",
+            "Whether the name of a service with a cluster IP does not exist while the service has "
+            "no ready endpoint. Default: it does exist, as in Kubernetes. The name of a headless "
+            "service without a ready endpoint never exists.",
         ),
     ] = False
     consul_k8s_prefixes: Annotated[
         tuple[str, ...],
         Declaration(
             list_of(TEXT),
-            "What consul-k8s puts before the names of services (`consulPrefix` of its chart), so "
-            "that their nested names do without: with `k8s-`, `cart.shop.service.consul` is the "
-            "service `k8s-cart-shop`. Several are tried in this order. Default: no prefix.",
+            "Prefixes that consul-k8s adds to the names of services (`consulPrefix` in its chart). "
+            "Nested names leave them out: with `k8s-`, `cart.shop.service.consul` is the service "
+            "`k8s-cart-shop`. Several prefixes are tried in this order. Default: no prefix.",
         ),
     ] = ("",)
 
 
 class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is answered. Names, meanings and defaults are those of Consul's `dns_config`."""
+    """How queries are answered. Names, meanings and defaults are those of Consul's `dns_config`."""
 
     domain: Annotated[
-        str, Declaration(DOMAIN, "Domain that is answered for: `domain` of the Consul agents.")
+        str, Declaration(DOMAIN, "Domain that is served: `domain` of the Consul agents.")
     ] = "consul"
     alt_domain: Annotated[
         str, Declaration(OPTIONAL_DOMAIN, "A second domain with the same names. Default: none.")
@@ -215,30 +220,31 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
         timedelta,
         Declaration(
             DURATION,
-            "TTL of nodes' records and of NS records. Default 0: resolvers always ask, and always "
-            "get what Consul knows.",
+            "TTL of records of nodes, and of NS records. Default 0: resolvers do not cache them, "
+            "so clients always see the current data.",
         ),
     ] = NO_TIME
     service_ttl: Annotated[
         Mapping[str, timedelta],
         Declaration(
             table_of(DURATION),
-            "TTL of services' records, by name of the service. A name may end in `*`; an exact "
-            "name wins over the longest beginning, and that over `*`. What none fits has 0.",
+            "TTL of records of services, by name of the service. A name may end in `*`; an exact "
+            "match wins over the longest matching prefix, which wins over `*`. Services that match "
+            "nothing have a TTL of 0.",
         ),
     ] = msgspec.field(default_factory=dict)
     only_passing: Annotated[
         bool,
         Declaration(
             BOOLEAN,
-            "Whether instances with a check in state warning are left out, too. Those in state "
-            "critical always are.",
+            "Whether instances with a check in state `warning` are left out of answers. Instances "
+            "in state `critical` always are.",
         ),
     ] = False
     enable_additional_node_meta_txt: Annotated[
         bool,
         Declaration(
-            BOOLEAN, "Whether the metadata of nodes come along as TXT in the additional section."
+            BOOLEAN, "Whether the metadata of nodes are added as TXT records (additional section)."
         ),
     ] = True
     soa: StartOfAuthoritySettings = StartOfAuthoritySettings()
@@ -247,18 +253,18 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Declaration(
             list_of(REVERSE_ZONE),
-            "Networks, or names below in-addr.arpa and ip6.arpa, whose reverse names are answered "
-            "with authority: an unknown address there is NXDOMAIN. Reverse zones in Consul's KV "
-            "tree need not be listed. Default: the private ranges of RFC 1918, RFC 6598 and RFC "
-            "4193; an address elsewhere is refused unless it is known.",
+            "Reverse zones that the server is authoritative for, as networks or as names below "
+            "in-addr.arpa and ip6.arpa: an unknown address in them is NXDOMAIN. Reverse zones in "
+            "Consul's KV tree need not be listed. Default: the private ranges of RFC 1918, RFC "
+            "6598 and RFC 4193. Outside of these zones, an unknown address is REFUSED.",
         ),
     ] = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
     name_server_addresses: Annotated[
         tuple[str, ...],
         Declaration(
             list_of(ADDRESS),
-            "Addresses of `ns.<domain>`, the name server that the SOA names. Default: the "
-            "addresses of `listen`, without 0.0.0.0 and ::.",
+            "Addresses of `ns.<domain>`, the primary name server in the SOA record. Default: the "
+            "addresses in `listen`, except 0.0.0.0 and ::.",
         ),
     ] = ()
 
@@ -270,9 +276,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[HostPort, ...],
         Declaration(
             list_of(HOST_PORT, at_least_one=True),
-            "Addresses to answer DNS on, UDP and TCP. The flag may be repeated. The default needs "
-            "no privileges and disturbs neither a resolver (53) nor Consul's own DNS (8600) on the "
-            "same machine.",
+            "Addresses to answer DNS queries on, over UDP and TCP. The flag may be repeated. The "
+            "default port needs no privileges, and conflicts neither with a resolver (53) nor with "
+            "Consul's own DNS (8600) on the same machine.",
             flag="--listen",
         ),
     ] = (HostPort("127.0.0.1", 8653),)
@@ -280,7 +286,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Declaration(
             whole_number(0, 256),
-            "Processes that answer. 0 is one for each CPU that the process may use.",
+            "Number of worker processes, which answer the queries. 0: one for each available CPU.",
             flag="--workers",
         ),
     ] = 0
@@ -288,8 +294,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         HostPort,
         Declaration(
             HOST_PORT,
-            "Address of `/metrics`, `/health` and `/ready` over HTTP. Default: the port that "
-            "CoreDNS has its metrics on, for this machine only, as there is no access control.",
+            "Address of the HTTP endpoints `/metrics`, `/health` and `/ready`. The default is the "
+            "metrics port of CoreDNS, on the loopback interface because there is no access "
+            "control.",
             flag="--admin-addr",
         ),
     ] = HostPort("127.0.0.1", 9153)
@@ -297,9 +304,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Level,
         Declaration(
             one_of(Level),
-            "What is logged, of this severity and above. `debug` adds requests to Consul with "
-            "status and time, views that were read, and messages between the processes; it never "
-            "shows tokens.",
+            "Minimum severity of the log. `debug` adds requests to Consul with status and time, "
+            "views that were read, and messages between processes. Tokens are never logged.",
             flag="--log-level",
         ),
     ] = "info"
@@ -310,7 +316,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting, as declared. `path` is its section and key: `dns.soa.min_ttl`."""
+    """A setting, as declared. `path` is its section and key: `dns.soa.min_ttl`."""
 
     path: str
     default: Any
@@ -318,7 +324,7 @@ class Setting:
 
     @property
     def section(self) -> str:
-        """The TOML table that it is in; empty for the top level."""
+        """The TOML table that contains it; empty for the top level."""
         return self.path.rpartition(".")[0]
 
     @property
@@ -328,7 +334,7 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        """Its name in the environment."""
+        """Its environment variable."""
         return "CONSULDNS_" + self.path.replace(".", "_").upper()
 
 
@@ -346,7 +352,7 @@ def by_path(settings: Settings) -> dict[str, Any]:
 
 
 def sections() -> dict[str, str]:
-    """The sections (TOML tables) with what each is about; the top level is the empty name."""
+    """The sections (TOML tables) with a description of each; the top level is the empty name."""
     return {"": "", **dict(_sections(Settings(), ""))}
 
 

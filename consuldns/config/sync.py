@@ -37,17 +37,17 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Declaration(
             BOOLEAN,
-            "Whether `consuldns serve` starts the worker as a child. Its death never touches the "
-            "DNS. Default: no, because it writes to Consul; `consuldns sync run` is the same "
-            "worker as a command of its own.",
+            "Whether `consuldns serve` starts the sync worker as a child process. If the worker "
+            "fails, DNS is not affected. Default: no, because the worker writes to Consul. "
+            "`consuldns sync run` runs the same worker as a separate command.",
         ),
     ] = False
     cluster: Annotated[
         str,
         Declaration(
             DNS_LABEL,
-            "Name of the cluster, as it is written to Consul (node `k8s-<cluster>`). Two clusters "
-            "in one Consul need two names; the worker refuses to share one.",
+            "Name of the cluster in Consul (node `k8s-<cluster>`). Two clusters in one Consul need "
+            "two names; the worker refuses to share a name with another cluster.",
             flag="--cluster",
         ),
     ] = "kubernetes"
@@ -55,9 +55,9 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Declaration(
             TEXT,
-            "URL of a Kubernetes API that needs no credentials, such as http://127.0.0.1:8001 of "
-            "`kubectl proxy`. Without, `kubeconfig` is taken, else the account of the pod that "
-            "we run in, else ~/.kube/config.",
+            "URL of a Kubernetes API that needs no credentials, such as http://127.0.0.1:8001 with "
+            "`kubectl proxy`. If not set, the worker uses `kubeconfig`, else the service account "
+            "of its pod, else ~/.kube/config.",
             flag="--kube-api",
         ),
     ] = ""
@@ -65,138 +65,139 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Declaration(
             TEXT,
-            "Kubeconfig files, with colons between. They are merged as kubectl does.",
+            "Kubeconfig files, separated by colons. They are merged as in kubectl.",
             flag="--kubeconfig",
             consul_variable="KUBECONFIG",
         ),
     ] = ""
     context: Annotated[
         str,
-        Declaration(TEXT, "Context of the kubeconfig. Default: its current one.", flag="--context"),
+        Declaration(TEXT, "Context in the kubeconfig. Default: the current one.", flag="--context"),
     ] = ""
     allow_namespaces: Annotated[
         tuple[str, ...],
         Declaration(
             list_of(TEXT),
-            "Namespaces to sync, each listed by itself, so that a Role in each is enough. Default: "
-            "all of them, kube-system too.",
+            "Namespaces to sync. Each is listed separately, so a Role in each namespace is enough. "
+            "Default: all namespaces, including kube-system.",
         ),
     ] = ("*",)
     deny_namespaces: Annotated[
         tuple[str, ...],
-        Declaration(list_of(TEXT), "Namespaces not to sync, even if they are allowed."),
+        Declaration(list_of(TEXT), "Namespaces not to sync, even if `allow_namespaces` has them."),
     ] = ()
     types: Annotated[
         tuple[ServiceType, ...],
         Declaration(
             list_of(one_of(ServiceType)),
-            "Types of services to sync; headless ones are ClusterIP services, too. No annotation "
-            "brings back a service of a type that is left out. Without ClusterIP this is "
-            "`syncClusterIPServices: false` of consul-k8s. Default: all of them.",
+            "Types of services to sync; headless services are of type ClusterIP. An annotation "
+            "cannot add a service whose type is not listed. Without ClusterIP, this is "
+            "`syncClusterIPServices: false` of consul-k8s. Default: all types.",
         ),
     ] = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
     label_selector: Annotated[
         str,
         Declaration(
             TEXT,
-            "Only services with these labels are synced: `team=web,tier!=cache`. A service that "
-            "loses its label is removed. Default: all services.",
+            "Label selector of the services to sync: `team=web,tier!=cache`. A service that no "
+            "longer matches is removed from Consul. Default: all services.",
         ),
     ] = ""
     default: Annotated[
         bool,
         Declaration(
             BOOLEAN,
-            "Whether services are synced that have no annotation `service-sync`. With false, only "
-            "those are that ask for it.",
+            "Whether services without the annotation `service-sync` are synced. If false, only "
+            'services with `service-sync: "true"` are.',
         ),
     ] = True
     mode: Annotated[
         EndpointMode,
         Declaration(
             one_of(EndpointMode),
-            "What a service with a cluster IP is in the catalog: that address, its endpoints, or "
-            "both. The cluster IP works without endpoints; endpoints are of use where pods are "
-            "routed. A service may differ by the annotation `service-mode`.",
+            "How a service with a cluster IP is registered: with its cluster IP (`vip`), its "
+            "endpoints, or both. Endpoints are useful where clients can reach pod addresses. The "
+            "annotation `service-mode` overrides this for a service.",
         ),
     ] = "vip"
     vip_without_endpoints: Annotated[
         EmptyVIPStatus,
         Declaration(
             one_of(EmptyVIPStatus),
-            "State of a cluster IP that has no ready endpoint. Consul's DNS answers with `warning` "
-            "instances (but for `only_passing`), not with `critical` ones.",
+            "Health of a cluster IP without a ready endpoint. DNS answers include instances in "
+            "state `warning` (unless `only_passing` is set), but not those in state `critical`.",
         ),
     ] = "warning"
     not_ready: Annotated[
         NotReadyEndpoints,
         Declaration(
             one_of(NotReadyEndpoints),
-            "What an endpoint that is not ready is in the catalog: an instance in state critical, "
-            "or none.",
+            "How an endpoint that is not ready is registered: as an instance in state `critical`, "
+            "or not at all (`omit`).",
         ),
     ] = "critical"
     serve_terminating: Annotated[
         bool,
         Declaration(
             BOOLEAN,
-            "Whether endpoints that are being shut down, but still serve, count as ready while no "
-            "other endpoint of the service is, as for kube-proxy.",
+            "Whether terminating endpoints that still serve count as ready while the service has "
+            "no other ready endpoint, as for kube-proxy.",
         ),
     ] = False
     node_port_addresses: Annotated[
         NodePortAddresses,
         Declaration(
             one_of(NodePortAddresses),
-            "Which addresses of nodes a NodePort service has: of each node, and for each address "
-            "family of the service, the first of the first type that has one. Names and default "
-            "are those of consul-k8s (`nodePortSyncType`).",
+            "Which node addresses a NodePort service is registered with: for each node and each "
+            "address family of the service, the first address of the first type that the node has. "
+            "Values and default are those of consul-k8s (`nodePortSyncType`).",
         ),
     ] = "external-first"
     load_balancer_endpoints: Annotated[
         bool,
         Declaration(
             BOOLEAN,
-            "Whether LoadBalancer services are their endpoints in the catalog, and not what the "
-            "load balancer was given (`syncLoadBalancerEndpoints` of consul-k8s).",
+            "Whether LoadBalancer services are registered with their endpoints instead of the "
+            "addresses of the load balancer (`syncLoadBalancerEndpoints` of consul-k8s).",
         ),
     ] = False
     external_ips: Annotated[
         bool,
         Declaration(
             BOOLEAN,
-            "Whether a service that has `spec.externalIPs` is these and nothing else in the "
-            "catalog, as with consul-k8s (but for headless and ExternalName services, to which "
-            "Kubernetes brings nothing from there). Anyone who may create a service can write any "
-            "address there (CVE-2020-8554), so not by default.",
+            "Whether a service with `spec.externalIPs` is registered with those addresses only, as "
+            "by consul-k8s (except headless and ExternalName services, for which Kubernetes does "
+            "not route them). Off by default, because anyone who can create a service can put any "
+            "address there (CVE-2020-8554).",
         ),
     ] = False
     prefix: Annotated[
         str,
-        Declaration(TEXT, "Put before each flat name: `k8s-` makes `k8s-redis`. Default: none."),
+        Declaration(TEXT, "Prefix of flat names: `k8s-` gives `k8s-redis`. Default: none."),
     ] = ""
     flat_names: Annotated[
         CollisionPolicy,
         Declaration(
             one_of(CollisionPolicy),
-            "What to do with a service whose name somebody else had first, in Consul or in another "
-            "namespace: name it `<service>-<namespace>`, add its instances to the other's, or "
-            "leave it out. A service may differ by the annotation `service-collision`.",
+            "What to do with a service whose name is already in use, in Consul or by a service in "
+            "another namespace: name it `<service>-<namespace>` (`suffix`), add its instances to "
+            "the existing service (`merge`), or leave it out (`skip`). The annotation "
+            "`service-collision` overrides this for a service.",
         ),
     ] = "suffix"
     tag: Annotated[
         str,
         Declaration(
-            TEXT, "Tag that every instance has, beside `cluster-<cluster>`. Empty for none."
+            TEXT, "Tag of every instance, in addition to `cluster-<cluster>`. Empty for none."
         ),
     ] = "k8s"
     endpoint_names: Annotated[
         bool,
         Declaration(
             BOOLEAN,
-            "Whether the endpoints of services with a cluster IP have names and reverse names, too "
+            "Whether the endpoints of services with a cluster IP also have names and reverse names "
             "(`10-0-95-11.redis-master.default.svc...`, `pg-0.pg...`), as in CoreDNS. Default: no, "
-            "because each endpoint that becomes ready, or ceases to be, is then written to Consul.",
+            "because every change in an endpoint's readiness is then a write to Consul.",
         ),
     ] = False
     pod_names: Annotated[
@@ -204,47 +205,48 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         Declaration(
             BOOLEAN,
             "Whether an endpoint without a hostname is named after its pod "
-            "(`web-7d4b9c-x2x4z.web...`) in place of its address, as by CoreDNS's "
-            "`endpoint_pod_names`. A pod's name that is longer than 63 octets or has dots does "
-            "not fit: that endpoint keeps its address. Default: no, as in CoreDNS.",
+            "(`web-7d4b9c-x2x4z.web...`) instead of its address, as with `endpoint_pod_names` in "
+            "CoreDNS. A pod name with dots or more than 63 characters is not a DNS label; such an "
+            "endpoint is named after its address. Default: no, as in CoreDNS.",
         ),
     ] = False
     ingress: Annotated[
         IngressAddresses,
         Declaration(
             one_of(IngressAddresses),
-            "What a ClusterIP service is in the catalog that an Ingress exposes at the path `/`: "
-            "the same as any other; the host of the Ingress, as an alias; or the addresses of its "
-            "load balancer (`syncCatalog.ingress` of consul-k8s, and its `loadBalancerIPs`). The "
-            "port is 443 if the host is under `spec.tls`, else 80. Needs the right to list and "
-            "watch ingresses.",
+            "How a ClusterIP service is registered that an Ingress exposes at the path `/`: like "
+            "any other (`off`), with the host of the Ingress as an alias (`host`), or with the "
+            "addresses of its load balancer (`address`). This is `syncCatalog.ingress` of "
+            "consul-k8s, with its `loadBalancerIPs`. The port is 443 if `spec.tls` lists the host, "
+            "else 80. Requires permission to list and watch ingresses.",
         ),
     ] = "off"
     reverse: Annotated[
         tuple[ReverseSource, ...],
         Declaration(
             list_of(one_of(ReverseSource)),
-            "Which addresses get a reverse name: cluster IPs; endpoints of headless services, and "
-            "with `endpoint_names` those of all services; endpoints of services in mode "
-            "`endpoints`; endpoints that somebody wrote by hand (who can thus name any address "
-            "that is no cluster IP and no node); load balancers.",
+            "Which addresses get a reverse name. `cluster-ip`: cluster IPs. `headless`: endpoints "
+            "of headless services, and with `endpoint_names` those of all services. `endpoints`: "
+            "endpoints of services in mode `endpoints`. `manual`: endpoints in EndpointSlices that "
+            "were written by hand, so that anyone who can write them can name any address except "
+            "cluster IPs and node addresses. `load-balancer`: addresses of load balancers.",
         ),
     ] = ("cluster-ip", "headless")
     reverse_target: Annotated[
         ReverseTarget,
         Declaration(
             one_of(ReverseTarget),
-            "What a reverse name points to: the flat name, `redis.service.dc1.consul`, or the "
-            "nested one, `redis.default.svc.dc1.consul`. Where the flat name does not lead to the "
-            "address it is the nested one in any case.",
+            "Target of reverse names: the flat name, `redis.service.dc1.consul`, or the nested "
+            "name, `redis.default.svc.dc1.consul`. If the flat name does not resolve to the "
+            "address, the target is always the nested name.",
         ),
     ] = "flat"
     reverse_verify_pods: Annotated[
         bool,
         Declaration(
             BOOLEAN,
-            "Whether an endpoint gets a reverse name only if a pod of its namespace has the "
-            "address. Needs the right to list and watch pods, and memory for all of them.",
+            "Whether an endpoint gets a reverse name only if a pod in its namespace has that "
+            "address. Requires permission to list and watch pods, and memory for all of them.",
         ),
     ] = False
     zone: Annotated[
@@ -259,24 +261,25 @@ class SyncSettings(msgspec.Struct, frozen=True, kw_only=True):
         Declaration(
             DOMAIN,
             "Domain of the cluster's own DNS (`clusterDomain` of the kubelet). An ExternalName in "
-            "it leads to the service in a zone that is served here. Default: Kubernetes' own.",
+            "this domain is an alias of the service in a zone that is served here. Default: that "
+            "of Kubernetes.",
         ),
     ] = CLUSTER_DOMAIN
     mass_delete_hold: Annotated[
         timedelta,
         Declaration(
             DURATION,
-            "How long a removal of more than ten services, and more than half of them, is held "
-            "that a list lacks; it is done when two complete lists, this far apart, say the same. "
-            "What an event told to be deleted is not held.",
+            "How long to hold a mass deletion: a removal of more than ten services, and more than "
+            "half of them, because they are missing from a list. It proceeds when two complete "
+            "lists, this far apart, agree. Deletions that are seen as events are not held.",
         ),
     ] = timedelta(seconds=60)
     transactions_per_second: Annotated[
         int,
         Declaration(
             whole_number(1, 1000),
-            "Transactions that are sent to Consul at most. Each has up to 63 changes, and is one "
-            "entry of the Raft log.",
+            "Maximum rate of transactions sent to Consul. Each has up to 63 changes, and is one "
+            "entry in the Raft log.",
         ),
     ] = 50
     admin_addr: Annotated[

@@ -1,7 +1,7 @@
-"""Kinds of values that settings have: how each is read, and how it is written.
+"""Kinds of values that settings have: how each is parsed, and how it is formatted.
 
-A kind reads what TOML gives (numbers, booleans, lists, tables) as well as text, because the
-environment and the command line have nothing but text. A value that cannot be used is a ValueError
+A kind accepts the values of TOML (numbers, booleans, lists, tables) as well as strings, because the
+environment and the command line have only strings. A value that is not valid raises a ValueError
 that says what was expected.
 """
 
@@ -36,12 +36,12 @@ _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false"
 
 
 class Secret(msgspec.Struct, frozen=True):
-    """A text that is never printed: only `reveal` gives it. Empty means none."""
+    """A string that is never printed: only `reveal` returns it. Empty means none."""
 
     _text: str = ""
 
     def reveal(self) -> str:
-        """The text itself, for the one place that sends it."""
+        """The string itself, for the one place that sends it."""
         return self._text
 
     def __bool__(self) -> bool:
@@ -55,7 +55,7 @@ class Secret(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """A kind of value: its name in the reference, and how it is read."""
+    """A kind of value: its name in the reference, and its parser."""
 
     name: str
     read: Callable[[Any], T]
@@ -66,7 +66,7 @@ class Kind(Generic[T]):
 
 def _text(raw: Any) -> str:
     if not isinstance(raw, str):
-        raise ValueError(f"must be a text in quotes, not {raw!r}")
+        raise ValueError(f"must be a string in quotes, not {raw!r}")
     return raw.strip()
 
 
@@ -181,7 +181,7 @@ def table_of(kind: Kind[T], *, name: "Kind[str] | None" = None) -> Kind[Mapping[
         if isinstance(raw, str):
             parts = [part.partition("=") for part in raw.split(",") if part.strip()]
             if not all(key.strip() and equals for key, equals, _ in parts):
-                raise ValueError(f"must be name=value pairs with commas between, not {raw!r}")
+                raise ValueError(f"must be name=value pairs separated by commas, not {raw!r}")
             pairs = [(key.strip(), value.strip()) for key, _, value in parts]
         elif isinstance(raw, dict):
             pairs = list(raw.items())
@@ -222,7 +222,7 @@ def _dns_label(raw: Any) -> str:
     return label
 
 
-TEXT = Kind("text", _text)
+TEXT = Kind("string", _text)
 DNS_LABEL = Kind("DNS label", _dns_label)
 FILE = Kind("file", _text)
 SECRET = Kind("secret", lambda raw: Secret(_text(raw)))
@@ -235,7 +235,7 @@ OPTIONAL_HOST_PORT: Kind[HostPort | None] = Kind(
 URL = Kind("URL", read_url)
 DOMAIN = Kind("DNS name", _domain)
 OPTIONAL_DOMAIN = _or_empty(DOMAIN)
-DATACENTER = _or_empty(Kind("name of a datacenter", _datacenter))
+DATACENTER = _or_empty(Kind("datacenter name", _datacenter))
 ADDRESS = Kind("IP address", _address)
 REVERSE_ZONE = Kind("network or reverse name", _reverse_zone)
 
@@ -268,7 +268,7 @@ def reverse_zone_names(text: str) -> tuple[Labels, ...]:
 
 
 def format_value(value: object) -> str:
-    """A value as it stands in a TOML file; a secret as ***."""
+    """A value in TOML; a secret as ***."""
     match value:
         case None:
             return '""'

@@ -67,7 +67,7 @@ class Catalog:
         try:
             reply = await self._client.get("v1", "agent", "self")
         except Denied:
-            return "agent of an unknown version (the token has no agent:read)"
+            return "agent, version unknown (the token lacks agent:read)"
         config = replies.decode(reply.body, replies.AgentSelf).config
         return f"{config.node_name} {config.version}"
 
@@ -165,7 +165,7 @@ class Catalog:
             if lock is None:
                 raise
             if any(position == 0 for position, _ in error.reasons):
-                raise LockLost(f"the lock {lock.key} is not ours any more") from error
+                raise LockLost(f"the lock {lock.key} is no longer ours") from error
             reasons = tuple((position - 1, reason) for position, reason in error.reasons)
             raise TransactionRefused(reasons) from error
         except BadResponse as error:

@@ -130,7 +130,7 @@ def failing_checks(datacenter: str) -> Request:
 def _of_known_datacenter(key: ViewKey, views: Views) -> str:
     datacenter = key.datacenter_or("")
     if datacenter not in views.read(keys.DatacenterList()).names:
-        raise BadResponse("Consul knows no such datacenter")
+        raise BadResponse("the datacenter is unknown to Consul")
     return datacenter
 
 
@@ -154,7 +154,7 @@ def _of_listed_folder(key: keys.ReverseZone, views: Views) -> str:
 def _datacenters(_: object, index: int, body: bytes) -> Decoded[model.Datacenters]:
     names = replies.decode_list(body, str)
     if not names:
-        raise BadResponse("a list of no datacenters: Consul knows its own")
+        raise BadResponse("an empty list of datacenters, which Consul never has")
     return model.Datacenters(index, "", tuple(names)), ()
 
 

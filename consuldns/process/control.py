@@ -195,7 +195,7 @@ class Control:
         except Denied as error:
             _log.warning("SIGHUP: %s", error)
         else:
-            said = "another one from now on" if is_new else "it is the same"
+            said = "it has changed" if is_new else "it is unchanged"
             _log.info("SIGHUP: the token for Consul has been read again: %s", said)
         if self._sync is not None:
             self._sync.read_credentials_again()

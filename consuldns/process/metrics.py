@@ -19,14 +19,14 @@ from consuldns.server.listen import Transport
 WORKER_COUNTERS: Mapping[str, tuple[str, str]] = {
     "misses": ("cache_misses", "Queries that were not in the response cache."),
     "dropped": ("dns_dropped", "Messages that are not queries and got no reply."),
-    "rejected": ("dns_rejected", "Malformed or unsupported queries, answered with an error."),
+    "rejected": ("dns_rejected", "Malformed or unsupported queries, which got an error response."),
     "pending": ("dns_pending", "Queries that had to wait for data from Consul."),
     "timed_out": ("dns_timed_out", "Pending queries that timed out."),
     "overload": ("dns_overload", "Queries refused because too many were pending."),
     "failures": ("panics", "Unexpected errors; each is a bug."),
-    "send_errors": ("dns_send_errors", "Replies that the kernel did not take."),
+    "send_errors": ("dns_send_errors", "Responses that the kernel refused to send."),
     "tcp_connections": ("tcp_connections", "TCP connections accepted."),
-    "tcp_refused": ("tcp_refused", "TCP connections ended because there were too many."),
+    "tcp_refused": ("tcp_refused", "TCP connections closed because there were too many."),
 }
 QUERIES = "queries_"  # and the transport's name
 RESPONSES = "replies_"  # and the rcode's name
@@ -77,7 +77,9 @@ def _of_workers(figures: Figures) -> Iterator[Metric]:
     yield responses
     for counter, (name, text) in WORKER_COUNTERS.items():
         yield _counter(name, text, figures.workers.get(counter, 0))
-    yield _counter("worker_restarts", "Workers that had to be replaced.", figures.worker_restarts)
+    yield _counter(
+        "worker_restarts", "Worker processes that were replaced.", figures.worker_restarts
+    )
 
 
 def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
@@ -90,12 +92,12 @@ def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
         requests.add_metric([endpoint, outcome], count)
     yield requests
     yield _gauge("consul_connections", "Connections to Consul.", watcher.connections_open)
-    yield _gauge("consul_reachable", "Whether Consul answers.", watcher.is_in_contact)
+    yield _gauge("consul_reachable", "Whether Consul is reachable.", watcher.is_in_contact)
     yield _gauge("views", "Views of Consul's state in memory.", watcher.views)
     yield _gauge("views_watched", "Views with a blocking query.", watcher.views_followed)
     yield _gauge(
         "views_kept",
-        "Views that could not be renewed and are served as they were, marked stale.",
+        "Views that could not be renewed, and are served stale.",
         watcher.views_kept,
     )
     yield _gauge(
@@ -110,7 +112,7 @@ def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
     )
     yield _counter(
         "consul_records_skipped",
-        "Records from Consul that could not be read, each time that they came.",
+        "Records from Consul that could not be decoded, counted at every read.",
         watcher.records_skipped,
     )
     if watcher.last_contact_seconds is not None:
@@ -131,7 +133,7 @@ def _of_sync(sync: SyncFigures) -> Iterator[Metric]:
     """What control itself knows of the sync worker, whose own metrics are appended."""
     is_ready = sync.report is not None and not sync.report.not_ready
     yield _gauge("sync_worker_up", "Whether the sync worker runs.", sync.is_up)
-    yield _gauge("sync_worker_ready", "Whether the sync worker follows its cluster.", is_ready)
+    yield _gauge("sync_worker_ready", "Whether the sync worker is watching its cluster.", is_ready)
     yield _counter(
         "sync_worker_restarts", "Sync workers that ended or could not be started.", sync.restarts
     )

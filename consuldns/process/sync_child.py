@@ -100,7 +100,7 @@ class SyncChild:
                 incidents.ended(NAME, "")
             self._restarts += 1
             pause = backoff.next()
-            is_news = incidents.began(NAME, end, f"starting another in {pause:.1f} s")
+            is_news = incidents.began(NAME, end, f"restarting in {pause:.1f} s")
             for line in self._trace.splitlines() if is_news else ():
                 _log.error("please report it: %s", line)
             await asyncio.sleep(pause)
@@ -135,7 +135,7 @@ class SyncChild:
             end = f"cannot be started: {error.strerror or error}"
         except Exception as error:
             self._errors.report(NAME, error)
-            end = f"is given up: {type(error).__name__}"
+            end = f"is abandoned: {type(error).__name__}"
         self._problem = f"{end}: {self._problem}" if self._problem else end
         return self._problem
 
@@ -174,7 +174,7 @@ class SyncChild:
                 async with asyncio.timeout(HUNG_SECONDS):
                     line = await reader.readline()
             except TimeoutError:
-                _log.error("the sync worker hangs; it is replaced")
+                _log.error("the sync worker does not respond; replacing it")
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 return

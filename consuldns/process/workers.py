@@ -165,7 +165,7 @@ class Workers:
             pause = pauses.after(life)
             if life.served_seconds >= STABLE_SECONDS:
                 self._incidents.ended(name, "")
-            self._incidents.began(name, life.end, f"starting another in {pause:.2f} s")
+            self._incidents.began(name, life.end, f"restarting in {pause:.2f} s")
             await asyncio.sleep(pause)
 
     async def _live(self, worker: _Worker) -> "_Life":
@@ -178,7 +178,7 @@ class Workers:
             end = f"cannot be started: {error.strerror or error}"
         except Exception as error:
             self._errors.report(f"worker {worker.number}", error)
-            end = f"is given up: {type(error).__name__}"
+            end = f"is abandoned: {type(error).__name__}"
         since = worker.serving_since
         return _Life(end, 0.0 if since is None else loop.time() - since)
 
@@ -247,7 +247,7 @@ class Workers:
             elif worker.unanswered >= (
                 HUNG_AFTER_PINGS if worker.serving else HUNG_AT_START_AFTER_PINGS
             ):
-                _log.error("worker %d hangs; it is replaced", worker.number)
+                _log.error("worker %d does not respond; replacing it", worker.number)
                 process.kill()
             else:
                 worker.unanswered += 1

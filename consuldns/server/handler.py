@@ -234,7 +234,7 @@ class Handler:
             return self._fail(query, unavailable[0])
         if self.pending_count >= MAX_PENDING:
             self.counters.overload += 1
-            return self._fail(query, "too many queries wait for Consul")
+            return self._fail(query, "too many queries are waiting for Consul")
         self.pending_count += 1
         self.counters.pending += 1
         if awaited in self._pending:

@@ -78,7 +78,8 @@ async def _leading(election: LeaderElection) -> AsyncIterator[Lock]:
         await election.once()
         if election.lock is None:
             raise ConsulError(
-                f"another worker leads cluster {election.identity.cluster!r}: it does the work"
+                f"another worker is the leader of cluster {election.identity.cluster!r}: it "
+                "does the work"
             )
         async with asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(election.keep())
@@ -136,7 +137,7 @@ async def _recorded_identity(settings: Settings, catalog: Catalog) -> Identity:
     uid = node.meta.get(ownership.CLUSTER_UID, "") if node is not None else ""
     uid = uid or await recorded_uid(catalog, unknown)
     if not uid:
-        raise ConsulError(f"there is nothing of a cluster {cluster!r} in Consul")
+        raise ConsulError(f"there are no entries of a cluster {cluster!r} in Consul")
     known = Identity(cluster, uid, unknown.datacenter, unknown.domain, "")
     return await recognised(catalog, known, adopt=False)
 

@@ -114,7 +114,7 @@ async def recognised(catalog: Catalog, identity: Identity, *, adopt: bool) -> Id
         where = f"what is below {identity.root} in Consul"
     elif is_of_consul_k8s(node):
         raise ForeignCluster(
-            f"node {node.name!r} in Consul is that of consul-k8s, which would remove what is "
+            f"node {node.name!r} in Consul belongs to consul-k8s, which would remove what is "
             "written there. Give this cluster another name with --cluster"
         )
     else:
@@ -123,7 +123,11 @@ async def recognised(catalog: Catalog, identity: Identity, *, adopt: bool) -> Id
     if uid == identity.uid or (node is None and not uid):
         return dataclasses.replace(identity, former=former)
     if not adopt:
-        owner = f"belongs to another cluster (its UID is {uid})" if uid else "is not of consuldns"
+        owner = (
+            f"belongs to another cluster (its UID is {uid})"
+            if uid
+            else "was not written by consuldns"
+        )
         raise ForeignCluster(
             f"{where} {owner}; the UID of this cluster is {identity.uid}. If this cluster has "
             f"replaced that one, 'consuldns sync diff --adopt' shows what taking over would "
@@ -192,7 +196,7 @@ class LeaderElection:
     def lose(self) -> None:
         """The lock is gone: a transaction or a renewal said so."""
         if self.lock is not None:
-            _log.warning("the lock is lost: cluster=%s", self.identity.cluster)
+            _log.warning("lost the lock: cluster=%s", self.identity.cluster)
         self._set(None)
 
     def _set(self, lock: Lock | None) -> None:
@@ -215,7 +219,7 @@ class LeaderElection:
                 if held:
                     await self._catalog.release(self.identity.leader_key, session)
                 await self._catalog.destroy_session(session)
-                _log.info("the lock is released: cluster=%s", self.identity.cluster)
+                _log.info("released the lock: cluster=%s", self.identity.cluster)
 
     async def _campaign(self) -> None:
         """Wait until the lock is free, and take it."""
@@ -227,7 +231,7 @@ class LeaderElection:
                 )
                 if not await self._try(holder) and holder is not None and not announced:
                     announced = True
-                    _log.info("another worker leads, standing by: %s", _holder(holder))
+                    _log.info("another worker is the leader, standing by: %s", _holder(holder))
                 if index == 0 and self.lock is None:
                     await asyncio.sleep(RETRY)  # Consul named no index that could be waited on
                 self._troubles.recovered(LOCK)
@@ -243,7 +247,7 @@ class LeaderElection:
             name = await self._catalog.session_name(holder.session)
             if name is None or not _is_dead(name):
                 return False
-            _log.info("ending the session of a worker that is dead: %s", _holder(holder))
+            _log.info("ending the session of a worker that no longer runs: %s", _holder(holder))
             await self._catalog.destroy_session(holder.session)
         self.identity = await claim_node(self._catalog, self.identity, adopt=self._adopt)
         if not self._session or not await self._catalog.renew_session(self._session):
@@ -255,7 +259,9 @@ class LeaderElection:
             return False
         self.since = time.monotonic()
         self._set(Lock(key, self._session))
-        _log.info("this worker leads: cluster=%s session=%s", self.identity.cluster, self._session)
+        _log.info(
+            "this worker is the leader: cluster=%s session=%s", self.identity.cluster, self._session
+        )
         return True
 
     async def keep(self) -> None:

@@ -36,7 +36,7 @@ class SyncCollector(Collector):
         """All metrics."""
         worker = self._supervised.worker
         is_leader = worker is not None and worker.is_leader
-        yield _gauge("leader", "Whether this worker writes.", is_leader)
+        yield _gauge("leader", "Whether this worker is the leader.", is_leader)
         yield from _of_reflectors(worker.reflectors if worker is not None else ())
         yield from _of_statistics(worker.statistics if worker is not None else Statistics())
 
@@ -44,15 +44,17 @@ class SyncCollector(Collector):
 def _of_reflectors(reflectors: Iterable[AnyReflector]) -> Iterator[Metric]:
     synced = _labelled_gauge("synced", "Whether all objects of a kind have been listed.")
     objects = _labelled_gauge("objects", "Objects of a kind in memory.")
-    stale = _labelled_gauge("stale_seconds", "How long a kind could not be followed, 0: it is.")
+    stale = _labelled_gauge(
+        "stale_seconds", "For how long a kind could not be watched; 0 if it is being watched."
+    )
     restarts = CounterMetricFamily(
         "consuldns_sync_watch_restarts",
-        "Lists and watches that were begun again, by the reason.",
+        "Lists and watches that were restarted, by reason.",
         labels=["resource", "reason"],
     )
     skipped = CounterMetricFamily(
         "consuldns_sync_objects_skipped",
-        "Objects that could not be read, each time that they came.",
+        "Objects that could not be decoded, counted each time they are received.",
         labels=["resource"],
     )
     withheld = _labelled_gauge("withheld", "Whether a kind may not be listed, or is not served.")
@@ -85,8 +87,12 @@ def _of_statistics(statistics: Statistics) -> Iterator[Metric]:
     yield operations
     for name, text, count in (
         ("transactions", "Transactions sent to Consul.", statistics.transactions),
-        ("reads", "Times that everything of ours was read from Consul.", statistics.reads),
-        ("foreign_changes", "Times that somebody else may have changed it.", statistics.repairs),
+        ("reads", "Full reads of our entries in Consul.", statistics.reads),
+        (
+            "foreign_changes",
+            "Times that our entries may have been changed by somebody else.",
+            statistics.repairs,
+        ),
     ):
         counter = CounterMetricFamily(f"consuldns_sync_{name}", text)
         counter.add_metric([], count)
@@ -94,9 +100,17 @@ def _of_statistics(statistics: Statistics) -> Iterator[Metric]:
     for name, text, value in (
         ("services", "Services with instances in the catalog.", statistics.services),
         ("instances", "Instances in the catalog.", statistics.instances),
-        ("conflicts", "Keys of others that are in the way.", statistics.conflicts),
-        ("foreign_instances", "Instances of others on our node.", statistics.foreign_instances),
-        ("held_removals", "Removals that the guard holds back.", statistics.held_removals),
+        ("conflicts", "Keys of others at paths that we would write.", statistics.conflicts),
+        (
+            "foreign_instances",
+            "Instances of others on the cluster's node.",
+            statistics.foreign_instances,
+        ),
+        (
+            "held_removals",
+            "Removals that are held by the guard against mass deletion.",
+            statistics.held_removals,
+        ),
         ("failed_services", "Services that Consul refused.", statistics.failed_services),
         (
             "services_with_problems",
@@ -104,7 +118,7 @@ def _of_statistics(statistics: Statistics) -> Iterator[Metric]:
             "Settings of the worker that cannot are one service more.",
             statistics.services_with_problems,
         ),
-        ("last_sync_timestamp_seconds", "When a plan was done.", statistics.last_sync),
+        ("last_sync_timestamp_seconds", "When a plan was last completed.", statistics.last_sync),
     ):
         yield _gauge(name, text, value)
     yield _latency(statistics)
@@ -112,7 +126,8 @@ def _of_statistics(statistics: Statistics) -> Iterator[Metric]:
 
 def _latency(statistics: Statistics) -> Metric:
     latency = HistogramMetricFamily(
-        "consuldns_sync_latency_seconds", "From a change of the cluster until it is in Consul."
+        "consuldns_sync_latency_seconds",
+        "Time from a change in the cluster until it is written to Consul.",
     )
     total, buckets = 0, []
     for bound, count in zip(

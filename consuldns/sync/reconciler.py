@@ -235,7 +235,7 @@ class Reconciler:
         """Guard a plan, do it, and note what came of it."""
         lock = self.election.lock
         if lock is None:
-            raise LockLost("the lock was lost while a plan was made")
+            raise LockLost("the lock was lost during planning")
         since = self._wakeup.take()
         kept_back = self.check(plan, existing)
         lines = list(report.service_lines(plan, existing)) if plan else []
@@ -249,7 +249,7 @@ class Reconciler:
         for _, line in [each for each in lines if each[0] not in result.failed][:MOST_LINES]:
             _log.info("%s", line)
         if len(lines) > MOST_LINES:
-            _log.info("and %d services more", len(lines) - MOST_LINES)
+            _log.info("and %d more services", len(lines) - MOST_LINES)
         if since is not None and plan:
             self.statistics.observe_latency(time.monotonic() - since)
 

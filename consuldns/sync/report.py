@@ -75,7 +75,7 @@ def text(plan: Plan, held: Sequence[Step]) -> str:
     """The plan as people read it: + is new, ~ is rewritten, - goes, ! would go, but is held."""
     lines = [f"{_mark(step)} {describe(step.operation)}" for step in plan.steps]
     lines += [f"! {describe(step.operation)} (held: {step.waits_for})" for step in held]
-    lines += [f"? {path} belongs to somebody else, left alone" for path in sorted(plan.conflicts)]
+    lines += [f"? {path} belongs to somebody else, not changed" for path in sorted(plan.conflicts)]
     lines += [f"? {'/'.join(key)}: {NO_ADDRESS_YET}" for key in _without_address(plan)]
     lines += [f"? {place(key)}: {problem}" for key, problem in problems(plan.problems)]
     total = sum(plan.counts().values())
@@ -170,4 +170,4 @@ class ProblemLog:
             _log.warning("%s%s: %s", "service=" if key else "", place(key), problem)
         if len(lines) > MOST_LINES:
             more = len(lines) - MOST_LINES
-            _log.warning("and %d problems more: `consuldns sync diff` prints all of them", more)
+            _log.warning("and %d more problems: `consuldns sync diff` prints all of them", more)

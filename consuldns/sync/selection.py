@@ -89,7 +89,9 @@ def problems_of_unwanted(
     if not settings.allows(service.metadata.namespace):
         return ()
     if overrides.sync and service.spec.type not in settings.types:
-        problem = f"service-sync has no effect: sync.types leaves out {service.spec.type} services"
+        problem = (
+            f"service-sync has no effect: sync.types does not include {service.spec.type} services"
+        )
         return (*overrides.problems, problem)
     return overrides.problems
 

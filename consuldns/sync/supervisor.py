@@ -86,7 +86,7 @@ class Supervisor:
     def not_ready(self) -> list[str]:
         """What keeps the worker from being of use, one reason each."""
         if self.worker is None:
-            return ["consul or kubernetes: not found yet"]
+            return ["consul or kubernetes: not reachable yet"]
         return self.worker.not_ready()
 
     def notes(self) -> list[str]:

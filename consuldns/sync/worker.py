@@ -181,7 +181,7 @@ class SyncWorker:
         services = self._of_services
         if services and all(each.stale_since is not None for each in services):
             first = self.troubles.current[services[0].subject]
-            reasons.append(f"kubernetes: services cannot be followed: {first.error}")
+            reasons.append(f"kubernetes: services cannot be watched: {first.error}")
         return reasons
 
     @property
@@ -195,7 +195,7 @@ class SyncWorker:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this worker writes."""
+        """Whether this worker is the leader."""
         return self.election.lock is not None
 
 

@@ -55,7 +55,7 @@ class Forgotten(_Message, frozen=True):
 
 
 class Contact(_Message, frozen=True):
-    """Whether Consul answers. While it does not, every answer is marked stale (RFC 8914, 3)."""
+    """Whether Consul is reachable. While it is not, answers are marked stale (RFC 8914, 3)."""
 
     reachable: bool
 

@@ -128,7 +128,7 @@ def test_config_check_refuses_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "consuldns.toml"
     file.write_text("[dns]\ndomian = 'consul'\n")
     result = CliRunner().invoke(main, ["config", "check", "--config", str(file)])
-    problem = "there is no setting dns.domian (did you mean dns.domain?)"
+    problem = "unknown setting dns.domian (did you mean dns.domain?)"
     assert (result.exit_code, result.stdout) == (4, "")
     assert result.stderr == f"Error: {file}:2: {problem}\n"
 
@@ -223,7 +223,7 @@ def test_config_check_warns_of_misspelt_variables() -> None:
     result = CliRunner().invoke(main, ["config", "check"], env=environment)
     assert result.exit_code == 0
     assert result.stderr == (
-        "Warning: environment CONSULDNS_CONSUL_TOKEM is no setting "
+        "Warning: environment CONSULDNS_CONSUL_TOKEM is not a known setting "
         "(did you mean CONSULDNS_CONSUL_TOKEN?)\n"
     )
 

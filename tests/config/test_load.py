@@ -153,22 +153,22 @@ def test_the_defaults_can_be_written_to_a_file_and_read_back(tmp_path: Path) -> 
     [
         pytest.param(
             "[dns]\nnode_tll = 1\n",
-            ":2: there is no setting dns.node_tll (did you mean dns.node_ttl?)",
+            ":2: unknown setting dns.node_tll (did you mean dns.node_ttl?)",
             id="misspelt",
         ),
         pytest.param(
             'domain = "consul"\n',
-            ":1: there is no setting domain (did you mean dns.domain?)",
+            ":1: unknown setting domain (did you mean dns.domain?)",
             id="wrong-section",
         ),
         pytest.param(
             "\n[cosnul]\ntoken = 'x'\n",
-            ":2: there is no setting cosnul (did you mean consul?)",
+            ":2: unknown setting cosnul (did you mean consul?)",
             id="misspelt-section",
         ),
         pytest.param(
             "\nqqq = 1\n",
-            ":2: there is no setting qqq (see 'consuldns config reference')",
+            ":2: unknown setting qqq (see 'consuldns config reference')",
             id="like-nothing",
         ),
         pytest.param("dns = 5\n", ":1: dns must be a table (write [dns])", id="no-table"),
@@ -189,7 +189,7 @@ def test_the_defaults_can_be_written_to_a_file_and_read_back(tmp_path: Path) -> 
         ),
         pytest.param(
             '[dns.kubernetes]\nzones = {"consul" = "east"}\n',
-            ":2: dns.kubernetes.zones has consul, which is Consul's domain "
+            ":2: dns.kubernetes.zones contains consul, which is Consul's domain "
             "(remove it: clusters are at <datacenter>.consul)",
             id="zone-is-the-domain",
         ),
@@ -434,12 +434,12 @@ def test_consul_http_ssl_means_https(environment: dict[str, str], address: str) 
         ),
         pytest.param(
             {"CONSULDNS_LISTEN": "[::1]:53,[0::1]:53"},
-            "environment CONSULDNS_LISTEN: listen names an address twice (remove one)",
+            "environment CONSULDNS_LISTEN: listen contains an address twice (remove one)",
             id="twice",
         ),
         pytest.param(
             {"CONSULDNS_LISTEN": "127.0.0.1:9153"},
-            "default: admin_addr is one of listen, too (take another port)",
+            "default: admin_addr is also in listen (choose another port)",
             id="admin",
         ),
     ],
@@ -475,7 +475,8 @@ def test_of_consuls_own_two_variables_the_token_file_wins() -> None:
 def test_misspelt_variables_are_noticed_but_not_those_of_kubernetes() -> None:
     environment = {"CONSULDNS_DNS_DOMIAN": "a", "CONSULDNS_PORT": "tcp://10.0.0.1:53"}
     assert near_misses(environment | {"CONSULDNS_WORKERS": "1"}) == [
-        "environment CONSULDNS_DNS_DOMIAN is no setting (did you mean CONSULDNS_DNS_DOMAIN?)"
+        "environment CONSULDNS_DNS_DOMIAN is not a known setting "
+        "(did you mean CONSULDNS_DNS_DOMAIN?)"
     ]
 
 

@@ -91,7 +91,7 @@ URL_EXPECTED = "must be a URL such as http://127.0.0.1:8500, not "
         (values.whole_number(0, 9), 10, "must be a whole number from 0 to 9, not 10"),
         (values.whole_number(0, 9), True, "must be a whole number from 0 to 9, not True"),
         (values.whole_number(0, 9), "x", "must be a whole number from 0 to 9, not 'x'"),
-        (values.TEXT, 5, "must be a text in quotes, not 5"),
+        (values.TEXT, 5, "must be a string in quotes, not 5"),
         (values.HOST_PORT, "localhost:53", HOST_PORT_EXPECTED + "'localhost:53'"),
         (values.HOST_PORT, ":53", HOST_PORT_EXPECTED + "':53'"),
         (values.HOST_PORT, "::1:53", HOST_PORT_EXPECTED + "'::1:53'"),
@@ -124,7 +124,7 @@ URL_EXPECTED = "must be a URL such as http://127.0.0.1:8500, not "
         (
             values.table_of(values.TEXT),
             "web",
-            "must be name=value pairs with commas between, not 'web'",
+            "must be name=value pairs separated by commas, not 'web'",
         ),
     ],
 )

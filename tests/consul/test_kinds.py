@@ -86,7 +86,7 @@ def test_lists_are_read_of_known_datacenters_only(key_type: type[Key[View]]) -> 
     views = ViewStore()
     views.replace(keys.DatacenterList(), model.Datacenters(0, "dc1", ("dc1", "dc2")))
     kind_of(example(key_type, "dc2")).proof(example(key_type, "dc2"), views)
-    with pytest.raises(BadResponse, match="no such datacenter"):
+    with pytest.raises(BadResponse, match="unknown to Consul"):
         kind_of(example(key_type, "dc3")).proof(example(key_type, "dc3"), views)
 
 

@@ -309,7 +309,7 @@ async def test_what_was_never_read_is_no_denial() -> None:
 
         await until(fails)
         ((code, text),) = errors(await worker.ask("evil.service.consul"))
-        said = "not one instance can be read: instance 'bad' on node 'node-1': it is nested"
+        said = "no instance can be decoded: instance 'bad' on node 'node-1': it is nested"
         assert (code, text) == (23, said[:64])
         assert await worker.wrong(ANSWERS) == []
 

@@ -86,7 +86,7 @@ async def test_consul_that_is_down_at_the_start_is_waited_for(
         assert worker.messages == [updates.Unavailable(WEB, NO_CONTACT)]
         assert not watcher.is_ready
         assert list(watcher.known()) == [updates.Contact(reachable=False)]
-    assert len(lines(caplog, "no contact")) == 1
+    assert len(lines(caplog, "Consul is unreachable")) == 1
 
 
 async def test_denied_from_the_start_never_looks_empty(caplog: pytest.LogCaptureFixture) -> None:

@@ -102,7 +102,7 @@ async def test_a_tree_that_may_not_be_listed_any_more_is_kept(
         await eventually(lambda: denied(watcher, "kv") >= 4)
         assert services(worker) == {"web"}
         assert worker.zones() == {"0.1.254.10.IN-ADDR.ARPA"}
-    assert any("kept as it was" in text for text in caplog.messages)
+    assert any("kept unchanged" in text for text in caplog.messages)
 
 
 async def test_a_token_that_nobody_knows_says_nothing_about_the_tree(guarded: Guarded) -> None:

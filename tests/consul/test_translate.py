@@ -135,8 +135,8 @@ def test_bad_record_is_skipped_and_its_neighbours_kept() -> None:
     assert isinstance(view, model.Instances)
     assert len(view.instances) == 2
     assert [each.name for each in skipped] == [
-        "instance of unreadable name on node of unreadable name",
-        "instance of unreadable name on node of unreadable name",
+        "instance with an unreadable name on node with an unreadable name",
+        "instance with an unreadable name on node with an unreadable name",
         "instance 'web-a' on node 'Web-1'",
     ]
     assert "Expected `int`, got `str`" in skipped[2].reason

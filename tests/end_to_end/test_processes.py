@@ -202,7 +202,7 @@ def test_hup_reads_the_token_again(consul: ConsulAgent, tmp_path: Path) -> None:
         token.write_text("other")
         os.utime(token, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
         os.kill(serve.pid, signal.SIGHUP)
-        serve.wait_for_line("SIGHUP: the token for Consul has been read again: another one")
+        serve.wait_for_line("SIGHUP: the token for Consul has been read again: it has changed")
         token.unlink()
         os.kill(serve.pid, signal.SIGHUP)
         serve.wait_for_line(f"SIGHUP: the token file {token} cannot be read")

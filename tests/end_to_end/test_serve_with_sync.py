@@ -187,7 +187,7 @@ def test_ready_and_metrics_tell_of_the_worker(consul: ConsulAgent, tmp_path: Pat
             "clusters": [{{"name": "a", "cluster": {{"server": "http://127.0.0.1:{closed}"}}}}]}}
             """
         )
-        missing = "sync worker: not ready: consul or kubernetes: not found yet"
+        missing = "sync worker: not ready: consul or kubernetes: not reachable yet"
         wait_until(lambda: ready() == (200, ["OK", missing]), "/ready tells what it waits for")
         assert serve.metric("consuldns_sync_worker_up") == 1
         assert serve.metric("consuldns_sync_worker_ready") == 0

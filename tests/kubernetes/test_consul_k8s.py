@@ -332,8 +332,7 @@ async def test_a_given_name_that_is_not_to_be_had_is_said() -> None:
     world.put(service("web", annotations={"consuldns/service-name": "cart"}))
     plan = world.plan_all()
     assert plan.problems["default", "web"] == (
-        "service-name: another service has the name 'cart'; it is 'cart-default' until that is "
-        "gone",
+        "service-name: another service has the name 'cart'; it is 'cart-default' until then",
     )
 
 
@@ -342,6 +341,6 @@ def test_the_node_of_consul_k8s_is_never_taken_over(
 ) -> None:
     register(consul, *CARTS)
     worker = start_worker("--cluster", "sync", "--adopt")
-    worker.wait_for_line("is that of consul-k8s")
+    worker.wait_for_line("belongs to consul-k8s")
     assert addresses(consul, "cart") == {"10.244.1.3", "10.244.1.4"}
     assert keys(consul) == {}

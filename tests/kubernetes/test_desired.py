@@ -33,7 +33,7 @@ def test_an_external_name_is_no_alias_of_itself() -> None:
     ):
         found = entries(service("web", type="ExternalName", externalName=target))
         assert not found.instances, target
-        assert "leads back to the service itself" in found.problems[0]
+        assert "resolves to the service itself" in found.problems[0]
     lb: dict[str, Any] = {"loadBalancer": {"ingress": [{"hostname": "web.service.consul"}]}}
     for circle in (
         service("web", "10.0.0.1", type="LoadBalancer", status=lb),
@@ -41,7 +41,7 @@ def test_an_external_name_is_no_alias_of_itself() -> None:
     ):
         found = entries(circle)
         assert not found.instances
-        assert "leads back to the service itself" in found.problems[0]
+        assert "resolves to the service itself" in found.problems[0]
     for target in (
         *("web.db.service.consul", "web.shop.svc.dc1.consul", "_db._tcp.service.consul"),
         *("web.service.dc2.consul", "web.default.svc.example", "cluster.local"),

@@ -182,12 +182,12 @@ def test_a_standby_takes_over_at_once(
     consul: ConsulAgent, kubernetes: Cluster, start_worker: StartWorker
 ) -> None:
     first = start_worker()
-    first.wait_for_line("this worker leads")
+    first.wait_for_line("this worker is the leader")
     second = start_worker()
     second.wait_for_line("standing by")
     held = leader(consul)
     first.stop()
-    second.wait_for_line("this worker leads")
+    second.wait_for_line("this worker is the leader")
     wait_until(lambda: leader(consul) not in ("", held), "the lock in the second's name")
     kubernetes.put("services", service("web", "10.254.1.1"))
     wait_until(lambda: "web" in services(consul), "written by the second")
@@ -197,28 +197,28 @@ def test_a_killed_leader_is_known_to_be_dead(
     consul: ConsulAgent, kubernetes: Cluster, start_worker: StartWorker
 ) -> None:
     first = start_worker()
-    first.wait_for_line("this worker leads")
+    first.wait_for_line("this worker is the leader")
     first.stop(signal.SIGKILL)
-    start_worker().wait_for_line("this worker leads", 5)  # sessions end after 15 to 30 s
+    start_worker().wait_for_line("this worker is the leader", 5)  # sessions end after 15 to 30 s
 
 
 def test_a_paused_leader_that_comes_back_writes_nothing(
     consul: ConsulAgent, kubernetes: Cluster, start_worker: StartWorker
 ) -> None:
     first = start_worker()
-    first.wait_for_line("this worker leads")
+    first.wait_for_line("this worker is the leader")
     kubernetes.put("services", service("web", "10.254.1.1"))
     wait_until(lambda: "web" in services(consul), "written by the first")
     os.kill(first.pid, signal.SIGSTOP)
     consul.client.put(f"/v1/session/destroy/{leader(consul)}")  # as its time to live would
     second = start_worker()
-    second.wait_for_line("this worker leads")
+    second.wait_for_line("this worker is the leader")
     kubernetes.put("services", service("new", "10.254.1.2"))
     wait_until(lambda: "new" in services(consul), "written by the second")
     os.kill(first.pid, signal.SIGCONT)
-    first.wait_for_line("the lock is lost")
+    first.wait_for_line("lost the lock")
     assert {"web", "new"} <= services(consul)
-    assert "the lock is lost" not in second.log
+    assert "lost the lock" not in second.log
 
 
 def test_a_standby_that_missed_something_removes_nothing(
@@ -388,7 +388,7 @@ def test_forbidden_is_not_empty(consul: ConsulAgent, start_worker: StartWorker) 
         kubernetes.stop()
         kubernetes.start()
         worker.wait_for_line("services is forbidden")
-        worker.wait_for_line("following services again")
+        worker.wait_for_line("watching services again")
         assert "web" in services(consul)
 
 
@@ -443,7 +443,7 @@ def test_diff_once_status_purge(consul: ConsulAgent, kubernetes: Cluster) -> Non
     assert keys(consul) == {}
     done = sync("purge", "--consul-addr", consul.url)
     assert done.returncode == 1
-    assert "there is nothing of a cluster 'kubernetes'" in done.stderr
+    assert "there are no entries of a cluster 'kubernetes'" in done.stderr
 
 
 def test_an_unsafe_plan_is_exit_status_21(consul: ConsulAgent, kubernetes: Cluster) -> None:
@@ -465,11 +465,11 @@ def test_an_unsafe_plan_is_exit_status_21(consul: ConsulAgent, kubernetes: Clust
 def test_purge_is_refused_while_a_worker_leads(
     consul: ConsulAgent, kubernetes: Cluster, start_worker: StartWorker
 ) -> None:
-    start_worker().wait_for_line("this worker leads")
+    start_worker().wait_for_line("this worker is the leader")
     for command in (["purge"], ["once", *kubernetes.arguments]):
         done = sync(*command, "--consul-addr", consul.url)
         assert done.returncode == 1
-        assert "another worker leads" in done.stderr
+        assert "another worker is the leader" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_the_nested_name_keeps_the_cluster_ip_which_points_to_it() -> None:
 @pytest.mark.parametrize(
     ("exposed", "setting", "problem"),
     [
-        (rule("", "web"), "host", "Ingress web: a rule for every host names none"),
+        (rule("", "web"), "host", "Ingress web: a rule without a host cannot be an alias"),
         (
             rule("*.example.com", "web"),
             "host",
@@ -182,7 +182,7 @@ def test_the_nested_name_keeps_the_cluster_ip_which_points_to_it() -> None:
         (
             rule("web.service.consul", "web"),
             "host",
-            "Ingress web: 'web.service.consul' would lead back to names that are answered here",
+            "Ingress web: 'web.service.consul' is in one of our own zones",
         ),
         (rule("a.example", "web"), "address", "Ingress web: no address yet"),
     ],

@@ -93,7 +93,7 @@ def test_roles_in_two_namespaces_are_enough(
     wait_until(lambda: "new" in services(consul), "an event")
     api.grant(roles | {(kind, "later") for kind in kinds})
     wait_until(lambda: "in-later" in services(consul), "rights that came", 60)
-    # Another worker, with the right to read kube-system: it is the same cluster.
+    # Another worker, with the right to read kube-system: it is unchanged cluster.
     worker.stop()
     api.grant(roles | {SYSTEM})
     api.delete("services", "in-web", "web")
@@ -334,12 +334,12 @@ def test_an_outage_is_one_line_and_not_ready(
     wait_until(lambda: admin.ready()[0] == 200, "ready")
     api.stop()
     wait_until(lambda: admin.ready()[0] == 503, "not ready")
-    worker.wait_for_line("cannot follow ")
-    assert f"services cannot be followed: the Kubernetes API at {api.url}" in admin.ready()[1]
+    worker.wait_for_line("cannot watch ")
+    assert f"services cannot be watched: the Kubernetes API at {api.url}" in admin.ready()[1]
     api.start()
     wait_until(lambda: admin.ready()[0] == 200, "ready again")
     worker.wait_for_line(" again, after ")
-    assert sum("cannot follow" in line for line in worker.lines) == 1
+    assert sum("cannot watch" in line for line in worker.lines) == 1
 
 
 def test_no_services_at_all_is_not_ready(
@@ -365,11 +365,11 @@ def test_an_outage_of_consul_is_one_line(api: ScriptedCluster, start_worker: Sta
         consul.kill()
         api.put("services", service("api", "10.254.1.2"))
         worker.wait_for_line("Consul's catalog and keys")
-        worker.wait_for_line("cannot follow ")
+        worker.wait_for_line("cannot watch ")
         consul.start()
         wait_until(lambda: {"web", "api"} <= services(consul), "both in the new Consul")
         worker.wait_for_line(" again, after ")
-        assert sum("cannot follow" in line for line in worker.lines) == 1
+        assert sum("cannot watch" in line for line in worker.lines) == 1
 
 
 # --- the lock ------------------------------------------------------------------------------------

@@ -134,7 +134,8 @@ class Witness:
                         self.missing += sorted(self._expected - found)
 
     def _look(self, client: httpx.Client) -> set[Place] | None:
-        """What is there; None if Consul cannot say. A server that comes up knows too little."""
+        """What is there; None if Consul does not support the check. A server that comes up "
+        "knows too little."""
         consistent = {"consistent": ""}
         try:
             services = client.get(f"/v1/catalog/node-services/{self._node}", params=consistent)
@@ -257,7 +258,7 @@ class History:
         self.kubernetes.start()
 
     def _complaints(self) -> int:
-        return self._count("cannot follow")
+        return self._count("cannot watch")
 
     def _count(self, text: str) -> int:
         return sum(text in line for each in self.workers for line in each.lines)

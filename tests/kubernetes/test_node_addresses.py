@@ -107,7 +107,7 @@ def test_local_traffic_goes_to_nodes_with_an_endpoint_only() -> None:
     assert found(local, on_w1, v6_on_w3, nodes=(W1, w2, W3)) == {"w1 172.18.0.11", "w3 fd00:18::13"}
     unknown = entries(local, pods("", ""), nodes=(W1, w2, W3))
     assert unknown.instances == ()
-    assert "externalTrafficPolicy is Local, but no endpoint says" in "".join(unknown.problems)
+    assert "externalTrafficPolicy is Local, but no endpoint has" in "".join(unknown.problems)
 
 
 @pytest.mark.parametrize("policy", ["", "Cluster"])

@@ -47,7 +47,7 @@ async def test_what_comes_to_all_kinds_is_one_line(said: Said, error: ConsuldnsE
     for number, kind in enumerate(KINDS):
         said.troubles.failed(kind, type(error)(f"{error} {number}"))
     (line,) = await said.until(1)
-    assert line.startswith("cannot follow endpointslices, namespaces, nodes, services, keeping")
+    assert line.startswith("cannot watch endpointslices, namespaces, nodes, services, keeping")
     for kind in KINDS:
         said.troubles.failed(kind, error)
     said.troubles.recovered("nodes")
@@ -56,7 +56,7 @@ async def test_what_comes_to_all_kinds_is_one_line(said: Said, error: ConsuldnsE
     for kind in KINDS:
         said.troubles.recovered(kind)
     last = (await said.until(2))[-1]
-    assert last.startswith("following endpointslices, namespaces, nodes, services again")
+    assert last.startswith("watching endpointslices, namespaces, nodes, services again")
 
 
 async def test_missing_rights_are_one_line_that_says_what_follows(said: Said) -> None:
@@ -81,7 +81,7 @@ async def test_a_moment_is_not_worth_a_word(said: Said) -> None:
     said.troubles.failed("nodes", errors.Unreachable("cut"))
     said.troubles.recovered("nodes")
     said.troubles.failed("services", errors.Unreachable("refused"))
-    assert "cannot follow services," in (await said.until(1))[0]
+    assert "cannot watch services," in (await said.until(1))[0]
 
 
 async def test_what_lasts_is_said_again_ever_more_seldom(
@@ -91,7 +91,7 @@ async def test_what_lasts_is_said_again_ever_more_seldom(
     said.troubles.failed("nodes", errors.Unreachable("refused"))
     said.troubles.failed("services", errors.Forbidden("services is forbidden"))
     lines = await said.until(6)
-    assert "cannot follow nodes for 0 s, keeping what is known: refused" in lines
+    assert "cannot watch nodes for 0 s, keeping the last known state: refused" in lines
     assert sum(line.startswith("cannot list services") for line in lines) >= 3
     assert said.troubles._said["Unreachable"].pause == 0.1
     said.troubles.recovered("nodes")
@@ -99,6 +99,6 @@ async def test_what_lasts_is_said_again_ever_more_seldom(
     before = len(await said.until(6))
     said.troubles.say()
     assert sorted((await said.until(before + 2))[before:]) == [
-        "following nodes again, after 0 s",
-        "following services again, after 0 s",
+        "watching nodes again, after 0 s",
+        "watching services again, after 0 s",
     ]

@@ -217,5 +217,5 @@ def test_a_purge_leaves_instances_of_others_on_the_node(
     consul.put("/v1/catalog/register", {**node, "Service": foreign})
     done = sync("purge", "--consul-addr", consul.url)
     assert done.returncode == 0
-    assert "the node k8s-kubernetes stays" in done.stderr
+    assert "kept node k8s-kubernetes" in done.stderr
     assert services(consul) == {"mine"}

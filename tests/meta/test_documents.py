@@ -1,4 +1,4 @@
-"""The documents tell the truth: links lead to files, settings load, commands do what is shown."""
+"""The documents are true: links and paths exist, settings load, commands print what is shown."""
 
 import re
 import subprocess
@@ -30,11 +30,62 @@ def fences(document: Path, language: str) -> list[str]:
 # --- links and settings --------------------------------------------------------------------------
 
 
+def anchors(document: Path) -> list[str]:
+    """The fragments by which a document's headings are linked to, as on GitHub."""
+    prose = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.M | re.S)
+    return [
+        re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", prose, re.M)
+    ]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_links_lead_to_files(document: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text())
-    files = [target for target in targets if "://" not in target]
-    assert [file for file in files if not (document.parent / file).exists()] == []
+def test_links_lead_to_files_and_headings(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if "://" not in target:
+            file, _, fragment = target.partition("#")
+            linked = document.parent / file if file else document
+            assert linked.exists(), target
+            assert not fragment or fragment in anchors(linked), target
+
+
+def test_every_document_can_be_reached_from_the_readme() -> None:
+    found, left = set[Path](), [REPOSITORY / "README.md"]
+    while left:
+        document = left.pop()
+        if document in found:
+            continue
+        found.add(document)
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", document.read_text()):
+            linked = (document.parent / target).resolve()
+            left += linked.glob("*.md") if linked.is_dir() else [linked]
+        left = [each for each in left if each.suffix == ".md"]
+    assert set(DOCUMENTS) <= found
+
+
+GUIDES = [REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "docs/architecture.md"]
+
+
+@pytest.mark.parametrize("document", GUIDES, ids=name)
+def test_paths_in_the_guides_exist(document: Path) -> None:
+    """`dns/grammar.py` is below `consuldns/` or in the repository."""
+    paths = re.findall(r"`((?:[\w.-]+/)+(?:[\w.-]+\.\w+)?|\w+\.py)`", document.read_text())
+    missing = [
+        path
+        for path in paths
+        if not (REPOSITORY / path).exists() and not any(REPOSITORY.glob(f"consuldns/**/{path}"))
+    ]
+    assert len(paths) > 15
+    assert missing == []
+
+
+def test_the_architecture_has_every_package() -> None:
+    text = (REPOSITORY / "docs/architecture.md").read_text()
+    layers = "".join(re.findall(r"^\| \d+ .*$", text, re.M))
+    parts = {
+        path.stem for path in (REPOSITORY / "consuldns").glob("[!_]*") if path.suffix != ".typed"
+    }
+    assert {part for part in parts if f"`{part}`" not in layers} == set()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)

@@ -93,7 +93,7 @@ def test_a_reader_that_is_stuck_and_reads_on() -> None:
     seen = sum("root line " in line for line in lines)
     assert 0 < seen < 5000
     assert lines[-1].endswith("root the end")
-    assert lines[-2] == f"{5003 - seen} log lines were lost here: stderr did not take them"
+    assert lines[-2] == f"{5003 - seen} log lines were lost here: stderr was not writable"
 
 
 def test_lines_are_lines(tmp_path: Path) -> None:

@@ -27,14 +27,14 @@ class Verdict(Enum):
 
     GRANTED = "granted"
     MISSING = "missing"
-    WITHOUT_ACLS = "everybody may read everything"
-    UNKNOWN = "Consul cannot say"
+    WITHOUT_ACLS = "ACLs are disabled"
+    UNKNOWN = "Consul does not support the check"
 
 
 async def is_token_known(client: Client, datacenter: str) -> bool:
     """Whether Consul knows the token that it has denied something. The anonymous one it does.
 
-    Raises ConsulError if Consul cannot say.
+    Raises ConsulError if Consul does not support the check.
     """
     try:
         if client.has_token:

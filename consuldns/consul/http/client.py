@@ -219,7 +219,9 @@ def encode_target(path: Sequence[str], query: Mapping[str, str]) -> bytes:
     """
     for segment in path:
         if any(part in (".", "..") for part in segment.split("/")):
-            raise BadResponse(f"Consul cannot be asked for {segment!r}: it would fold that path")
+            raise BadResponse(
+                f"cannot request {segment!r} from Consul: it would normalise that path"
+            )
     try:
         target = "/" + "/".join(quote(segment, safe="") for segment in path)
         if query:
@@ -229,7 +231,7 @@ def encode_target(path: Sequence[str], query: Mapping[str, str]) -> bytes:
             )
             target += "?" + "&".join(pairs)
     except UnicodeEncodeError as error:
-        raise BadResponse(f"Consul cannot be asked for {path[-1]!r}: not a Unicode text") from error
+        raise BadResponse(f"cannot request {path[-1]!r} from Consul: not valid Unicode") from error
     return target.encode()
 
 
@@ -237,7 +239,7 @@ def _judge(method: str, response: Response) -> Reply:
     """The reply, or the error that its status and headers mean."""
     status, body, index = response.status, response.body, _index(response)
     if response.headers.get(b"content-encoding", b"identity") != b"identity":
-        raise BadResponse("Consul packed a reply although it was asked not to")
+        raise BadResponse("Consul sent a compressed response, which was not accepted")
     text = body[:200].decode(errors="replace").strip()
     if status == 403:
         raise Denied(f"Consul denied the request ({text}): check the token and its policies")
@@ -250,13 +252,15 @@ def _judge(method: str, response: Response) -> Reply:
                 f"path in the address? It says {text!r}",
                 status,
             )
-        raise NotFound(f"Consul has no such thing: {text or status}", index)
+        raise NotFound(f"not found in Consul: {text or status}", index)
     if status == 409:
         raise TransactionRefused(replies.transaction_errors(body))
     if status == 429:
-        raise TooManyRequests(f"Consul refused for too many requests: {text}")
+        raise TooManyRequests(
+            f"Consul refused the request, too many requests or connections: {text}"
+        )
     if status == 500 and "No path to datacenter" in text:
-        raise NoPathToDatacenter("Consul knows no path to that datacenter")
+        raise NoPathToDatacenter("Consul has no path to that datacenter")
     if status != 200:
         raise BadResponse(f"Consul answered {status}: {text!r}", status)
     return Reply(index, body)

@@ -72,7 +72,7 @@ class Connection:
             return response
         except OSError as error:
             self.close()
-            raise Unreachable(f"the connection broke: {error}") from error
+            raise Unreachable(f"connection lost: {error}") from error
         except h11.RemoteProtocolError as error:
             self.close()
             raise Unreachable(f"this is not an HTTP response: {error}") from error
@@ -155,7 +155,7 @@ async def _read(reader: asyncio.StreamReader, seconds: float | None) -> bytes:
         async with asyncio.timeout(seconds):
             return await reader.read(PIECE)
     except TimeoutError as error:
-        raise OSError(f"nothing came for {seconds:g} s") from error
+        raise OSError(f"no data for {seconds:g} s") from error
 
 
 def _by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

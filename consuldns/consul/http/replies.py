@@ -246,4 +246,4 @@ def understanding() -> Iterator[None]:
     try:
         yield
     except untrusted.Unreadable as error:
-        raise BadResponse(f"Consul's reply cannot be understood: {error}") from error
+        raise BadResponse(f"Consul's response is not as expected: {error}") from error

@@ -72,7 +72,7 @@ def key_named(key: str, reason: object, listed: str = "") -> UnreadRecord:
 
 
 def _named(what: str, name: str) -> str:
-    return f"{what} {name[:MAX_NAME]!r}" if name else f"{what} of unreadable name"
+    return f"{what} {name[:MAX_NAME]!r}" if name else f"{what} with an unreadable name"
 
 
 class UnreadRecords:

@@ -15,7 +15,7 @@ ASKED_SECONDS = 60.0
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = 10.0  # after a service that could not be read
 PUBLISH_SECONDS = 0.25
-UNFILLED = "the instances of some services cannot be read"
+UNFILLED = "instances of some services cannot be read"
 UNFINISHED = "addresses of services are still being read"
 
 Read = Callable[[keys.ServiceInstances], Awaitable[None]]

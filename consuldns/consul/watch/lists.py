@@ -118,7 +118,7 @@ class WatchedLists:
                 self._failed(key, str(error))
             except Exception as error:
                 self._errors.report(name, error)
-                self._failed(key, f"an error of consuldns: {type(error).__name__}")
+                self._failed(key, f"unexpected error: {type(error).__name__}")
             await backoff.pause()
 
     def _failed(self, key: ViewKey | None, reason: str, *, is_logged: bool = True) -> None:
@@ -208,11 +208,11 @@ class WatchedLists:
         prefix = "/".join(source.request.path[2:])
         right = f'the token may not list the keys: key_prefix "{prefix}" {{ policy = "list" }}'
         if old is not None and old.names_listed:
-            return Denied(f"kept as it was, since {right}")
+            return Denied(f"kept unchanged, because {right}")
         if not await acl.is_token_known(self._client, self._local):
             return error
         self._publish(source.key, nothing)
-        return Denied(f"not served, since {right}")
+        return Denied(f"not served, because {right}")
 
     async def _watch_checks(self) -> Watch:
         """What the statuses say is read with the instances; this shows whose have changed."""

@@ -102,15 +102,15 @@ class LossGuard:
         old = self._known(key)
         if old is None and not (new.names_listed or new.may_be_empty):
             if bad:
-                raise BadResponse(f"not one record can be read: {unread.describe(bad)}")
-            raise Denied("Consul shows none: the token needs service:read and node:read")
+                raise BadResponse(f"no record can be decoded: {unread.describe(bad)}")
+            raise Denied("Consul returns none: the token needs service:read and node:read")
         if not bad or old is None:
             return new, ""
         listed = unread.listed(bad)
         known = old if listed is None else old.restricted_to(listed)
         if not known.names_listed:
             return new, ""
-        return new.merged_with(known), f"{len(bad)} records of this list cannot be read"
+        return new.merged_with(known), f"{len(bad)} records of this list cannot be decoded"
 
     def _known(self, key: ViewKey) -> ListView | None:
         view = self._published.get(key)

@@ -205,7 +205,7 @@ class OnDemandViews:
                 self._failed(key, error)
         except Exception as error:
             self._errors.report(f"reading {key}", error)
-            self._failed(key, BadResponse(f"an error of consuldns: {type(error).__name__}"))
+            self._failed(key, BadResponse(f"unexpected error: {type(error).__name__}"))
 
     async def _read(self, reading: Reading) -> None:
         found = await self._reader.read(reading.key, is_first=reading.is_first)

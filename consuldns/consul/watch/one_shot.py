@@ -29,7 +29,7 @@ async def answer_once(client: Client, ask: Callable[[Views], T]) -> T:
         async with asyncio.timeout(SECONDS):
             return await _answer(watcher, views, ask)
     except TimeoutError:
-        reason = views.reason or f"no answer in {SECONDS:g} s"
+        reason = views.reason or f"timed out waiting for Consul ({SECONDS:g} s)"
         raise Unreachable(f"Consul at {client.settings.address}: {reason}") from None
     finally:
         running.cancel()

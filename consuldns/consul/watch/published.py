@@ -234,7 +234,7 @@ class _StaleLog:
     def write(self, causes: dict[str, list[ViewKey]], now: float) -> None:
         """The views that are stale now by their cause."""
         if not causes and self._logged:
-            _log.info("all views of Consul are renewed again")
+            _log.info("recovered: all views of Consul are up to date")
         self._logged &= causes.keys()
         fresh = [reason for reason in causes if reason not in self._logged]
         if fresh and now >= self._quiet_until:
@@ -242,7 +242,7 @@ class _StaleLog:
             self._logged.update(fresh)
             keys = causes[fresh[0]]
             _log.warning(
-                "%d views of Consul are kept as they were, and answers from them marked stale "
+                "%d views of Consul could not be renewed; answers from them are marked stale "
                 "(%s first): %s",
                 len(keys),
                 keys[0].label,

@@ -1,4 +1,4 @@
-"""Whether Consul answers. One prober for all, so that an outage costs about a request a second."""
+"""Whether Consul is reachable. One prober for all: an outage costs about a request a second."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from consuldns.incidents import Incidents
 
 _log = logging.getLogger(__name__)
 
-NO_CONTACT = "no contact with Consul"
+NO_CONTACT = "Consul is unreachable"
 RETRY_SECONDS = (
     0.8  # at most half of it less by chance; Consul must be seen well within 2 s of its return
 )

@@ -102,7 +102,7 @@ class ViewReader:
                 if doubt:
                     raise BadResponse(doubt)
         elif bad and isinstance(view, model.Instances) and not view.instances:
-            raise BadResponse(f"not one instance can be read: {unread.describe(bad)}")
+            raise BadResponse(f"no instance can be decoded: {unread.describe(bad)}")
         elif isinstance(view, model.ReverseEntries) and isinstance(held, model.ReverseEntries):
             view, kept = _with_unread(held, view, bad)
         return self._parts.share(view), kept
@@ -121,4 +121,4 @@ def _with_unread(
     if not kept:
         return new, ""
     view = model.ReverseEntries(new.index, (*new.entries, *kept))
-    return view, f"{len(bad)} keys of this reverse zone cannot be read"
+    return view, f"{len(bad)} keys of this reverse zone cannot be decoded"

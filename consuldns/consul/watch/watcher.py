@@ -30,7 +30,7 @@ from consuldns.views.keys import ViewKey
 
 _log = logging.getLogger(__name__)
 
-NO_CONTACT = "no contact with Consul"
+NO_CONTACT = "Consul is unreachable"
 SWEEP_AFTER_CONTACT_SECONDS = 1.5
 
 
@@ -156,12 +156,12 @@ class Watcher:
             async with asyncio.timeout(SWEEP_AFTER_CONTACT_SECONDS):
                 await self._on_demand.wait_until_swept()
         except TimeoutError:
-            _log.info("many views are asked for: some are still being read again")
+            _log.info("overload: some views are still waiting to be read again")
         self._published.set_contact(reachable=True)
 
     def need(self, key: ViewKey) -> None:
         """A worker waits for this view: Replaced, Current or Unavailable is published soon."""
-        with self._errors.contained("asking for a view"):
+        with self._errors.contained("requesting a view"):
             if self._lists is None or not self._is_in_session:
                 self._published.refuse(key, NO_CONTACT)
                 return
@@ -175,7 +175,7 @@ class Watcher:
 
     def asked(self, asked: Collection[ViewKey]) -> None:
         """Answers were given from these views during the last second or two."""
-        with self._errors.contained("noting what is asked for"):
+        with self._errors.contained("recording which views are in use"):
             self._on_demand.asked(asked)
             self._indexer.asked(asked)
 

@@ -122,7 +122,7 @@ def _boolean(text: str) -> bool:
 def _service_name(text: str) -> str:
     if not (_NAME.fullmatch(text) and len(text) <= names.MAX_LABEL):
         raise ValueError(
-            f"must be at most {names.MAX_LABEL} characters that can stand in DNS and in a URL"
+            f"must be at most {names.MAX_LABEL} characters that are valid in DNS and in a URL"
         )
     return text
 
@@ -168,7 +168,7 @@ def _tags(text: str) -> tuple[str, ...]:
     r"""Tags with commas between; `\,` is a comma within one, as for consul-k8s."""
     parts = [part.strip().replace("\\,", ",") for part in re.split(r"(?<!\\),", text)]
     if not any(parts):
-        raise ValueError("must be tags with commas between")
+        raise ValueError("must be tags separated by commas")
     return tuple(part for part in parts if part)
 
 
@@ -187,7 +187,7 @@ _READERS: dict[str, Callable[[str], object]] = {
 _UNREADABLE: dict[str, tuple[object, str]] = {
     "sync": (False, "the service is not synced"),
     "reverse": (False, "it gets no reverse name"),
-    "collision": ("suffix", "it is taken for suffix"),
+    "collision": ("suffix", "suffix is used"),
 }
 # Of Consul's service mesh and its metrics.
 _OF_OTHERS = frozenset(("service-ignore", "service-metrics-path", "service-metrics-port"))

@@ -90,7 +90,9 @@ def join(
                 new = _joined(endpoint, address, ports, fitness, is_managed, service[0])
                 if key not in joined or _rank(new) < _rank(joined[key]):
                     joined[key] = new
-    problems = (f"{addresses.listed(texts)} in its slices {why}" for why, texts in bad.items())
+    problems = (
+        f"{addresses.listed(texts)} in its EndpointSlices {why}" for why, texts in bad.items()
+    )
     return Joined(tuple(joined[key] for key in sorted(joined)), tuple(sorted(problems)))
 
 

@@ -30,10 +30,10 @@ def resolvable(
     if names.is_below(name, domain) and path[-1:] and path[-1] in KINDS:
         name = (*path, *_labels(identity.zone))
         if not names.is_valid(name):
-            raise ValueError(f"is too long a name in the zone {identity.zone!r}")
+            raise ValueError(f"is too long in the zone {identity.zone!r}")
         text = names.format_name(name).rstrip(".")
     if _is_own(name, service, flat, identity):
-        raise ValueError("leads back to the service itself")
+        raise ValueError("resolves to the service itself")
     return text
 
 

@@ -68,7 +68,7 @@ def _addresses(exposure: Ingress) -> list[str]:
 def _problem(text: str, identity: Identity) -> str:
     """Why the text cannot be the address of an instance, empty if it can."""
     if not text:
-        return "a rule for every host names none"
+        return "a rule without a host cannot be an alias"
     if names.parse_address(text) is not None:
         try:
             addresses.address(text)
@@ -80,5 +80,5 @@ def _problem(text: str, identity: Identity) -> str:
     except ValueError:
         return f"{addresses.shown(text)} cannot be the target of an alias"
     if identity.holds(name):
-        return f"{text!r} would lead back to names that are answered here"
+        return f"{text!r} is in one of our own zones"
     return ""

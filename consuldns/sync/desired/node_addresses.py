@@ -100,6 +100,6 @@ def _read(
 
 def _reason(service: Service, ready: Sequence[JoinedEndpoint], types: Sequence[str]) -> str:
     if service.spec.external_traffic_policy == "Local" and not any(each.node for each in ready):
-        return "externalTrafficPolicy is Local, but no endpoint says which node it is on"
+        return "externalTrafficPolicy is Local, but no endpoint has the name of its node"
     wanted = " or ".join(families(service))
     return f"no ready node that it can be reached at has an {wanted} address ({' or '.join(types)})"

@@ -88,7 +88,9 @@ def candidates(
     wish = context.overrides.reverse
     found, problems = [], []
     if wish and not _may_have_reverse(context, settings):
-        problems.append("service-reverse has no effect: sync.reverse has no addresses of its kind")
+        problems.append(
+            "service-reverse has no effect: sync.reverse does not include this kind of address"
+        )
     at_flat_name = {each.address for each in registered if each.status != CRITICAL}
     for text, rank, nested in _claimed(context, at_flat_name, settings, identity):
         address = names.parse_address(text)
@@ -100,7 +102,7 @@ def candidates(
         target = wish if isinstance(wish, str) else target
         is_wanted = wish is not False and _is_to_be_named(rank, settings)
         if is_wanted and len(target) > names.MAX_HOST_NAME:
-            problems.append("an address has no reverse name, because it would be too long a name")
+            problems.append("an address has no reverse name, because the name would be too long")
             is_wanted = False
         if not is_wanted:
             rank, target = (rank if rank is Rank.CLUSTER_IP else Rank.UNNAMED), ""

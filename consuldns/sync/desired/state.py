@@ -262,12 +262,13 @@ def write_metadata(
     if left:
         problems.append(
             f"{left} of its {len(listed)} ports do not fit into Consul's metadata: "
-            "endpoints have no SRV for them"
+            "endpoints have no SRV records for them"
         )
     if len(wanted) > room:
         problems.append(
             f"service-meta-...: {len(wanted) - room} of {len(wanted)} keys do not fit, as Consul "
-            f"takes {descriptor.MAX_META} for an instance: those last in order are ignored"
+            f"takes {descriptor.MAX_META} for an instance: the last ones in alphabetical "
+            "order are ignored"
         )
     meta |= dict(sorted(wanted.items())[:room])
     for name, _, number in listed:

@@ -195,4 +195,4 @@ def in_cluster(environment: Mapping[str, str], account: Path = SERVICE_ACCOUNT) 
 
 def plain_url(url: str) -> Access:
     """An API that needs no credentials, such as that of `kubectl proxy`."""
-    return Access(url.rstrip("/"), "a plain URL", account="whoever the proxy is")
+    return Access(url.rstrip("/"), "a plain URL", account="the account of the proxy")

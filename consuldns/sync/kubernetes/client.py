@@ -170,7 +170,7 @@ class KubernetesClient:
         except Unreadable as error:
             self._skip(kind, content, error)
             if type_ == "DELETED":  # only a list tells now which
-                raise errors.Gone(f"of {kind}, one that cannot be read was deleted") from error
+                raise errors.Gone(f"of {kind}, one that cannot be decoded was deleted") from error
             return WatchEvent("UNREAD", version)
 
     async def _get(self, path: str, parameters: dict[str, str]) -> bytes:

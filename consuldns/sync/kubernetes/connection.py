@@ -77,8 +77,8 @@ class APIConnection:
                 await self._renew(access, headers if _is_tls(error) else None)
                 said = str(error) or type(error).__name__
                 raise errors.Unreachable(
-                    f"the Kubernetes API at {access.url} cannot be reached: {said}. Does it run, "
-                    f"and is this its address? It comes from {access.origin}"
+                    f"the Kubernetes API at {access.url} is unreachable: {said}. Is it running, "
+                    f"and is this its address? It is from {access.origin}"
                 ) from error
             if code != 401 or attempt == 2:
                 raise problem
@@ -180,7 +180,7 @@ def _http_client(access: Access, tls: ssl.SSLContext) -> httpx.AsyncClient:
         )
         return httpx.AsyncClient(base_url=access.url, transport=transport, headers=headers)
     except (httpx.InvalidURL, ValueError) as error:
-        raise ConfigError(f"not a URL that can be used: {error}", where=access.origin) from error
+        raise ConfigError(f"not a valid URL: {error}", where=access.origin) from error
 
 
 def _is_tls(error: BaseException | None) -> bool:
@@ -201,10 +201,9 @@ def read_status(content: Part) -> Status:
 
 
 _REMEDIES = {
-    401: "the credentials of {origin} are not accepted. Renew them there: they are read again",
-    403: "the rights that the worker needs are listed in docs/kubernetes.md",
-    404: "is this the URL of a Kubernetes API, or one that does not serve this? It comes from "
-    "{origin}",
+    401: "the credentials of {origin} are not accepted. Renew them there; they will be read again",
+    403: "docs/kubernetes.md lists the permissions that the worker needs",
+    404: "is this the URL of a Kubernetes API that serves this resource? It is from {origin}",
 }
 
 

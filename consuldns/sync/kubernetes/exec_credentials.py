@@ -96,7 +96,9 @@ class ExecCredentials:
                 hint="one of " + ", ".join(VERSIONS),
             )
         if command.interactive_mode == "Always":
-            raise ConfigError(f"exec plugin {command.command!r} wants a terminal, there is none")
+            raise ConfigError(
+                f"exec plugin {command.command!r} requires a terminal, but there is none"
+            )
         self._command, self._folder, self._cluster = command, folder, cluster
         self._status: ExecStatus | None = None
         self._running = asyncio.Lock()
@@ -144,7 +146,9 @@ class ExecCredentials:
             async with asyncio.timeout(LONGEST_RUN):
                 output, errors_text = await process.communicate()
         except TimeoutError as error:
-            raise ConfigError(f"exec plugin {program!r} took over {LONGEST_RUN:g} s") from error
+            raise ConfigError(
+                f"exec plugin {program!r} did not finish within {LONGEST_RUN:g} s"
+            ) from error
         finally:
             if process.returncode is None:
                 process.kill()
@@ -182,12 +186,14 @@ class ExecCredentials:
         if credential.api_version != self._command.api_version:
             raise ConfigError(
                 f"exec plugin {program!r} wrote {credential.api_version!r}, "
-                f"not {self._command.api_version!r} as the kubeconfig says"
+                f"not {self._command.api_version!r} as in the kubeconfig"
             )
         status = credential.status or ExecStatus()
         has_certificate = bool(status.client_certificate_data)
         if has_certificate != bool(status.client_key_data):
-            raise ConfigError(f"exec plugin {program!r} gave a certificate without key, or a key")
+            raise ConfigError(
+                f"exec plugin {program!r} returned a certificate without a key, or a key"
+            )
         if not status.token and not has_certificate:
-            raise ConfigError(f"exec plugin {program!r} gave neither token nor certificate")
+            raise ConfigError(f"exec plugin {program!r} returned neither a token nor a certificate")
         return status

@@ -254,7 +254,7 @@ def find_access(settings: SyncSettings) -> Access:
     if users.exists():
         return from_kubeconfig([users], settings.context)
     raise ConfigError(
-        "no way to the Kubernetes API is known",
+        "the Kubernetes API is not configured",
         where="sync",
         hint="--kube-api URL, --kubeconfig FILE, or run in a pod",
     )

@@ -25,9 +25,9 @@ CONSEQUENCES = {
     "cluster IPs is unknown",
     "nodes": "NodePort services are not synced, and addresses of endpoints and load balancers get "
     "no reverse names",
-    "namespaces": "namespaces without services are not known",
+    "namespaces": "namespaces without services are unknown",
     "pods": "addresses of endpoints get no reverse names",
-    "ingresses": "services that an Ingress may expose keep the addresses that they have",
+    "ingresses": "services that an Ingress may expose keep their addresses",
 }
 """What follows if a kind of object may not be listed."""
 
@@ -124,7 +124,7 @@ class Troubles:
             over = self._said.pop(each)
             well = [subject for subject in over.subjects if subject not in self.current]
             if well:  # else they have another trouble now
-                _log.info("following %s again, after %.0f s", listed(well), now - over.since)
+                _log.info("watching %s again, after %.0f s", listed(well), now - over.since)
 
     def _note_said(self, each: str, subjects: list[str], now: float) -> None:
         first, longest = REMINDERS
@@ -138,7 +138,7 @@ class Troubles:
         first = self.current[subjects[0]]
         lasting = f" for {now - first.since:.0f} s" if each in self._said else ""
         _log.warning(
-            "cannot follow %s%s, keeping what is known: %s",
+            "cannot watch %s%s, keeping the last known state: %s",
             listed(subjects), lasting, first.error,
         )  # fmt: skip
 

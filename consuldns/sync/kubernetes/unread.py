@@ -33,8 +33,10 @@ class UnreadObjects:
         named = self._named[kind]
         if key not in named and len(named) < MAX_NAMED:
             named.add(key)
-            name = "/".join(part for part in key if part) if key else "one of unreadable name"
-            _log.warning("of %s, %.80r is skipped, and kept as it was: %s", kind, name, reason)
+            name = "/".join(part for part in key if part) if key else "one with an unreadable name"
+            _log.warning(
+                "of %s, %.80r is skipped, and its last known state is kept: %s", kind, name, reason
+            )
 
     def were_read(self, kind: str, bad: set[ObjectKey | None], namespace: str) -> None:
         """All objects of a kind in a namespace (empty: in all) were read, but for the bad ones."""

@@ -22,7 +22,7 @@ def settings(
     known = list(services)
     found = [*_of_scope(sync, namespaces), *_of_types(sync), *_of_reverse(sync, known)]
     if sync.label_selector and not known and not found:
-        found.append("nothing is synced, because no service has the labels of label_selector")
+        found.append("nothing is synced, because no service matches label_selector")
     if sync.prefix and not _PREFIX.fullmatch(sync.prefix):
         found.append(f"prefix {shown(sync.prefix)} makes flat names that are not host names")
     if sync.context and sync.kube_api:
@@ -59,7 +59,7 @@ def _of_types(sync: SyncSettings) -> Iterator[str]:
     )
     for type_, name, is_set in missing:
         if is_set and sync.types and type_ not in sync.types:
-            yield f"{name} has no effect, because types leaves out {type_}"
+            yield f"{name} has no effect, because types does not include {type_}"
     if sync.load_balancer_endpoints and "load-balancer" in sync.reverse:
         yield 'reverse = "load-balancer" has no effect, because of load_balancer_endpoints'
 

@@ -197,7 +197,7 @@ class Planner:
         """What there is to say about a name that was asked for and not given."""
         claim, name = self._selection.claims[key], self._names[key]
         if claim.given and name.lower() != flat_names.shortened(claim.wanted).lower():
-            instead = f"it is {name!r} until that is gone" if name else "it has none"
+            instead = f"it is {name!r} until then" if name else "it has none"
             yield f"service-name: another service has the name {claim.wanted!r}; {instead}"
 
     def _plan_descriptor(
