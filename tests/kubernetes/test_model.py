@@ -291,7 +291,7 @@ class History:
         said = [
             line
             for line in worker.lines
-            if self.denied in line and ("cannot list" in line or "following" in line)
+            if self.denied in line and ("cannot list" in line or "watching" in line)
         ]
         return bool(said) and "cannot list" in said[-1]
 
