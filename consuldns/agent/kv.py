@@ -16,7 +16,7 @@ class KeyValues:
         self._database = database
         self._clock = clock
         self._entries: Table[str, Entry] = database.table()
-        # Deleted keys stay here: whoever waits for one has to see that it went. Consul forgets
+        # Deleted keys stay here: a query that waits for one must see that it went. Consul forgets
         # them after a quarter of an hour; here they last as long as the process.
         self._changed: Table[str, int] = database.table()
         self._delayed: dict[str, float] = {}

@@ -35,7 +35,7 @@ class Agent:
 
     @property
     def announcement(self) -> str:
-        """What to tell whoever started it."""
+        """The text for the person who started it."""
         services = f"{len(SERVICES)} sample services" if self.with_sample else "no services"
         return (
             f"embedded Consul agent at {self.url}, datacenter {self.state.datacenter}, {services};"

@@ -2,7 +2,7 @@
 
 All tables of a database change together: either a whole `change()` or nothing. The index counts
 changes, as Consul's X-Consul-Index does. A `Topic` names a thing that can be waited for, such as
-`("health", "web")`; whoever writes a record touches the topics in which it can be seen.
+`("health", "web")`; writing a record touches the topics in which it can be seen.
 """
 
 from collections.abc import Callable, ItemsView, Iterator, ValuesView

@@ -139,7 +139,7 @@ class _Connection(asyncio.Protocol):
         self._set_deadline(self._limits.idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is over, whoever ended it."""
+        """The connection has ended, from either side."""
         self._server.connections.pop(self, None)
         self._server.of_client[self._client] -= 1
         if not self._server.of_client[self._client]:

@@ -23,7 +23,7 @@ CLUSTER_UID = "consuldns-cluster-uid"
 FORMER_UIDS = "consuldns-former-cluster-uids"
 API_MARK = "consuldns-kubernetes-api"
 
-_MARK = 0x4B38  # "K8"; below 2^15, so that the number stays positive for whoever reads 64 bits
+_MARK = 0x4B38  # "K8"; below 2^15, so that it stays positive when read as a signed 64-bit number
 
 
 def flags(uid: str, cluster: str) -> int:

@@ -44,8 +44,8 @@ _log = logging.getLogger(__name__)
 
 DEBOUNCE = 0.05  # seconds: a deployment's events come in bursts
 RESYNC = 300.0  # seconds between looks at everything, if nothing else asks for one
-SHORTEST_LOOK = 1.0  # seconds between two looks at a part of Consul that changed, and
-LOOK_COST = 20  # so many times as long as one takes
+SHORTEST_LOOK = 1.0  # seconds between two looks at a part of Consul that changed, at least
+LOOK_COST = 20  # pause between two looks, as a multiple of how long one takes
 PATIENCE = 30.0  # seconds of a term until it goes on without kinds that could not be listed
 RETRY = (0.5, 60.0)  # seconds: first and longest wait after failures, doubling
 OUTAGE_RETRY = 1.0  # seconds, while Consul cannot be reached

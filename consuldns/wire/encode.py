@@ -74,7 +74,7 @@ _SIZE_STEPS = (PLAIN_SIZE, 768, 1024, 1220, ADVERTISED_SIZE)
 class CompiledAnswer:
     """An answer in wire format, ready to be rendered.
 
-    `size` is that of the largest reply in bytes, without OPT; whoever takes that much gets all.
+    `size` is that of the largest reply in bytes, without OPT; clients that accept it get all.
     `options` is the length and content of the OPT record's data (empty: none of its own).
     `count` is the number of groups; `exclusive` says that only one of them may be sent.
     """

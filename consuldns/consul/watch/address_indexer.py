@@ -62,7 +62,7 @@ class AddressIndexer:
         self._wake.set()
 
     def take(self, key: ViewKey, view: model.Instances, began: float) -> None:
-        """The instances of a service, whoever has read them, from a reading that began then."""
+        """The instances of a service, from any reader; `began` is when the reading started."""
         if isinstance(key, keys.ServiceInstances) and key.is_in(self.local):
             self._book.take(key.service, view, began)
             self._settle({key.service})

@@ -20,7 +20,7 @@ RETRY_SECONDS = 0.2  # after a view could not be had: the index of addresses tak
 async def answer_once(client: Client, ask: Callable[[Views], T]) -> T:
     """What `ask` makes of Consul's views; the ones that it misses (MissingView) are read for it.
 
-    Raises Unreachable, with the reason, if a view cannot be had in time.
+    Raises Unreachable, with the reason, if a view is not available in time.
     """
     views = _Views()
     watcher = Watcher(client, views.take)
