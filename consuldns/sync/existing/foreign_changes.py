@@ -6,7 +6,8 @@ may hide behind one of our own writes. So the part that changed is read and comp
 exists as far as we know, but for what we wrote meanwhile.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from consuldns.consul.catalog import Catalog
@@ -17,20 +18,31 @@ from consuldns.sync.ownership import Identity
 
 @dataclass
 class Writes:
-    """What we are writing, and have written since somebody began to look."""
+    """What we are writing, and have written since each of those who are looking began to."""
 
-    now: set[str] = field(default_factory=set)
-    looking: list[set[str]] = field(default_factory=list)
+    _now: set[str] = field(default_factory=set)
+    _looking: dict[object, set[str]] = field(default_factory=dict)
 
     def begin(self, operations: Iterable[Operation]) -> None:
         """These are about to be done."""
-        self.now = set(map(_name, operations))
-        for seen in self.looking:
-            seen |= self.now
+        self._now = set(map(_name, operations))
+        for seen in self._looking.values():
+            seen |= self._now
 
     def end(self) -> None:
         """It is done, or has failed."""
-        self.now = set()
+        self._now = set()
+
+    @contextmanager
+    def seen(self) -> Iterator[set[str]]:
+        """The names of what is being written, to which is added what comes to be meanwhile."""
+        names = set(self._now)
+        me = object()  # two who look at the same time have equal sets, and are two all the same
+        self._looking[me] = names
+        try:
+            yield names
+        finally:
+            del self._looking[me]
 
 
 async def is_changed(
@@ -41,24 +53,18 @@ async def is_changed(
     `resource` is `node:<name>` (instances) or `keys:<prefix>`.
     """
     kind, _, name = resource.partition(":")
-    ours = set(writes.now)
-    writes.looking.append(ours)
-    try:
-        there = Existing()
+    there = Existing()
+    with writes.seen() as ours:
         if kind == "node":
             await read_instances(catalog, identity, there)
             node_differs = there.node != existing.node and name not in ours
             return node_differs or _differ(_by_id(there), _by_id(existing), ours)
         await read_keys(catalog, identity, name, there)
         ours |= there.undecided.keys()  # whose they are, only a look at everything tells
+        foreign = {path for path in existing.foreign_keys if path.startswith(name)}
         return _differ(there.keys, _below(name, existing), ours) or bool(
-            there.foreign_keys.symmetric_difference(
-                path for path in existing.foreign_keys if path.startswith(name)
-            )
-            - ours
+            there.foreign_keys.symmetric_difference(foreign) - ours
         )
-    finally:
-        writes.looking.remove(ours)
 
 
 def _name(operation: Operation) -> str:
