@@ -28,6 +28,7 @@ def policy(settings: Settings) -> Policy:
         reverse_zones=tuple(
             name for zone in dns.reverse_zones for name in reverse_zone_names(zone)
         ),
+        name_servers=tuple(fold(parse_name(name)) for name in dns.name_servers),
         name_server_addresses=_name_server_addresses(settings),
         kubernetes=KubernetesPolicy(
             ttl=int(dns.kubernetes.ttl.total_seconds()),

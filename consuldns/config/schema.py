@@ -259,6 +259,16 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
             "6598 and RFC 4193. Outside of these zones, an unknown address is REFUSED.",
         ),
     ] = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+    name_servers: Annotated[
+        tuple[str, ...],
+        Declaration(
+            list_of(DOMAIN),
+            "Names of this server and its replicas, for the NS records of every zone; the first is "
+            "the primary name server in SOA records. Each must have an address: in the zone that "
+            "it is in, or as a node in Consul if it is `<node>.node.<datacenter>.<domain>`. "
+            "Default: `ns.<domain>`, and `ns.dns.<zone>` in zones of Kubernetes clusters.",
+        ),
+    ] = ()
     name_server_addresses: Annotated[
         tuple[str, ...],
         Declaration(

@@ -30,7 +30,7 @@ from consuldns.names import Labels
 MAX_ALIASES = 3  # that are followed one after the other, as Consul does
 KEEPS_TTL = (grammar.NodeName, grammar.KubernetesName, grammar.ClusterName)
 FOLLOWED = frozenset((Type.A, Type.AAAA, Type.CNAME))
-LEADS_ON = frozenset((Type.CNAME, Type.SRV))
+LEADS_ON = frozenset((Type.CNAME, Type.SRV, Type.NS))
 NXDOMAIN = Finding(Outcome.NXDOMAIN)
 _NXDOMAIN, _ANSWER = Outcome.NXDOMAIN, Outcome.ANSWER
 
@@ -97,7 +97,7 @@ def look_up(meaning: Interpretation, request: Request) -> Finding:
 
 
 def _follow_aliases(finding: Finding, meaning: Interpretation, request: Request) -> Finding:
-    """The finding with what its aliases and SRV targets lead to, where that is in our domains.
+    """The finding with what aliases and targets of SRV and NS lead to, if it is in our domains.
 
     A target elsewhere is left to the client. Services give their TTL to what they lead to.
     """
@@ -116,13 +116,15 @@ def _follow(group: RecordGroup, request: Request, keeps_ttl: bool) -> RecordGrou
     match first.data:
         case Target(target) if first.type == Type.CNAME:
             reached = _reach(target, request.type, request)
-        case ServiceTarget(name=target) if not group.additional:
+        case ServiceTarget(name=target) | Target(target) if not (
+            group.additional or first.type == Type.PTR
+        ):
             reached = _reach(target, Type.ANY, request)
         case _:
             return group
     if not keeps_ttl:
         reached = tuple(replace(record, ttl=first.ttl) for record in reached)
-    if first.type == Type.SRV:
+    if first.type != Type.CNAME:
         return replace(group, additional=reached)
     return replace(group, records=(first, *reached, *group.records[1:]))
 

@@ -95,7 +95,8 @@ class Policy:
 
     `service_ttl` is keyed as in Consul: a name, a prefix that ends in `*`, or `*`; an exact name
     beats the longest prefix, which beats `*`; 0 if none matches.
-    `name_server_addresses` (packed) are the addresses of `ns.<domain>`.
+    `name_servers` are the names in NS records, the first one in SOA as well; without them each zone
+    has its own. `name_server_addresses` (packed) are the addresses of `ns.<domain>`.
     """
 
     domain: Labels = (b"consul",)
@@ -106,6 +107,7 @@ class Policy:
     enable_additional_node_meta_txt: bool = True
     soa: StartOfAuthorityTimes = StartOfAuthorityTimes()
     reverse_zones: tuple[Labels, ...] = PRIVATE_REVERSE_ZONES
+    name_servers: tuple[Labels, ...] = ()
     name_server_addresses: tuple[bytes, ...] = ()
     kubernetes: KubernetesPolicy = KubernetesPolicy()
 
@@ -115,6 +117,10 @@ class Policy:
         if service in exact:
             return exact[service]
         return next((ttl for prefix, ttl in prefixes if service.startswith(prefix)), 0)
+
+    def name_servers_of(self, zone: Zone) -> tuple[Labels, ...]:
+        """The names of the name servers of a zone; at least one."""
+        return self.name_servers or (zone.name_server,)
 
     @cached_property
     def _service_ttls(self) -> tuple[dict[bytes, int], list[tuple[bytes, int]]]:

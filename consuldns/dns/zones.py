@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from consuldns import names
-from consuldns.dns import consul_rules, records
+from consuldns.dns import records
 from consuldns.dns.answer import Outcome, Record, RecordGroup, StartOfAuthority
 from consuldns.dns.finding import EMPTY_NON_TERMINAL, NODATA, Finding, found
 from consuldns.dns.grammar import Apex, DatacenterNonTerminal, NameServer
@@ -11,12 +11,7 @@ from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Type
 from consuldns.dns.request import Request
 from consuldns.names import Labels
-from consuldns.views.model import Instance
 from consuldns.views.store import ViewReader
-
-MAX_NAME_SERVERS = 3
-SERVERS = b"consul"  # the service that the servers of Consul register themselves under
-HOSTNAME = b"abcdefghijklmnopqrstuvwxyz0123456789-"
 
 
 def zone_of(name: Labels, policy: Policy) -> Zone | None:
@@ -71,8 +66,8 @@ def start_of_authority(zone: Zone, views: ViewReader, policy: Policy) -> Record:
     times = policy.kubernetes.soa if zone.cluster else policy.soa
     return _start_of_authority(
         zone.apex,
-        zone.domain,
-        zone.cluster,
+        policy.name_servers_of(zone)[0],
+        zone.rname,
         serial,
         times.refresh,
         times.retry,
@@ -84,8 +79,8 @@ def start_of_authority(zone: Zone, views: ViewReader, policy: Policy) -> Record:
 @lru_cache(maxsize=1024)
 def _start_of_authority(
     apex: Labels,
-    domain: Labels,
-    cluster: str,
+    mname: Labels,
+    rname: Labels,
     serial: int,
     refresh: int,
     retry: int,
@@ -94,8 +89,7 @@ def _start_of_authority(
 ) -> Record:
     # Every negative answer has one: kept, because it costs a third of a denial to build. By plain
     # values, because the hash of a dataclass costs as much again.
-    zone = Zone(apex, domain, cluster)
-    data = StartOfAuthority(zone.name_server, zone.rname, serial, refresh, retry, expire, min_ttl)
+    data = StartOfAuthority(mname, rname, serial, refresh, retry, expire, min_ttl)
     return Record(apex, Type.SOA, min_ttl, data)
 
 
@@ -146,44 +140,15 @@ def _own_addresses(owner: Labels, ttl: int, policy: Policy) -> tuple[Record, ...
 
 
 def _name_servers(zone: Zone, request: Request) -> list[RecordGroup]:
-    """Consul's servers, as Consul says, for its own domains; ourselves for others, or if none."""
-    servers = _consul_servers(zone, request) if zone.apex == zone.domain else []
-    if servers:
-        return servers
-    name, policy = zone.name_server, request.policy
+    """The name servers of a zone, `ns.D` with its addresses as glue.
+
+    Never Consul's own servers, which Consul names: a resolver that learns the zone's servers from
+    us (RFC 8109 priming of a stub zone, a delegation) would send its queries to their port 53.
+    """
+    policy = request.policy
     ttl = policy.kubernetes.ttl if zone.cluster else policy.node_ttl
-    glue = _own_addresses(name, ttl, policy)
-    return [RecordGroup((records.name_server(zone.apex, ttl, name),), glue)]
-
-
-def _consul_servers(zone: Zone, request: Request) -> list[RecordGroup]:
-    views, policy = request.views, request.policy
-    datacenter = views.datacenters().local
-    service = views.listed_service(datacenter, SERVERS)
-    if service is None:
-        return []
-    instances = consul_rules.healthy(
-        views.instances(datacenter, service), only_passing=policy.only_passing
-    )
-    servers: dict[Labels, RecordGroup] = {}
-    for instance in instances:
-        name = _server_name(instance, datacenter, zone.domain)
-        if name is not None and len(servers) < MAX_NAME_SERVERS:
-            record = records.name_server(zone.apex, policy.node_ttl, name)
-            servers.setdefault(name, RecordGroup((record,), _glue(instance, name, policy)))
-    return list(servers.values())
-
-
-def _server_name(instance: Instance, datacenter: str, domain: Labels) -> Labels | None:
-    """`<server>.node.<dc>.D` in lower case, None for a node whose name is no hostname."""
-    node = names.fold_text(instance.node.name)
-    if node.translate(None, HOSTNAME):
-        return None
-    return records.node_name(node.decode(), datacenter, domain)
-
-
-def _glue(instance: Instance, name: Labels, policy: Policy) -> tuple[Record, ...]:
-    endpoint = consul_rules.endpoint(consul_rules.node_address(instance.node, Type.ANY))
-    if not isinstance(endpoint, bytes):
-        return ()
-    return (records.address(name, policy.node_ttl, endpoint),)
+    groups = []
+    for name in policy.name_servers_of(zone):
+        glue = _own_addresses(name, ttl, policy) if name == zone.name_server else ()
+        groups.append(RecordGroup((records.name_server(zone.apex, ttl, name),), glue))
+    return groups

@@ -271,6 +271,7 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("CONSULDNS_DNS_SOA_EXPIRE", "1", "dns.soa.expire", 1),
         ("CONSULDNS_DNS_SOA_MIN_TTL", "1", "dns.soa.min_ttl", 1),
         ("CONSULDNS_DNS_REVERSE_ZONES", "10.0.0.0/8", "dns.reverse_zones", ("10.0.0.0/8",)),
+        ("CONSULDNS_DNS_NAME_SERVERS", "a.example", "dns.name_servers", ("a.example",)),
         (
             "CONSULDNS_DNS_NAME_SERVER_ADDRESSES",
             "192.0.2.1",

@@ -1,6 +1,6 @@
 """A question with what was answered, and what ought to be: what the differences work on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 
 import dns.name
@@ -103,6 +103,12 @@ class Case:
         return Record(text_of(zone), "SOA", ttl, "IN", data)
 
     @property
+    def name_server(self) -> Record:
+        """The NS record at the name, which is the apex of a zone of ours."""
+        ttl = self.world.settings.node_ttl
+        return Record(text_of(self.name), "NS", ttl, "IN", NAME_SERVER)
+
+    @property
     def our_address(self) -> frozenset[Record]:
         """Of `ns.consul`: that which we listen at."""
         ttl = self.world.settings.node_ttl
@@ -124,9 +130,9 @@ class Difference:
     for_good: bool = False
 
 
-def answered(answer: frozenset[Record], additional: frozenset[Record] = NOTHING) -> Expected:
+def answered(answer: Set[Record], additional: frozenset[Record] = NOTHING) -> Expected:
     """NOERROR with an answer."""
-    return Expected("NOERROR", True, None, answer, additional)
+    return Expected("NOERROR", True, None, frozenset(answer), additional)
 
 
 def text_of(name: Labels) -> str:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from consuldns.names import address_of
 from tests.differential.case import (
-    NAME_SERVER,
     NOTHING,
     REFUSED,
     SILENCE,
@@ -91,10 +90,9 @@ def apex(case: Case, reply: Expected) -> Expected | None:
     known_outside = case.name in reverse.names and reverse.zone_of(case.name) is None
     if case.name not in reverse.zones and not known_outside:
         return None
-    owner = text_of(case.name)
     own = case.owned(reply.answer, "PTR")
     if case.asks("NS", "ANY"):
-        own |= {Record(owner, "NS", case.world.settings.node_ttl, "IN", NAME_SERVER)}
+        own |= {case.name_server}
     if case.asks("SOA", "ANY"):
         own |= {case.start_of_authority}
     return answered(own, case.our_address)

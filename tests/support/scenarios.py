@@ -83,6 +83,8 @@ def policy(settings: dict[str, Any]) -> Policy:
         fields["reverse_zones"] = tuple(parse_name(zone) for zone in fields["reverse_zones"])
     if "soa" in fields:
         fields["soa"] = StartOfAuthorityTimes(**fields["soa"])
+    if "name_servers" in fields:
+        fields["name_servers"] = tuple(parse_name(name) for name in fields["name_servers"])
     if "name_server_addresses" in fields:
         addresses = [parse_address(text) for text in fields["name_server_addresses"]]
         fields["name_server_addresses"] = tuple(a.packed for a in addresses if a is not None)
@@ -109,6 +111,6 @@ def expected_authority(query: dict[str, Any], times: StartOfAuthorityTimes) -> l
     domain = query.get("domain", "consul.")
     zone = query.get("zone", domain)
     return [
-        f"{zone} {times.min_ttl} SOA ns.{domain} hostmaster.{domain} * "
+        f"{zone} {times.min_ttl} SOA {query.get('mname', f'ns.{domain}')} hostmaster.{domain} * "
         f"{times.refresh} {times.retry} {times.expire} {times.min_ttl}"
     ]
