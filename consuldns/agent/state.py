@@ -8,6 +8,7 @@ from consuldns.agent.catalog import Catalog
 from consuldns.agent.gateways import Gateways
 from consuldns.agent.kv import KeyValues
 from consuldns.agent.local import LocalServices
+from consuldns.agent.queries import Queries
 from consuldns.agent.records import PASSING, Check, Node, Service
 from consuldns.agent.sessions import MIN_TTL, Sessions
 from consuldns.agent.tables import Database
@@ -39,6 +40,7 @@ class State:
         self.catalog = Catalog(self.database, self.gateways, datacenter)
         self.kv = KeyValues(self.database, clock)
         self.sessions = Sessions(self.database, self.catalog, self.kv, clock, session_ttl_min)
+        self.queries = Queries(self.database, self.catalog)
         self.local = LocalServices(self.catalog, node, clock)
         self._register_itself()
 

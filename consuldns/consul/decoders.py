@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from consuldns import descriptor, reverse_layout, untrusted
+from consuldns import descriptor, durations, reverse_layout, untrusted
 from consuldns.consul.http import replies, unread
 from consuldns.consul.http.unread import UnreadRecord
 from consuldns.descriptor import (
@@ -23,6 +23,7 @@ from consuldns.views import model
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
 
+MAX_TTL = 2**31 - 1  # seconds (RFC 2181 section 8)
 MAX_CHECK_TEXT = 100  # characters
 MAX_FAILING = 5  # checks of an instance that are named
 
@@ -75,6 +76,28 @@ def _instance(record: replies.HealthEntry) -> model.Instance:
         health=health(check.status for check in record.checks or ()),
         failing=failing(record.node.name, record.checks or ()),
     )
+
+
+def query_result(
+    executed: replies.ExecutedQuery, records: Iterable[replies.HealthEntry]
+) -> model.QueryResult:
+    """The result of a prepared query. Its server has filtered the instances, and ordered them."""
+    return model.QueryResult(
+        index=0,
+        instances=tuple(_instance(record) for record in records),
+        service=executed.service,
+        datacenter=executed.datacenter,
+        ttl=_seconds(executed.dns.ttl),
+    )
+
+
+def _seconds(text: str) -> int | None:
+    """A TTL in whole seconds, None if the query sets none, or one that makes no sense."""
+    try:
+        seconds = int(durations.parse_duration(text))
+    except ValueError:
+        return None
+    return seconds if 0 < seconds <= MAX_TTL else None
 
 
 def failing(node: str, checks: Iterable[replies.Check]) -> tuple[str, ...]:

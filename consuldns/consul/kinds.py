@@ -4,6 +4,7 @@ A kind is a key (`views.keys`), a view (`views.model`) and a row of `KINDS`. Eve
 on what kind a view is of asks its row.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -37,6 +38,7 @@ class Kept(Enum):
     POLLED = "always, read every now and then"
     ON_DEMAND = "while it is being asked for"
     IN_BACKGROUND = "always, put together from other views"
+    IF_ALLOWED = "always, as far as it can be read"
 
 
 class Area(Enum):
@@ -62,15 +64,18 @@ class Kind(Generic[K, V]):
     `request` and `decode` raise nothing but BadResponse, if not even a part of the reply can be
     read; a view that is put together from others has neither. `proof` raises MissingView if the
     list that names the view is not known yet, NotFound if the list lacks it, and gives Consul's
-    spelling of it: a name from a query gets no further. For a list, `members` has the view of each
-    name that it lists, if there are such, and `invalidates` the area of views that may have changed
-    whenever the list has moved. `is_empty`: the reply has nothing in it, which the proof denies.
+    spelling of it: a name from a query gets no further. `is_guess`: no list names the view, and
+    there may be one all the same; such are read at a limited rate (ADR 22). For a list, `members`
+    has the view of each name that it lists, if there are such, and `invalidates` the area of views
+    that may have changed whenever the list has moved. `is_empty`: the reply has nothing in it,
+    which the proof denies.
     """
 
     kept: Kept
     request: Callable[[K, Place], Request] | None = None
     decode: Callable[[K, int, bytes], Decoded[V]] | None = None
     proof: Callable[[K, Views], str] = lambda _key, _views: ""
+    is_guess: Callable[[K, Views], bool] = lambda _key, _views: False
     invalidated_by: Area = Area.AGE
     invalidates: Area | None = None
     members: Callable[[str, str], ViewKey] | None = None
@@ -115,6 +120,11 @@ def source(key: Key[V], place: Place) -> Source[V]:
     return Source(key, request(key, place), lambda index, body: decode(key, index, body))
 
 
+def is_guess(key: ViewKey, views: Views) -> bool:
+    """Whether no list names the view, but Consul may know it. Raises MissingView."""
+    return kind_of(key).is_guess(key, views)
+
+
 def failing_checks(datacenter: str) -> Request:
     """All checks that are not passing: what changes in it shows every change of a status.
 
@@ -140,6 +150,44 @@ def _of_listed_service(key: keys.ServiceInstances, views: Views) -> str:
     if name is None:
         raise NotFound(f"no service {key.service!r} in {key.datacenter}")
     return name
+
+
+MAX_GUESS = 128  # octets of a name
+_GUESSABLE = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.ASCII)
+
+
+def _guess(datacenter: str, name: str, views: Views) -> str:
+    """A name that no list holds: it is from a query, and becomes a part of a URL.
+
+    Consul's own names are of letters, digits, dashes, dots and underscores; others can be used if
+    they are listed.
+    """
+    if datacenter not in views.read(keys.DatacenterList()).names:
+        raise BadResponse("the datacenter is unknown to Consul")
+    if len(name) > MAX_GUESS or not _GUESSABLE.fullmatch(name) or ".." in name:
+        raise NotFound(f"Consul has no name such as {name!r}")
+    return name
+
+
+def _service_or_guess(key: keys.ConnectInstances | keys.IngressInstances, views: Views) -> str:
+    listed = views.read(keys.ServiceList(key.datacenter)).by_name.get(key.service.encode())
+    return listed or _guess(key.datacenter, key.service, views)
+
+
+def _is_not_a_service(key: keys.ConnectInstances | keys.IngressInstances, views: Views) -> bool:
+    return key.service.encode() not in views.read(keys.ServiceList(key.datacenter)).by_name
+
+
+def _query_or_guess(key: keys.PreparedQueryResult, views: Views) -> str:
+    return key.query if _is_listed_query(key, views) else _guess(key.datacenter, key.query, views)
+
+
+def _is_listed_query(key: keys.PreparedQueryResult, views: Views) -> bool:
+    """Whether the agent's own datacenter has the query; of others, definitions are not read."""
+    local = views.read(keys.DatacenterList()).local
+    return key.is_in(local) and key.query.encode() in (
+        views.read(keys.PreparedQueryList(local)).known
+    )
 
 
 def _of_listed_folder(key: keys.ReverseZone, views: Views) -> str:
@@ -173,6 +221,24 @@ def _instances(_: object, index: int, body: bytes) -> Decoded[model.Instances]:
     return decoders.instances(index, records), list(map(unread.instance_record, bad))
 
 
+def _prepared_queries(_: object, index: int, body: bytes) -> Decoded[model.PreparedQueries]:
+    records, bad = replies.decode_records(body, replies.QUERY_DEFINITIONS)
+    queries = model.PreparedQueries(
+        index,
+        names=tuple(sorted(each.name for each in records if each.name)),
+        ids=tuple(sorted(each.id for each in records)),
+    )
+    return queries, list(map(unread.query_record, bad))
+
+
+def _query_result(_: object, __: int, body: bytes) -> Decoded[model.QueryResult]:
+    if not body:
+        return NO_QUERY, ()
+    executed = replies.decode(body, replies.ExecutedQuery)
+    records, bad = replies.decode_records(bytes(executed.nodes), replies.HEALTH_ENTRIES)
+    return decoders.query_result(executed, records), list(map(unread.instance_record, bad))
+
+
 def _reverse_zones(_: object, index: int, body: bytes) -> Decoded[model.ReverseZones]:
     return decoders.reverse_zones(index, replies.decode_list(body, str) if body else []), ()
 
@@ -190,6 +256,8 @@ def _clusters(_: object, index: int, body: bytes) -> Decoded[Clusters]:
 def _key_values(body: bytes) -> tuple[list[replies.KeyValue], list[Unread]]:
     return replies.decode_records(body, replies.KEY_VALUES) if body else ([], [])
 
+
+NO_QUERY = model.QueryResult(0, (), exists=False)
 
 KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
     keys.DatacenterList: Kind(
@@ -223,6 +291,48 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         invalidated_by=Area.SERVICES,
         nothing=model.Instances(0, ()),
         is_empty=lambda view, _: not view.instances,
+    ),
+    # What these two hold changes with configuration entries as well, which no list shows.
+    keys.ConnectInstances: Kind[keys.ConnectInstances, model.Instances](
+        kept=Kept.ON_DEMAND,
+        request=lambda key, place: Request(
+            ("v1", "health", "connect", place.spelling), {"dc": key.datacenter}
+        ),
+        decode=_instances,
+        proof=_service_or_guess,
+        is_guess=_is_not_a_service,
+        nothing=model.Instances(0, ()),
+    ),
+    keys.IngressInstances: Kind[keys.IngressInstances, model.Instances](
+        kept=Kept.ON_DEMAND,
+        request=lambda key, place: Request(
+            ("v1", "health", "ingress", place.spelling), {"dc": key.datacenter}
+        ),
+        decode=_instances,
+        proof=_service_or_guess,
+        is_guess=_is_not_a_service,
+        nothing=model.Instances(0, ()),
+    ),
+    keys.PreparedQueryList: Kind[keys.PreparedQueryList, model.PreparedQueries](
+        kept=Kept.IF_ALLOWED,
+        request=lambda key, _: Request(("v1", "query"), {"dc": key.datacenter}),
+        decode=_prepared_queries,
+        proof=_of_known_datacenter,
+        nothing=model.PreparedQueries(0),
+    ),
+    # An execution does not block. A template answers names that nothing lists.
+    keys.PreparedQueryResult: Kind[keys.PreparedQueryResult, model.QueryResult](
+        kept=Kept.ON_DEMAND,
+        request=lambda key, place: Request(
+            ("v1", "query", place.spelling, "execute"),
+            {"dc": key.datacenter},
+            may_be_missing=True,
+            blocks=False,
+        ),
+        decode=_query_result,
+        proof=_query_or_guess,
+        is_guess=lambda key, views: not _is_listed_query(key, views),
+        nothing=NO_QUERY,
     ),
     # One request lists the root's folders. It wakes on every change anywhere in the tree, of values
     # as well (measured on 1.8.7), and so shows when a zone may have changed.

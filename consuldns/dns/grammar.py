@@ -19,17 +19,13 @@ that Consul refuses: nested Kubernetes names, services with dots in their names,
 A name is parsed here and nowhere else: what a finder needs of it is a field.
 """
 
-from enum import StrEnum
-
 import msgspec
 
 from consuldns import names
+from consuldns.dns.kubernetes_grammar import KUBERNETES_KINDS, RecordRequest, of_kubernetes
 from consuldns.names import Labels
 
 KEYWORDS = frozenset((b"service", b"connect", b"virtual", b"ingress", b"node", b"query", b"addr"))
-
-# What the last label left of a Kubernetes zone can be.
-KUBERNETES_KINDS = frozenset((b"svc", b"pod", b"dns", b"dns-version"))
 
 # RFC 2782 wants a protocol; Consul takes `_tcp`, and an empty tag, for "whatever the tag".
 ANY_TAG = frozenset((b"tcp", b""))
@@ -57,6 +53,30 @@ class ServiceName(_Interpretation, frozen=True):
     tag: bytes | None
     datacenter: bytes | None
     srv_only: bool = False
+
+
+class ConnectName(_Interpretation, frozen=True):
+    """`[<ignored>.]<service>.connect[.<dc>].D`: what accepts mesh connections for a service."""
+
+    service: bytes
+    datacenter: bytes | None
+
+
+class IngressName(_Interpretation, frozen=True):
+    """`[<ignored>.]<service>.ingress[.<dc>].D`: the ingress gateways that expose a service."""
+
+    service: bytes
+    datacenter: bytes | None
+
+
+class QueryName(_Interpretation, frozen=True):
+    """`<query>.query[.<dc>].D`, or `_<query>._tcp.query`: a prepared query, by its name or id.
+
+    A name may hold dots.
+    """
+
+    query: bytes
+    datacenter: bytes | None
 
 
 class NodeName(_Interpretation, frozen=True):
@@ -91,43 +111,6 @@ class DottedTagNonTerminal(_Interpretation, frozen=True):
     service: bytes
     suffix: bytes
     datacenter: bytes | None
-
-
-class Form(StrEnum):
-    """The forms of names in a Kubernetes zone, by what is left of the zone."""
-
-    ZONE = "zone"  # nothing
-    KIND = "kind"  # svc, pod or dns, which names exist below
-    NAMESPACE = "namespace"  # <namespace>.svc
-    SERVICE = "service"  # <service>.<namespace>.svc
-    ENDPOINT = "endpoint"  # <endpoint>.<service>.<namespace>.svc
-    PROTOCOL = "protocol"  # _<protocol>.<service>.<namespace>.svc, above the ports
-    PORT = "port"  # _<port>._<protocol>.<service>.<namespace>.svc
-    BELOW_SERVICE = "below service"  # anything else that ends in <service>.<namespace>.svc
-    POD_NAMESPACE = "pod namespace"  # <namespace>.pod
-    POD = "pod"  # <address>.<namespace>.pod
-    BELOW_POD = "below pod"  # anything else that ends in <address>.<namespace>.pod
-    NAME_SERVER = "name server"  # ns.dns
-    VERSION = "version"  # dns-version
-    OTHER = "other"  # none of the specification's forms
-
-
-class RecordRequest(msgspec.Struct, frozen=True):
-    """A name of the Kubernetes DNS specification 1.1.0, parsed (as CoreDNS's `recordRequest`).
-
-    `pod` is the label that spells a pod's address. `port` and `protocol` are without their
-    underscores. `left` is what stands left of the service or the pod, the labels of OTHER are all
-    there.
-    """
-
-    form: Form
-    namespace: bytes = b""
-    service: bytes = b""
-    endpoint: bytes = b""
-    port: bytes = b""
-    protocol: bytes = b""
-    pod: bytes = b""
-    left: Labels = ()
 
 
 class KubernetesName(_Interpretation, frozen=True):
@@ -199,6 +182,9 @@ Interpretation = (
     Apex
     | NameServer
     | ServiceName
+    | ConnectName
+    | IngressName
+    | QueryName
     | NodeName
     | AddressName
     | DatacenterNonTerminal
@@ -232,55 +218,6 @@ def of_reverse(name: Labels, *, is_apex: bool) -> list[Interpretation]:
         return [Apex()]
     network = names.network_of(name)
     return [] if network is None else [NetworkNonTerminal(network)]
-
-
-# Looked up once: a member of an Enum costs 75 ns each time on CPython 3.11.
-_NAMESPACE, _SERVICE, _ENDPOINT, _BELOW = (
-    Form.NAMESPACE,
-    Form.SERVICE,
-    Form.ENDPOINT,
-    Form.BELOW_SERVICE,
-)
-
-
-def of_kubernetes(path: Labels) -> RecordRequest:
-    """What the folded labels left of a Kubernetes zone ask for."""
-    if not path:
-        return RecordRequest(Form.ZONE)
-    kind, labels = path[-1], path[:-1]
-    if not labels:
-        form = Form.VERSION if kind == b"dns-version" else Form.KIND
-        return RecordRequest(form if kind in KUBERNETES_KINDS else Form.OTHER, left=path)
-    if kind == b"svc":
-        return _in_svc(labels)
-    if kind == b"pod":
-        return _in_pod(labels)
-    form = Form.NAME_SERVER if path == (b"ns", b"dns") else Form.OTHER
-    return RecordRequest(form, left=path)
-
-
-def _in_svc(labels: Labels) -> RecordRequest:
-    if len(labels) == 1:
-        return RecordRequest(_NAMESPACE, labels[0])
-    service, namespace, left = labels[-2], labels[-1], labels[:-2]
-    if not left:
-        return RecordRequest(_SERVICE, namespace, service)
-    is_underscored = all([label[0] == ord("_") for label in left])
-    if len(left) == 1 and not is_underscored:
-        return RecordRequest(_ENDPOINT, namespace, service, left[0], left=left)
-    if len(left) > 2 or not is_underscored:
-        return RecordRequest(_BELOW, namespace, service, left=left)
-    if len(left) == 1:
-        return RecordRequest(Form.PROTOCOL, namespace, service, protocol=left[0][1:], left=left)
-    port, protocol = left[0][1:], left[1][1:]
-    return RecordRequest(Form.PORT, namespace, service, port=port, protocol=protocol, left=left)
-
-
-def _in_pod(labels: Labels) -> RecordRequest:
-    if len(labels) == 1:
-        return RecordRequest(Form.POD_NAMESPACE, labels[0])
-    form = Form.POD if len(labels) == 2 else Form.BELOW_POD
-    return RecordRequest(form, labels[-1], pod=labels[-2], left=labels[:-2])
 
 
 def interpretations(labels: Labels) -> list[Interpretation]:
@@ -343,7 +280,23 @@ def _with_keyword(keyword: bytes, parts: Labels, locality: Labels) -> list[Inter
         return _service(parts, datacenter, srv_only=False)
     if keyword == b"node":
         return [NodeName(b".".join(parts), datacenter)]
+    if keyword == b"connect":
+        return [ConnectName(parts[-1], datacenter)]
+    if keyword == b"ingress":
+        return [IngressName(parts[-1], datacenter)]
+    if keyword == b"query":
+        return _query(parts, datacenter)
     return []
+
+
+def _query(parts: Labels, datacenter: bytes | None) -> list[Interpretation]:
+    """Consul takes `_<query>._<anything>` for RFC 2782 (from 1.15 on)."""
+    is_underscored = all([label[0] == ord("_") for label in parts])
+    if is_underscored and len(parts) == 2:
+        return [QueryName(parts[0][1:], datacenter)]
+    if is_underscored and len(parts) == 1:  # above such a name
+        return [DatacenterNonTerminal(datacenter)]
+    return [QueryName(b".".join(parts), datacenter)]
 
 
 def _without_keyword(parts: Labels, locality: Labels) -> list[Interpretation]:

@@ -1,19 +1,39 @@
 """Answers a question from the views.
 
-    Question --lookup.find--> Finding --> Answer
+    Question --zones--> Request --grammar--> interpretations --finders--> Finding --> Answer
 
 `resolve` never waits: if a view is missing it says which, and is asked again when it has come. What
 can be denied from the lists that are always in memory is denied without asking for anything.
+
+A name in our zones may be interpreted in several ways. `find` tries them, best first, and follows
+the aliases that it meets.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 
-from consuldns.dns import lookup, zones
-from consuldns.dns.answer import Answer, ExtendedError, Needs, Outcome
-from consuldns.dns.finding import Finding
+from consuldns import names
+from consuldns.dns import grammar, reverse, zones
+from consuldns.dns.answer import (
+    Answer,
+    ClosestEncloser,
+    ExtendedError,
+    Needs,
+    Outcome,
+    Record,
+    RecordGroup,
+    ServiceTarget,
+    Target,
+)
+from consuldns.dns.consul import connect, nodes, prepared_queries, services
+from consuldns.dns.finder import NODATA, Finding, Request
+from consuldns.dns.grammar import Interpretation
+from consuldns.dns.kubernetes import tree
+from consuldns.dns.kubernetes_grammar import of_kubernetes
 from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Class, Question, Type
-from consuldns.dns.request import Request
 from consuldns.names import Labels
 from consuldns.views.store import MissingView, ViewReader, Views
 
@@ -22,7 +42,7 @@ NOT_ASKABLE = frozenset((0, Type.OPT, 128, 249, 250))
 TRANSFERS = frozenset((Type.AXFR, Type.IXFR))
 
 _IN = int(Class.IN)
-_SERVFAIL, _ANSWER = Outcome.SERVFAIL, Outcome.ANSWER
+_SERVFAIL = Outcome.SERVFAIL
 
 MALFORMED = Answer(Outcome.FORMERR, authoritative=False)
 NOT_OURS = Answer(
@@ -37,6 +57,13 @@ NOT_SYNCED = Answer(
     extended_error=ExtendedError.NOT_READY,
     error_text="the zone's Kubernetes cluster is not synced",
 )
+
+MAX_ALIASES = 3  # that are followed one after the other, as Consul does
+KEEPS_TTL = (grammar.NodeName, grammar.KubernetesName, grammar.ClusterName)
+FOLLOWED = frozenset((Type.A, Type.AAAA, Type.CNAME))
+LEADS_ON = frozenset((Type.CNAME, Type.SRV, Type.NS))
+NXDOMAIN = Finding(Outcome.NXDOMAIN)
+_NXDOMAIN, _ANSWER = Outcome.NXDOMAIN, Outcome.ANSWER
 
 
 def resolve(question: Question, views: Views, policy: Policy) -> Answer | Needs:
@@ -56,7 +83,7 @@ def _answer(question: Question, views: ViewReader, policy: Policy) -> Answer:
     zone = zone_of(question.name, views, policy)
     if zone is None:
         return replace(NOT_OURS, dependencies=frozenset(views.dependencies))
-    finding = lookup.find(Request(question.name, question.type, zone, views, policy))
+    finding = find(Request(question.name, question.type, zone, views, policy))
     if zone.is_found_by_address and finding.outcome is Outcome.NXDOMAIN:
         return replace(NOT_OURS, dependencies=frozenset(views.dependencies))
     return _complete(finding, zone, views, policy)
@@ -80,5 +107,144 @@ def _complete(finding: Finding, zone: Zone, views: ViewReader, policy: Policy) -
         authority,
         frozenset(views.dependencies),
         exclusive=finding.exclusive,
+        shuffled=not finding.is_ordered,
         closest_encloser=finding.closest_encloser,
     )
+
+
+def find(request: Request) -> Finding:
+    """What the first interpretation finds that finds something, with what its aliases lead to."""
+    best = None
+    denials: list[Finding] = []
+    for meaning in interpretations(request.name, request.zone):
+        finding = look_up(meaning, request)
+        outcome = finding.outcome
+        if outcome is _NXDOMAIN:
+            denials.append(finding)
+        elif outcome is _ANSWER:
+            return _follow_aliases(finding, meaning, request)
+        elif finding.is_empty_non_terminal:
+            best = finding
+        else:
+            return finding
+    if best is not None:
+        return best
+    if zones.is_above_zone(request):
+        return NODATA
+    return _denial(denials, request)
+
+
+def _denial(denials: list[Finding], request: Request) -> Finding:
+    """NXDOMAIN, with the closest encloser if every interpretation knows one of its own."""
+    existing = 0
+    for each in denials:
+        if not each.existing:
+            return NXDOMAIN
+        if each.existing > existing:
+            existing = each.existing
+    name = request.name[-existing:]
+    if not existing or name in request.policy.above_zones:
+        return NXDOMAIN
+    labels = [each.labels_below for each in denials if each.existing == existing]
+    # `<hexadecimal>.addr` is answered wherever it stands.
+    encloser = ClosestEncloser(name, (*labels, grammar.KEYWORDS))
+    return Finding(_NXDOMAIN, closest_encloser=encloser)
+
+
+def interpretations(name: Labels, zone: Zone) -> list[Interpretation]:
+    """What a folded name in a zone can mean, best first.
+
+    A zone of a Kubernetes cluster may lie in Consul's domain: even there Consul's names go first.
+    """
+    if zone.is_reverse:
+        is_apex = name == zone.apex and not zone.is_found_by_address
+        return grammar.of_reverse(name, is_apex=is_apex)
+    if not zone.cluster:
+        return grammar.interpretations(name[: len(name) - len(zone.apex)])
+    found: list[Interpretation] = []
+    if names.is_below(zone.apex, zone.domain):
+        found = grammar.interpretations(name[: len(name) - len(zone.domain)])
+    path = name[: len(name) - len(zone.apex)]
+    return [*found, grammar.ClusterName(of_kubernetes(path))]
+
+
+def look_up(meaning: Interpretation, request: Request) -> Finding:
+    """What one interpretation of a name finds."""
+    return FINDERS[type(meaning)](meaning, request)
+
+
+def _follow_aliases(finding: Finding, meaning: Interpretation, request: Request) -> Finding:
+    """The finding with what aliases and targets of SRV and NS lead to, if it is in our domains.
+
+    A target elsewhere is left to the client. Services give their TTL to what they lead to.
+    """
+    for each in finding.groups:
+        if each.records[0].type in LEADS_ON:
+            break
+    else:
+        return finding
+    keeps_ttl = isinstance(meaning, KEEPS_TTL)
+    followed = tuple([_follow(each, request, keeps_ttl) for each in finding.groups])
+    return replace(finding, groups=followed)
+
+
+def _follow(group: RecordGroup, request: Request, keeps_ttl: bool) -> RecordGroup:
+    first = group.records[0]
+    match first.data:
+        case Target(target) if first.type == Type.CNAME:
+            reached = _reach(target, request.type, request)
+        case ServiceTarget(name=target) | Target(target) if not (
+            group.additional or first.type == Type.PTR
+        ):
+            reached = _reach(target, Type.ANY, request)
+        case _:
+            return group
+    if not keeps_ttl:
+        reached = tuple(replace(record, ttl=first.ttl) for record in reached)
+    if first.type != Type.CNAME:
+        return replace(group, additional=reached)
+    return replace(group, records=(first, *reached, *group.records[1:]))
+
+
+def _reach(target: Labels, type_: int, request: Request) -> tuple[Record, ...]:
+    """Addresses and further aliases of a name of our own, none if it is a loop or elsewhere."""
+    zone = zones.zone_of(names.fold(target), request.policy)
+    if zone is None or type_ == Type.CNAME:
+        return ()
+    next_request = request.ask(target, zone, type_)
+    came_from = next_request.came_from
+    if next_request.name in came_from or len(came_from) > MAX_ALIASES:
+        return ()
+    finding = find(next_request)
+    chosen = finding.groups[:1] if finding.exclusive else finding.groups
+    return tuple(record for each in chosen for record in each.records if record.type in FOLLOWED)
+
+
+def _find_kubernetes_address(meaning: grammar.AddressOfKubernetes, request: Request) -> Finding:
+    """A reverse name has to lead back to the address: `find` says whether it does."""
+    return reverse.find_kubernetes(meaning, request, find)
+
+
+# Which module answers which kind of name.
+FINDERS: dict[type[Interpretation], Callable[[Any, Request], Finding]] = {
+    grammar.Apex: zones.find_apex,
+    grammar.NameServer: zones.find_name_server,
+    grammar.DatacenterNonTerminal: zones.find_datacenter_non_terminal,
+    grammar.ServiceName: services.find,
+    grammar.TagNonTerminal: services.find_tag_non_terminal,
+    grammar.DottedTagNonTerminal: services.find_non_terminal,
+    grammar.DottedServiceName: services.find_dotted,
+    grammar.SeveralTags: services.find_with_all_tags,
+    grammar.ConnectName: connect.find_connect,
+    grammar.IngressName: connect.find_ingress,
+    grammar.QueryName: prepared_queries.find,
+    grammar.NodeName: nodes.find,
+    grammar.AddressName: nodes.find_address,
+    grammar.KubernetesName: tree.find,
+    grammar.ClusterName: tree.find_in_zone,
+    grammar.AddressKey: reverse.find_key,
+    grammar.AddressOfKubernetes: _find_kubernetes_address,
+    grammar.AddressOfNode: reverse.find_node,
+    grammar.AddressOfService: reverse.find_service,
+    grammar.NetworkNonTerminal: reverse.find_network,
+}

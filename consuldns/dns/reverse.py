@@ -15,7 +15,7 @@ from collections.abc import Callable
 from consuldns import descriptor, names
 from consuldns.dns import records, zones
 from consuldns.dns.answer import Address, Outcome, RecordGroup, address_type
-from consuldns.dns.finding import EMPTY_NON_TERMINAL, Finding, Reason, Why, found, missing
+from consuldns.dns.finder import EMPTY_NON_TERMINAL, Finding, Reason, Request, Why, found, missing
 from consuldns.dns.grammar import (
     AddressKey,
     AddressOfKubernetes,
@@ -25,7 +25,6 @@ from consuldns.dns.grammar import (
 )
 from consuldns.dns.kubernetes import tree
 from consuldns.dns.question import Type
-from consuldns.dns.request import Request
 from consuldns.names import Labels
 
 PTR_TTL = 0  # Consul's, hard-coded there
@@ -33,7 +32,7 @@ NO_ADDRESS = missing(Reason.NO_ADDRESS)
 NO_NETWORK = missing(Reason.NO_NETWORK)
 
 Find = Callable[[Request], Finding]
-"""What a name in our zones has, whatever it means (`lookup.find`)."""
+"""What a name in our zones has, whatever it means (`resolver.find`)."""
 
 
 def find_key(name: AddressKey, request: Request) -> Finding:

@@ -5,11 +5,10 @@ from functools import lru_cache
 from consuldns import names
 from consuldns.dns import records
 from consuldns.dns.answer import Outcome, Record, RecordGroup, StartOfAuthority
-from consuldns.dns.finding import EMPTY_NON_TERMINAL, NODATA, Finding, found
+from consuldns.dns.finder import EMPTY_NON_TERMINAL, NODATA, Finding, Request, found
 from consuldns.dns.grammar import Apex, DatacenterNonTerminal, NameServer
 from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Type
-from consuldns.dns.request import Request
 from consuldns.names import Labels
 from consuldns.views.store import ViewReader
 

@@ -65,6 +65,37 @@ class ServiceInstances(Key[model.Instances], frozen=True):
     service: str
 
 
+class ConnectInstances(Key[model.Instances], frozen=True):
+    """What accepts connections of the service mesh for a service: proxies, native instances."""
+
+    words = "the mesh endpoints of {service!r} in {datacenter}"
+    datacenter: str
+    service: str
+
+
+class IngressInstances(Key[model.Instances], frozen=True):
+    """The ingress gateways that expose a service."""
+
+    words = "the ingress gateways of {service!r} in {datacenter}"
+    datacenter: str
+    service: str
+
+
+class PreparedQueryList(Key[model.PreparedQueries], frozen=True):
+    """The definitions of prepared queries, those that the token may read."""
+
+    words = "the prepared queries of {datacenter}"
+    datacenter: str
+
+
+class PreparedQueryResult(Key[model.QueryResult], frozen=True):
+    """The result of a prepared query, by name or id, executed in a datacenter."""
+
+    words = "the result of the prepared query {query!r} in {datacenter}"
+    datacenter: str
+    query: str
+
+
 class ReverseZoneList(Key[model.ReverseZones], frozen=True):
     """The folders of the KV tree that hold reverse names."""
 
@@ -100,6 +131,10 @@ else:  # what msgspec decodes: it tells them apart by their tags
         | ServiceList
         | NodeList
         | ServiceInstances
+        | ConnectInstances
+        | IngressInstances
+        | PreparedQueryList
+        | PreparedQueryResult
         | ReverseZoneList
         | ReverseZone
         | ServiceAddresses

@@ -243,6 +243,36 @@ class Instances(View, frozen=True):
         return tuple(each for each in self.instances if each.health is Health.PASSING)
 
 
+class QueryResult(Instances, frozen=True):
+    """What a prepared query found: instances in the server's order, already filtered by health.
+
+    `service` and `datacenter` are where they are: after a failover, not those that were asked.
+    `ttl` in seconds, None if the query sets none. `exists`: there is such a query.
+    """
+
+    exists: bool = True
+    service: str = ""
+    datacenter: str = ""
+    ttl: int | None = None
+
+
+class PreparedQueries(View, frozen=True):
+    """The prepared queries that are known by name (and id); a token may hide some, or all."""
+
+    names: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+
+    @cached_property
+    def known(self) -> frozenset[bytes]:
+        """Names and ids, folded."""
+        return frozenset(names.fold_text(each) for each in (*self.names, *self.ids))
+
+    @cached_property
+    def name_suffixes(self) -> Endings:
+        """What follows a dot in the name of a query, folded: `b` of `a.b`."""
+        return Endings(b".", self.known)
+
+
 class ReverseZones(ListView, frozen=True):
     """The folders of the KV tree's root that are named like reverse zones, as spelled there."""
 
@@ -355,6 +385,8 @@ else:  # what msgspec decodes: it tells them apart by their tags
         | Services
         | Nodes
         | Instances
+        | QueryResult
+        | PreparedQueries
         | ReverseZones
         | ReverseEntries
         | AddressIndex

@@ -139,6 +139,22 @@ class ViewReader:
         """The instances of one service; any spelling of its name."""
         return self.read(keys.ServiceInstances(datacenter, service.lower()))
 
+    def connect_instances(self, datacenter: str, service: str) -> model.Instances:
+        """What accepts connections of the service mesh for a service."""
+        return self.read(keys.ConnectInstances(datacenter, service.lower()))
+
+    def ingress_instances(self, datacenter: str, service: str) -> model.Instances:
+        """The ingress gateways that expose a service."""
+        return self.read(keys.IngressInstances(datacenter, service.lower()))
+
+    def query_result(self, datacenter: str, query: str) -> model.QueryResult:
+        """What a prepared query finds in a datacenter."""
+        return self.read(keys.PreparedQueryResult(datacenter, query.lower()))
+
+    def prepared_queries(self, datacenter: str) -> model.PreparedQueries:
+        """The prepared queries that are known by name."""
+        return self.read(keys.PreparedQueryList(datacenter))
+
     def reverse_zones(self) -> model.ReverseZones:
         """The folders of the KV tree that hold reverse names."""
         return self.read(keys.ReverseZoneList())

@@ -9,7 +9,7 @@ from consuldns.dns.answer import Outcome
 from consuldns.dns.explain.nearest import nearest
 from consuldns.dns.explain.reasons import SENTENCES
 from consuldns.dns.explain.steps import Explanation, explain
-from consuldns.dns.finding import Reason
+from consuldns.dns.finder import Reason
 from consuldns.dns.policy import Policy
 from consuldns.views import keys
 from consuldns.views.store import MissingView, ViewStore

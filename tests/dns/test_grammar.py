@@ -9,25 +9,26 @@ from consuldns.dns.grammar import (
     AddressOfNode,
     AddressOfService,
     Apex,
+    ConnectName,
     DatacenterNonTerminal,
     DottedServiceName,
     DottedTagNonTerminal,
-    Form,
+    IngressName,
     Interpretation,
     KubernetesName,
     NameServer,
     NetworkNonTerminal,
     NodeName,
-    RecordRequest,
+    QueryName,
     ServiceName,
     SeveralTags,
     TagNonTerminal,
     interpretations,
     nested,
     of_consul,
-    of_kubernetes,
     of_reverse,
 )
+from consuldns.dns.kubernetes_grammar import Form, RecordRequest, of_kubernetes
 from consuldns.names import parse_name
 
 LOOPBACK = bytes((127, 0, 0, 1))
@@ -108,7 +109,16 @@ TABLE: list[tuple[str, list[Interpretation]]] = [
     ("7f0000.addr", []),
     ("7f00000g.addr", []),
     ("addr.dc1", [DatacenterNonTerminal(b"dc1")]),
-    ("web.connect", []),
+    ("web.connect", [ConnectName(b"web", None)]),
+    ("x.y.web.connect.dc1", [ConnectName(b"web", b"dc1")]),
+    ("web.ingress", [IngressName(b"web", None)]),
+    ("x.web.ingress.dc1", [IngressName(b"web", b"dc1")]),
+    ("db.query", [QueryName(b"db", None)]),
+    ("a.b.query.dc1", [QueryName(b"a.b", b"dc1")]),
+    ("_db._tcp.query", [QueryName(b"db", None)]),
+    ("_tcp.query.dc1", [DatacenterNonTerminal(b"dc1")]),
+    ("_a._b._c.query", [QueryName(b"_a._b._c", None)]),
+    ("web.virtual", []),
     ("web.virtual", []),
 ]
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Address, Answer, Data, Outcome, Target
+from consuldns.dns.finder import Request
 from consuldns.dns.grammar import of_consul
-from consuldns.dns.lookup import look_up
 from consuldns.dns.policy import KubernetesPolicy, Policy
 from consuldns.dns.question import Type
-from consuldns.dns.request import Request
+from consuldns.dns.resolver import look_up
 from consuldns.dns.zones import zone_of
 from consuldns.names import Labels, fold, is_below, is_valid, parse_name, reverse_name
 from consuldns.views import keys

@@ -65,6 +65,19 @@ CATALOG = [
     instance("n1", "10.0.0.1", "web", "primary", "east"),
     instance("n2", "10.0.0.2", "web", "v1.2"),
     {
+        **instance("n1", "10.0.0.1", "web-sidecar-proxy"),
+        "Service": {
+            "Service": "web-sidecar-proxy",
+            "Kind": "connect-proxy",
+            "Port": 20000,
+            "Proxy": {"DestinationServiceName": "web"},
+        },
+    },
+    {
+        **instance("n2", "10.0.0.2", "gateway"),
+        "Service": {"Service": "gateway", "Kind": "ingress-gateway", "Port": 8888},
+    },
+    {
         **instance("n3", "10.0.0.3", "billing"),
         "Service": {
             "Service": "billing.api.v2",
@@ -108,6 +121,14 @@ CATALOG = [
     },
     *kubernetes_data.registrations(SERVICES),
 ]
+QUERIES = [
+    {"Name": "nearest-web", "Service": {"Service": "web"}},
+    {
+        "Name": "geo-",
+        "Template": {"Type": "name_prefix_match"},
+        "Service": {"Service": "${name.suffix}"},
+    },
+]
 KEYS = {
     "0.70.254.10.IN-ADDR.ARPA/10.254.70.176": "monitoring-heapster.service.dc1.consul",
     **kubernetes_data.keys(SERVICES, ["default", "kube-system"]),
@@ -121,6 +142,11 @@ def serve() -> Iterator[Serve]:
             consul.put("/v1/catalog/register", payload)
         for key, value in KEYS.items():
             consul.put(f"/v1/kv/{key}", value)
+        listener = {"Port": 8080, "Protocol": "tcp", "Services": [{"Name": "web"}]}
+        entry = {"Kind": "ingress-gateway", "Name": "gateway", "Listeners": [listener]}
+        consul.put("/v1/config", entry)
+        for query in QUERIES:
+            consul.client.post("/v1/query", json=query).raise_for_status()
         config = '[dns]\nname_server_addresses = ["192.0.2.53"]\n' + CONFIG
         with Serve(consul.url, config=config) as server:
             yield server

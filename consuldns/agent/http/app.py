@@ -13,6 +13,7 @@ from consuldns.agent.http.agent import AgentEndpoints, ServerEndpoints
 from consuldns.agent.http.catalog import CatalogEndpoints, HealthEndpoints
 from consuldns.agent.http.exchange import Exchange, ReadRefused, index_headers
 from consuldns.agent.http.kv import KVEndpoints
+from consuldns.agent.http.queries import QueryEndpoints
 from consuldns.agent.http.sessions import SessionEndpoints
 from consuldns.agent.records import Refused
 from consuldns.agent.state import State
@@ -27,6 +28,7 @@ def application(state: State, watching: Watching) -> Starlette:
         HealthEndpoints(exchange),
         KVEndpoints(exchange),
         SessionEndpoints(exchange),
+        QueryEndpoints(exchange),
         AgentEndpoints(exchange),
         ServerEndpoints(exchange),
     )

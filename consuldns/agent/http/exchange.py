@@ -26,7 +26,12 @@ _NESTING = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
 _STEP = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 _MAX_DIGITS = 20  # of a number of 64 bits
 
-_WITH_CONSISTENCY = ("/v1/catalog/", "/v1/health/")  # whose replies say how consistent they are
+# Paths whose replies say how consistent they are.
+_WITH_CONSISTENCY = (
+    "/v1/catalog/",
+    "/v1/health/",
+    "/v1/query",
+)
 
 
 class Exchange:

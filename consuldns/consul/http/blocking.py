@@ -23,11 +23,12 @@ OCTETS_PER_SECOND = 8e6  # of one list, so that a large one that changes all the
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A read that can block. `may_be_missing`: 404 is how the KV store says "nothing"."""
+    """A read. `may_be_missing`: 404 is how Consul says "nothing". `blocks`: it can be followed."""
 
     path: tuple[str, ...]
     query: Mapping[str, str] = field(default_factory=dict)
     may_be_missing: bool = False
+    blocks: bool = True
 
 
 def backoff() -> Backoff:

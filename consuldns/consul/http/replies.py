@@ -80,6 +80,28 @@ class HealthEntry(_Record, frozen=True):
     checks: tuple[Check, ...] | None = None
 
 
+class QueryDNS(_Record, frozen=True):
+    """`DNS` of a prepared query. `TTL` is a duration, such as "10s", or empty."""
+
+    ttl: str = msgspec.field(name="TTL", default="")
+
+
+class ExecutedQuery(_Record, frozen=True):
+    """/v1/query/<query>/execute. The instances are decoded one by one."""
+
+    service: str
+    nodes: msgspec.Raw = msgspec.Raw(b"[]")
+    dns: QueryDNS = msgspec.field(name="DNS", default=QueryDNS())
+    datacenter: str = ""
+
+
+class QueryDefinition(_Record, frozen=True):
+    """An entry of /v1/query."""
+
+    id: str = msgspec.field(name="ID")
+    name: str = ""
+
+
 class CheckState(_Record, frozen=True):
     """An entry of /v1/health/state/any."""
 
@@ -174,6 +196,7 @@ class AgentSelf(_Record, frozen=True):
 NODES = untrusted.Records(Node)
 HEALTH_ENTRIES = untrusted.Records(HealthEntry)
 CHECK_STATES = untrusted.Records(CheckState)
+QUERY_DEFINITIONS = untrusted.Records(QueryDefinition)
 NODE_CHECKS = untrusted.Records(NodeCheck)
 KEY_VALUES = untrusted.Records(KeyValue)
 _SERVICE_TAGS = msgspec.json.Decoder(dict[str, list[str] | None])

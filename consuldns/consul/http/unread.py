@@ -45,6 +45,12 @@ def instance_record(record: Unread) -> UnreadRecord:
     return UnreadRecord(f"{_named('instance', instance)} on {_named('node', node)}", record.reason)
 
 
+def query_record(record: Unread) -> UnreadRecord:
+    """An entry of /v1/query."""
+    name = find(record.content, "Name") or find(record.content, "ID")
+    return UnreadRecord(_named("prepared query", name), record.reason, name)
+
+
 def check_record(record: Unread) -> UnreadRecord:
     """An entry of /v1/health/state."""
     check = find(record.content, "CheckID")

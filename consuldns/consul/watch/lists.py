@@ -85,6 +85,7 @@ class WatchedLists:
             polled = keys.DatacenterList()
             tasks.create_task(self._persist(polled.label, polled, self._poll_datacenters))
             tasks.create_task(self._persist(CHECKS, None, self._watch_checks))
+            tasks.create_task(self._follow_prepared_queries())
 
     async def wait_until_read(self) -> None:
         """Wait until each list has been read since `run`."""
@@ -256,6 +257,29 @@ class WatchedLists:
             self._mark_read(key)
             yield
             await asyncio.sleep(random.uniform(*DATACENTERS_SECONDS))
+
+    async def _follow_prepared_queries(self) -> None:
+        """Their definitions say which names are no guesses; without them, every one of them is.
+
+        Many tokens may read none of them, and nothing else depends on them.
+        """
+        key, backoff = keys.PreparedQueryList(self._local), blocking.backoff()
+        source, nothing = kinds.source(key, Place(self._local)), model.PreparedQueries(0)
+        while True:
+            try:
+                async for reply in blocking.follow(self._client, source.request):
+                    view, bad = source.view_of(reply)
+                    self._records.note(key.label, bad)
+                    self._published.replace(key, view)
+                    self._on_demand.queries_moved()
+                    backoff.reset()
+            except ConsulError as error:
+                _log.debug("cannot read the definitions of prepared queries: %s", error)
+            except Exception as error:
+                self._errors.report(key.label, error)
+            if self._published.get(key) is None:
+                self._published.replace(key, nothing)
+            await backoff.pause()
 
     def _mark_read(self, key: ViewKey) -> None:
         self._unread.discard(key)

@@ -16,6 +16,7 @@ from consuldns.backoff import jittered
 from consuldns.consul import kinds
 from consuldns.consul.kinds import Area, kind_of
 from consuldns.consul.watch.address_indexer import AddressIndexer
+from consuldns.consul.watch.guesses import TOO_MANY, Guesses
 from consuldns.consul.watch.loss_guard import LossGuard
 from consuldns.consul.watch.published import Published
 from consuldns.consul.watch.reachability import Reachability
@@ -23,7 +24,7 @@ from consuldns.consul.watch.reader import EMPTY, ReadView, ViewReader
 from consuldns.consul.watch.schedule import Reading, Schedule
 from consuldns.errors import BadResponse, ConsulError, NotFound, Unreachable
 from consuldns.incidents import UnexpectedErrors
-from consuldns.views import model
+from consuldns.views import keys, model
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
 
@@ -70,6 +71,7 @@ class OnDemandViews:
         self._guard = guard
         self._budget = Budget.of(connections)
         self._schedule = Schedule()
+        self._guesses = Guesses()
         self._errors = UnexpectedErrors(_log)
         self._watchers: dict[ViewKey, asyncio.Task[None]] = {}
         self._on_node: defaultdict[str, set[ViewKey]] = defaultdict(set)
@@ -91,14 +93,26 @@ class OnDemandViews:
             self._published.settle(key)
             return
         try:
-            self._reader.source(key)
+            source = self._reader.source(key)
+            may_read = not self._is_guess(key) or self._guesses.take(now)
         except NotFound:
             self._deny(key)
         except ConsulError as error:
             self._published.refuse(key, str(error))
         else:
-            self._schedule.need(key, kinds.area(key, self._reader.local), now)
+            if not may_read:
+                self._published.refuse(key, TOO_MANY)
+                return
+            area, blocks = kinds.area(key, self._reader.local), source.request.blocks
+            self._schedule.need(key, area, now, blocks=blocks)
             self._wake.set()
+
+    def _is_guess(self, key: ViewKey) -> bool:
+        """Whether neither a list nor an earlier reading shows that there is such a thing."""
+        if not self._reader.is_guess(key):
+            return False
+        held = self._published.get(key)
+        return not (isinstance(held, model.Instances) and held.instances)
 
     def asked(self, asked: Collection[ViewKey]) -> None:
         """Answers were given from these views."""
@@ -120,6 +134,14 @@ class OnDemandViews:
             if self._schedule.changed(key, now):
                 self._published.mark_outdated(key)
         self._wake.set()
+
+    def queries_moved(self) -> None:
+        """Definitions of prepared queries have changed: so may the results of those that exist."""
+        self.changed(
+            key
+            for key in self._schedule
+            if isinstance(key, keys.PreparedQueryResult) and not self._is_guess(key)
+        )
 
     def on_node(self, node: str) -> Collection[ViewKey]:
         """The views that hold an instance on this node."""
@@ -288,6 +310,7 @@ class OnDemandViews:
             self._index_nodes(key, view)
             self._indexer.take(key, view, began)
         self._published.replace(key, view, kept=kept)
+        self._schedule.set_renewed(key, not self._is_guess(key))
 
     def _deny(self, key: ViewKey) -> None:
         """The lists say that there is no such thing: an empty view, without a request."""

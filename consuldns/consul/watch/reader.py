@@ -13,8 +13,8 @@ from consuldns.consul.http.unread import UnreadRecord, UnreadRecords
 from consuldns.consul.kinds import Place, Source, kind_of
 from consuldns.consul.watch.loss_guard import LossGuard
 from consuldns.consul.watch.published import Published
-from consuldns.errors import BadResponse, Denied
-from consuldns.views import model
+from consuldns.errors import BadResponse, Denied, NotFound
+from consuldns.views import keys, model
 from consuldns.views.base import ListView
 from consuldns.views.keys import Key, V, ViewKey
 from consuldns.views.model import AnyView
@@ -52,6 +52,13 @@ class ViewReader:
             raise BadResponse(f"{missing.key.label} are not known yet") from missing
         return kinds.source(key, Place(self.local, spelling))
 
+    def is_guess(self, key: ViewKey) -> bool:
+        """Whether no list names the view, which `source` has let through."""
+        try:
+            return kinds.is_guess(key, self._published)
+        except MissingView:
+            return True
+
     async def read(self, key: ViewKey, *, is_first: bool) -> ReadView:
         """One reading: quorum-checked if it is the first of a session, else the leader's word.
 
@@ -71,7 +78,27 @@ class ViewReader:
             # Deleted just now, as the list is about to say; or rights were lost.
             self.source(key)
             raise BadResponse(EMPTY)
+        if isinstance(found[0], model.Instances) and not found[0].instances:
+            await self._confirm_empty(key)
         return found
+
+    async def _confirm_empty(self, key: ViewKey) -> None:
+        """Raises BadResponse if nothing is found any more, because rights to read it were lost.
+
+        That is so if instances that were found are listed, but cannot be read by their own names.
+        """
+        held = self._published.get(key)
+        if isinstance(key, keys.ServiceInstances) or not isinstance(held, model.Instances):
+            return
+        for instance in held.instances[:1]:
+            own = keys.ServiceInstances(instance.node.datacenter, instance.service.lower())
+            try:
+                source = self.source(own)
+            except (NotFound, BadResponse):
+                return  # not listed, or not a datacenter whose lists are read
+            view, _ = source.view_of(await blocking.read(self._client, source.request, ""))
+            if not view.instances:
+                raise BadResponse(EMPTY)
 
     async def _is_left_out(self, key: ViewKey) -> bool:
         """Whether keys that may not be listed are not served: see `WatchedLists`."""
@@ -89,6 +116,8 @@ class ViewReader:
         source, is_empty = self.source(key), kind_of(key).is_empty
         async for reply in blocking.follow(self._client, source.request):
             found = await self._view(source, reply)
+            if isinstance(found[0], model.Instances) and not found[0].instances:
+                await self._confirm_empty(key)
             yield None if is_empty(found[0], reply) else found
 
     async def _view(self, source: Source[AnyView], reply: Reply) -> ReadView:

@@ -16,6 +16,7 @@ from consuldns.views.keys import ViewKey
 
 ASKED_SECONDS = 30.0  # a view that was not asked for in this time is not kept fresh
 FORGET_SECONDS = 600.0
+FORGET_GUESS_SECONDS = 30.0  # a name that no list holds, and nothing was found for
 MAX_VIEWS = 20_000
 # Between two readings of a view that may have changed: at least this long, and so long that all who
 # are asked for cost Consul no more than this many requests a second.
@@ -73,6 +74,8 @@ class TrackedView:
     suspected_at: float = float("-inf")  # when something showed that this one may have changed
     retry_at: float = float("-inf")
     score: float = 0.0
+    blocks: bool = True  # a blocking query can keep it right
+    is_renewed: bool = True  # if not, it is read again only when a query needs it
 
     def is_asked(self, now: float) -> bool:
         """Whether it was asked for lately."""
@@ -145,6 +148,9 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._views)
 
+    def __iter__(self) -> Iterator[ViewKey]:
+        return iter(self._views)
+
     def __contains__(self, key: ViewKey) -> bool:
         return key in self._views
 
@@ -179,9 +185,10 @@ class Schedule:
 
     # What queries want.
 
-    def need(self, key: ViewKey, area: Area, now: float) -> None:
-        """A query waits for the view: it is read before all others."""
+    def need(self, key: ViewKey, area: Area, now: float, *, blocks: bool = True) -> None:
+        """A query waits for the view: it is read before all others. `blocks`: see TrackedView."""
         view = self._asked(key, area, now)
+        view.blocks = blocks
         if view.state not in (State.WANTED, State.READING, State.WATCHED):
             self._enter(view, State.WANTED)
 
@@ -207,7 +214,7 @@ class Schedule:
             view.score += 1.0
             if view.state is State.IDLE:
                 self._enter(view, State.CURRENT)
-            elif view.state is State.OUTDATED:
+            elif view.state is State.OUTDATED and view.is_renewed:
                 self._enter(view, State.DUE, first=True)
 
     # What the lists show. All give the views to declare outdated.
@@ -225,7 +232,7 @@ class Schedule:
         """These views, which were right, may have changed."""
         outdated = []
         for view in views:
-            if view.state is State.IDLE:
+            if view.state is State.IDLE or not view.is_renewed:
                 self._enter(view, State.OUTDATED)
                 outdated.append(view.key)
             else:
@@ -312,6 +319,12 @@ class Schedule:
             self._enter(view, State.OUTDATED)
         return Success(is_newest, view.state is State.OUTDATED)
 
+    def set_renewed(self, key: ViewKey, is_renewed: bool) -> None:
+        """Whether the view is read again by itself, or only when a query needs it."""
+        view = self._views.get(key)
+        if view is not None:
+            view.is_renewed = is_renewed
+
     def failed(self, key: ViewKey, now: float, retry_at: float) -> None:
         """The reading has failed: the view is suspect, and not read in its turn before then."""
         view = self._views.get(key)
@@ -341,7 +354,7 @@ class Schedule:
         candidates = (
             (view.score * (2.0 if view.state is State.WATCHED else 1.0), key)
             for key, view in self._views.items()
-            if view.is_asked(now) and view.retry_at <= now
+            if view.is_asked(now) and view.retry_at <= now and view.is_renewed and view.blocks
         )
         best = heapq.nlargest(count, candidates, key=lambda each: each[0])
         return {key for _, key in best}
@@ -373,8 +386,12 @@ class Schedule:
         return [
             key
             for place, (asked_at, _, key) in enumerate(idle)
-            if place < excess or asked_at < now - FORGET_SECONDS
+            if place < excess or asked_at < now - self._memory(key)
         ]
+
+    def _memory(self, key: ViewKey) -> float:
+        """Seconds that a view is kept for after the last question."""
+        return FORGET_SECONDS if self._views[key].is_renewed else FORGET_GUESS_SECONDS
 
     def forget(self, key: ViewKey) -> None:
         """Drop the view from the books."""

@@ -170,7 +170,7 @@ class Watcher:
                     self._on_demand.need(key)
                 case Kept.IN_BACKGROUND:
                     self._indexer.need(key)
-                case Kept.ALWAYS | Kept.POLLED:
+                case Kept.ALWAYS | Kept.POLLED | Kept.IF_ALLOWED:
                     self._lists.need(key)
 
     def asked(self, asked: Collection[ViewKey]) -> None:

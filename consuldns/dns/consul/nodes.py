@@ -2,10 +2,17 @@
 
 from consuldns.dns import consul_rules, records
 from consuldns.dns.answer import Outcome, Record, RecordGroup, address_type
-from consuldns.dns.finding import EMPTY_NON_TERMINAL, NODATA, Finding, Reason, found, missing
+from consuldns.dns.finder import (
+    EMPTY_NON_TERMINAL,
+    NODATA,
+    Finding,
+    Reason,
+    Request,
+    found,
+    missing,
+)
 from consuldns.dns.grammar import AddressName, NodeName
 from consuldns.dns.question import Type
-from consuldns.dns.request import Request
 from consuldns.views.model import Node, Nodes
 
 

@@ -1,4 +1,4 @@
-"""Answers service names: addresses, SRV, and the alias of a service outside of Consul.
+"""Answers service names: which instances they stand for.
 
 A service none of whose instances is left after the filter does not exist (Consul's rule, which
 clients rely on): NXDOMAIN, not NODATA.
@@ -8,15 +8,15 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from consuldns import names
-from consuldns.dns import consul_rules, records
-from consuldns.dns.answer import Outcome, Record, RecordGroup, address_type
-from consuldns.dns.finding import (
+from consuldns.dns import consul_rules
+from consuldns.dns.answer import Outcome
+from consuldns.dns.consul.instances import answer, locations
+from consuldns.dns.finder import (
     EMPTY_NON_TERMINAL,
     Finding,
     Reason,
+    Request,
     Why,
-    found,
     missing,
     missing_below,
 )
@@ -29,7 +29,6 @@ from consuldns.dns.grammar import (
     TagNonTerminal,
 )
 from consuldns.dns.question import Type
-from consuldns.dns.request import Request
 from consuldns.names import Labels
 from consuldns.views.model import Instance
 
@@ -44,10 +43,11 @@ def find(name: ServiceName, request: Request) -> Finding:
     if isinstance(chosen, Finding):
         return chosen
     instances, datacenter, why = chosen
+    ttl = request.policy.ttl_of_service(name.service)
     if not name.srv_only:
-        finding = _answer(name.service, instances, datacenter, request)
+        finding = answer(instances, datacenter, ttl, request)
     elif request.type in (Type.SRV, Type.ANY):
-        finding = _locations(name.service, instances, datacenter, request)
+        finding = locations(instances, datacenter, ttl, request)
     else:
         return EMPTY_NON_TERMINAL
     return replace(finding, why=why) if why else finding
@@ -59,7 +59,8 @@ def find_with_all_tags(name: SeveralTags, request: Request) -> Finding:
     if isinstance(chosen, Finding):
         return chosen
     instances, datacenter, why = chosen
-    finding = _answer(name.service, instances, datacenter, request)
+    ttl = request.policy.ttl_of_service(name.service)
+    finding = answer(instances, datacenter, ttl, request)
     return replace(finding, why=why) if why else finding
 
 
@@ -160,103 +161,3 @@ def find_dotted(name: DottedServiceName, request: Request) -> Finding:
     if b".".join(parts) in suffixes:
         return EMPTY_NON_TERMINAL
     return missing(Reason.NO_DOTTED_SERVICE, label=b".".join(parts), among=services.by_name)
-
-
-def _answer(
-    service: bytes, instances: tuple[Instance, ...], datacenter: str, request: Request
-) -> Finding:
-    if request.type == Type.SRV:
-        return _locations(service, instances, datacenter, request)
-    return _addresses(service, instances, request)
-
-
-def _addresses(service: bytes, instances: tuple[Instance, ...], request: Request) -> Finding:
-    """A record for each distinct address of the family that is asked (ANY: one an instance).
-
-    Hostnames become aliases only if no instance has an address of either family: a name with an
-    alias has nothing else (RFC 1034 section 3.6.2). An alias answers every type.
-    """
-    ttl = request.policy.ttl_of_service(service)
-    addresses: dict[bytes, RecordGroup] = {}
-    aliases: dict[Labels, RecordGroup] = {}
-    has_address = False
-    for instance in instances:
-        endpoint = consul_rules.instance_endpoint(instance, Type.ANY, request.name)
-        if isinstance(endpoint, tuple):
-            alias = records.alias(request.name, ttl, endpoint)
-            aliases.setdefault(names.fold(endpoint), RecordGroup((alias,)))
-            continue
-        if endpoint is None:
-            continue
-        has_address = True
-        if request.type not in (Type.ANY, address_type(endpoint)):
-            endpoint = consul_rules.instance_endpoint(instance, request.type, request.name)
-        if isinstance(endpoint, bytes) and request.type in (Type.ANY, address_type(endpoint)):
-            record = records.address(request.name, ttl, endpoint)
-            addresses.setdefault(endpoint, RecordGroup((record,)))
-    if has_address:
-        return found(list(addresses.values()))
-    return found(list(aliases.values()), exclusive=True)
-
-
-def _locations(
-    service: bytes, instances: tuple[Instance, ...], datacenter: str, request: Request
-) -> Finding:
-    """An SRV for each distinct node, address and port, with the addresses of its target."""
-    ttl = request.policy.ttl_of_service(service)
-    seen: set[tuple[str, str, int]] = set()
-    distinct: dict[tuple[int, int, Labels], RecordGroup] = {}
-    for instance in instances:
-        key = (
-            instance.node.name,
-            consul_rules.service_address(instance, Type.SRV),
-            instance.port,
-        )
-        target = _target(instance, datacenter, ttl, request)
-        if key in seen or target is None or not 0 <= instance.port <= records.MAX_U16:
-            continue
-        seen.add(key)
-        name, additional = target
-        weight = consul_rules.weight(instance)
-        record = records.service(request.name, ttl, weight, instance.port, name)
-        meta = _node_meta(instance, datacenter, ttl, request)
-        same = (weight, instance.port, names.fold(name))
-        # Two nodes with one service address: Consul sends the record twice (RFC 2181 section 5),
-        # and the metadata of both.
-        if same in distinct:
-            meta = (*distinct[same].optional_additional, *meta)
-        distinct[same] = RecordGroup((record,), additional, meta)
-    return found(list(distinct.values()))
-
-
-def _target(
-    instance: Instance, datacenter: str, ttl: int, request: Request
-) -> tuple[Labels, tuple[Record, ...]] | None:
-    """What SRV points at, and the address record of it; None if the instance is nowhere.
-
-    The node's name if the node's own address counts, a hostname as it is, otherwise the address
-    itself as a name.
-    """
-    endpoint = consul_rules.instance_endpoint(instance, Type.SRV, request.name)
-    if endpoint is None:
-        return None
-    if isinstance(endpoint, tuple):
-        return endpoint, ()
-    name = None
-    own = consul_rules.endpoint(consul_rules.service_address(instance, Type.SRV))
-    is_own_name = isinstance(own, tuple)
-    if is_own_name or (own is None and endpoint == consul_rules.endpoint(instance.node.address)):
-        name = records.node_name(instance.node.name, datacenter, request.domain)
-    if name is None:
-        name = records.address_name(endpoint, datacenter, request.domain)
-    return name, (records.address(name, ttl, endpoint),)
-
-
-def _node_meta(
-    instance: Instance, datacenter: str, ttl: int, request: Request
-) -> tuple[Record, ...]:
-    """The node's metadata, as Consul adds it beside SRV."""
-    if not instance.node.meta or not request.policy.enable_additional_node_meta_txt:
-        return ()
-    owner = records.node_name(instance.node.name, datacenter, request.domain)
-    return () if owner is None else records.node_meta(owner, ttl, instance.node.meta)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from consuldns.dns.explain.nearest import nearest
-from consuldns.dns.finding import Reason, Why
+from consuldns.dns.finder import Reason, Why
 from consuldns.names import format_name
 from consuldns.views.model import Instance
 
@@ -87,6 +87,12 @@ SENTENCES: dict[Reason, str | Callable[[Why], str]] = {
         "there is no such service, or no healthy instance with what is left of it as tag"
     ),
     Reason.NOT_HEALTHY: _not_healthy,
+    Reason.NO_CONNECT: (
+        "nothing accepts connections of the service mesh for {label}: no proxy, no native instance"
+    ),
+    Reason.NO_INGRESS: "no ingress gateway exposes {label}",
+    Reason.NO_QUERY: "there is no prepared query {label}, and no template for it",
+    Reason.QUERY_FINDS_NOTHING: "the query finds no healthy instance of {0}",
     Reason.NO_INSTANCE_WITH_TAGS: _without_tags,
     Reason.NO_CLUSTER: "no Kubernetes cluster has been synced by consuldns",
     Reason.NO_KUBERNETES_KIND: "{label} is none of svc, pod and dns",

@@ -13,10 +13,10 @@ from consuldns import names
 from consuldns.dns import resolver, zones
 from consuldns.dns.answer import Needs, Outcome, Record, Target
 from consuldns.dns.explain import text
-from consuldns.dns.lookup import interpretations, look_up
+from consuldns.dns.finder import Request
 from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Question, Type
-from consuldns.dns.request import Request
+from consuldns.dns.resolver import interpretations, look_up
 from consuldns.names import Labels, fold, format_name
 from consuldns.views.store import MissingView, ViewReader, Views
 

@@ -13,8 +13,9 @@ from consuldns.dns.answer import (
     Text,
 )
 from consuldns.dns.explain.reasons import quoted, sentence
-from consuldns.dns.finding import Finding, Reason
-from consuldns.dns.grammar import Form, Interpretation, RecordRequest
+from consuldns.dns.finder import Finding, Reason
+from consuldns.dns.grammar import Interpretation
+from consuldns.dns.kubernetes_grammar import Form, RecordRequest
 from consuldns.dns.question import Type
 from consuldns.names import format_name
 from consuldns.views.keys import ViewKey
@@ -86,6 +87,12 @@ def _of_consul(meaning: Interpretation) -> str:
         case grammar.ServiceName(service, tag, _, srv_only):
             name = f"service {quoted(service)}{'' if tag is None else f' with tag {quoted(tag)}'}"
             return f"{name}, the keyword left out" if srv_only else name
+        case grammar.ConnectName(service):
+            return f"service mesh endpoints of {quoted(service)}"
+        case grammar.IngressName(service):
+            return f"ingress gateways of {quoted(service)}"
+        case grammar.QueryName(query):
+            return f"prepared query {quoted(query)}"
         case grammar.NodeName(node):
             return f"node {quoted(node)}"
         case grammar.AddressName(packed):

@@ -16,10 +16,9 @@ from collections.abc import Iterator
 
 from consuldns import descriptor, names
 from consuldns.dns import consul_rules
-from consuldns.dns.finding import Finding, Reason, missing
+from consuldns.dns.finder import Finding, Reason, Request, missing
 from consuldns.dns.kubernetes import targets
 from consuldns.dns.kubernetes.targets import ResolvedEndpoint
-from consuldns.dns.request import Request
 from consuldns.views.clusters import Port
 from consuldns.views.model import Instance
 

@@ -7,7 +7,7 @@ service in a zone that we serve.
 
 from consuldns import names
 from consuldns.dns import consul_rules
-from consuldns.dns.request import Request
+from consuldns.dns.finder import Request
 from consuldns.names import Labels
 from consuldns.views.clusters import Service
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from consuldns import descriptor, names
-from consuldns.dns.request import Request
+from consuldns.dns.finder import Request
 from consuldns.names import IPAddress, Labels
 from consuldns.views.clusters import EndpointTable, Port, Service
 from consuldns.views.model import Health, Instance

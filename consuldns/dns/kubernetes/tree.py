@@ -18,21 +18,22 @@ from msgspec.structs import replace
 from consuldns import descriptor, names
 from consuldns.dns import records, zones
 from consuldns.dns.answer import Outcome, RecordGroup, address_type
-from consuldns.dns.finding import (
+from consuldns.dns.finder import (
     EMPTY_NON_TERMINAL,
     NODATA,
     Finding,
     Reason,
+    Request,
     Why,
     found,
     missing,
     missing_below,
 )
-from consuldns.dns.grammar import KUBERNETES_KINDS, ClusterName, Form, KubernetesName, RecordRequest
+from consuldns.dns.grammar import ClusterName, KubernetesName
 from consuldns.dns.kubernetes import consul_k8s, external_names, targets
 from consuldns.dns.kubernetes.targets import ResolvedEndpoint
+from consuldns.dns.kubernetes_grammar import KUBERNETES_KINDS, Form, RecordRequest
 from consuldns.dns.question import Type
-from consuldns.dns.request import Request
 from consuldns.names import Labels
 from consuldns.views.clusters import Namespaces, Port, Service
 
