@@ -50,6 +50,17 @@ def parse_host_port(text: str) -> HostPort:
         raise ValueError(f"must end in a port from 1 to {MAX_PORT}, not {text!r}") from error
 
 
+def is_own_address(host: str) -> bool:
+    """Whether this host has the address, so that what is sent there comes back here."""
+    family = HostPort(host, 0).family
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
 def listen_tcp(address: HostPort, *, option: str, what: str = "consuldns") -> socket.socket:
     """A TCP socket that listens and does not block.
 

@@ -21,6 +21,7 @@ import msgspec
 from consuldns.config.schema import Setting, Settings, declared
 from consuldns.config.values import BOOLEAN, FILE
 from consuldns.errors import ConfigError
+from consuldns.sockets import HostPort, is_own_address
 
 DEFAULT_FILE = Path("/etc/consuldns/consuldns.toml")  # read if it exists and no other is named
 
@@ -263,6 +264,7 @@ def _check(
     if values["dns.alt_domain"] == values["dns.domain"]:
         raise refuse("dns.alt_domain", "is the same as dns.domain", "remove it")
     _check_zones(values, refuse)
+    _check_upstreams(values, refuse)
     if len(set(values["listen"])) < len(values["listen"]):
         raise refuse("listen", "contains an address twice", "remove one")
     if values["admin_addr"] in values["listen"]:
@@ -283,6 +285,31 @@ def _check_zones(values: Mapping[str, Any], refuse: Callable[[str, str, str], Co
     if own in zones and zones[own] != values["sync.cluster"]:
         problem = f"{own} is the zone of cluster {zones[own]!r} in dns.kubernetes.zones"
         raise refuse("sync.zone", problem, "give each cluster a zone of its own")
+
+
+def _check_upstreams(
+    values: Mapping[str, Any], refuse: Callable[[str, str, str], ConfigError]
+) -> None:
+    """Refuse upstream servers that are this server itself: queries would go round in circles."""
+    forward = values["dns.forward"]
+    lists = {"dns.recursors": values["dns.recursors"]}
+    for path, servers in (*lists.items(), *(("dns.forward", each) for each in forward.values())):
+        for server in servers:
+            if any(_reaches(server, listener) for listener in values["listen"]):
+                problem = f"contains {server}, where this server itself listens"
+                raise refuse(path, problem, "name another DNS server")
+    for zone in forward:
+        if zone in (values["dns.domain"], values["dns.alt_domain"]):
+            problem = f"contains {zone}, which this server answers itself"
+            raise refuse("dns.forward", problem, "remove it, or name a zone below it")
+
+
+def _reaches(server: HostPort, listener: HostPort) -> bool:
+    """Whether what is sent to `server` arrives at a socket that is bound to `listener`."""
+    if server.port != listener.port or server.family != listener.family:
+        return False
+    is_wildcard = listener.host in ("0.0.0.0", "::")
+    return server.host == listener.host or (is_wildcard and is_own_address(server.host))
 
 
 def _unreadable(file: str) -> str:

@@ -2,7 +2,7 @@
 
 from consuldns.config.schema import Settings
 from consuldns.config.values import reverse_zone_names
-from consuldns.dns.policy import KubernetesPolicy, Policy, StartOfAuthorityTimes
+from consuldns.dns.policy import ForwardPolicy, KubernetesPolicy, Policy, StartOfAuthorityTimes
 from consuldns.names import fold, parse_address, parse_name
 
 
@@ -30,6 +30,7 @@ def policy(settings: Settings) -> Policy:
         ),
         name_servers=tuple(fold(parse_name(name)) for name in dns.name_servers),
         name_server_addresses=_name_server_addresses(settings),
+        forward=_forward(settings),
         kubernetes=KubernetesPolicy(
             ttl=int(dns.kubernetes.ttl.total_seconds()),
             pods=dns.kubernetes.pods,
@@ -38,6 +39,14 @@ def policy(settings: Settings) -> Policy:
             consul_k8s_prefixes=dns.kubernetes.consul_k8s_prefixes,
         ),
     )
+
+
+def _forward(settings: Settings) -> ForwardPolicy:
+    dns = settings.dns
+    upstreams = {fold(parse_name(zone)): servers for zone, servers in dns.forward.items()}
+    if dns.recursors:
+        upstreams[()] = dns.recursors
+    return ForwardPolicy(upstreams, dns.recursor_timeout.total_seconds(), dns.recursor_strategy)
 
 
 def zones(settings: Settings) -> dict[str, str]:

@@ -29,6 +29,7 @@ from consuldns.config.values import (
     REVERSE_ZONE,
     SECRET,
     TEXT,
+    UPSTREAM,
     URL,
     Secret,
     list_of,
@@ -36,7 +37,7 @@ from consuldns.config.values import (
     table_of,
     whole_number,
 )
-from consuldns.dns.policy import PodNames
+from consuldns.dns.policy import PodNames, Strategy
 from consuldns.logs import Level
 from consuldns.sockets import HostPort
 
@@ -259,6 +260,41 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
             "6598 and RFC 4193. Outside of these zones, an unknown address is REFUSED.",
         ),
     ] = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+    recursors: Annotated[
+        tuple[HostPort, ...],
+        Declaration(
+            list_of(UPSTREAM),
+            "DNS servers that all names outside of the own zones are forwarded to, and that "
+            "aliases to such names are followed with. The default port is 53. Default: none, such "
+            "names are REFUSED, and clients get aliases as they are.",
+        ),
+    ] = ()
+    recursor_timeout: Annotated[
+        timedelta,
+        Declaration(
+            DURATION,
+            "Time that one upstream server has to answer, before the next one is asked. No query "
+            "waits longer than 5 s in all.",
+        ),
+    ] = timedelta(seconds=2)
+    recursor_strategy: Annotated[
+        Strategy,
+        Declaration(
+            one_of(Strategy),
+            "In which order upstream servers are asked: as they are listed, or in a random order "
+            "for each question. Servers that have failed lately are asked last.",
+        ),
+    ] = "sequential"
+    forward: Annotated[
+        Mapping[str, tuple[HostPort, ...]],
+        Declaration(
+            table_of(list_of(UPSTREAM, at_least_one=True), name=DOMAIN),
+            "DNS servers of zones of their own: "
+            '`"corp.example" = ["10.0.0.2", "10.0.0.3"]`. The longest zone that a name is in '
+            "counts, the own zones included. In the environment, one server for each zone. "
+            "Default: none.",
+        ),
+    ] = msgspec.field(default_factory=dict)
     name_servers: Annotated[
         tuple[str, ...],
         Declaration(

@@ -53,6 +53,9 @@ class Secret(msgspec.Struct, frozen=True):
     __str__ = __repr__
 
 
+DNS_PORT = 53
+
+
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
     """A kind of value: its name in the reference, and its parser."""
@@ -110,6 +113,12 @@ def read_duration(raw: Any) -> timedelta:
 def read_host_port(raw: Any) -> HostPort:
     """`127.0.0.1:8600` or `[::1]:8600`."""
     return parse_host_port(_text(raw))
+
+
+def _upstream(raw: Any) -> HostPort:
+    """The address of a DNS server: `10.0.0.2`, `10.0.0.2:5353`, `[fd00::2]:53`."""
+    address = parse_address(_text(raw))
+    return HostPort(str(address), DNS_PORT) if address is not None else read_host_port(raw)
 
 
 def read_url(raw: Any) -> str:
@@ -232,6 +241,7 @@ HOST_PORT = Kind("address:port", read_host_port)
 OPTIONAL_HOST_PORT: Kind[HostPort | None] = Kind(
     HOST_PORT.name, lambda raw: read_host_port(raw) if raw else None
 )
+UPSTREAM = Kind("address[:port]", _upstream)
 URL = Kind("URL", read_url)
 DOMAIN = Kind("DNS name", _domain)
 OPTIONAL_DOMAIN = _or_empty(DOMAIN)

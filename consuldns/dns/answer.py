@@ -80,7 +80,13 @@ class StartOfAuthority(msgspec.Struct, frozen=True):
     minimum: int
 
 
-Data = Address | Target | ServiceTarget | Text | StartOfAuthority
+class RawData(msgspec.Struct, frozen=True):
+    """The data of any other type in wire format, all names written out (RFC 3597)."""
+
+    content: bytes
+
+
+Data = Address | Target | ServiceTarget | Text | StartOfAuthority | RawData
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -133,7 +139,8 @@ class Answer(msgspec.Struct, frozen=True):
     not valid DNS). Otherwise all are sent, in an order that is to be shuffled when `shuffled` is
     set. NODATA may have a group without records, for its `optional_additional` (metadata of a
     node). `authoritative`, `recursion_available` and `authentic_data` are the header's AA, RA and
-    AD. `closest_encloser` goes with NXDOMAIN, where it is known.
+    AD. `is_recursive`: made from replies of upstream servers, whose TTLs run down, or in want of
+    them. `closest_encloser` goes with NXDOMAIN, where it is known.
     """
 
     outcome: Outcome
@@ -145,16 +152,10 @@ class Answer(msgspec.Struct, frozen=True):
     authoritative: bool = True
     recursion_available: bool = False
     authentic_data: bool = False
+    is_recursive: bool = False
     extended_error: ExtendedError | None = None
     error_text: str = ""
     closest_encloser: ClosestEncloser | None = None
-
-
-class Needs(msgspec.Struct, frozen=True):
-    """The resolver cannot answer without this view."""
-
-    key: ViewKey
-    dependencies: frozenset[ViewKey] = frozenset()
 
 
 def address_type(packed: bytes) -> Type:

@@ -12,6 +12,7 @@ import msgspec
 from consuldns import names
 from consuldns.dns import consul_rules
 from consuldns.dns.answer import ClosestEncloser, LabelSet, Outcome, Record, RecordGroup
+from consuldns.dns.forwarded import Recursion
 from consuldns.dns.policy import Policy, Zone
 from consuldns.names import Labels
 from consuldns.views.model import Instance, Instances
@@ -140,7 +141,8 @@ def found(
 class Request(msgspec.Struct, frozen=True):
     """A name and a type, and what they are to be answered from.
 
-    `name` is folded; `came_from` are the aliases that led here, the first one first.
+    `name` is folded; `came_from` are the aliases that led here, the first one first. Without
+    `recursion`, aliases to names that are not ours are not followed.
     """
 
     name: Labels
@@ -149,6 +151,7 @@ class Request(msgspec.Struct, frozen=True):
     views: ViewReader
     policy: Policy
     came_from: tuple[Labels, ...] = ()
+    recursion: Recursion | None = None
 
     @property
     def domain(self) -> Labels:
@@ -189,4 +192,5 @@ class Request(msgspec.Struct, frozen=True):
     def ask(self, target: Labels, zone: Zone, type_: int) -> "Request":
         """The request that follows an alias."""
         came_from = (*self.came_from, self.name)
-        return Request(names.fold(target), type_, zone, self.views, self.policy, came_from)
+        name = names.fold(target)
+        return Request(name, type_, zone, self.views, self.policy, came_from, self.recursion)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from consuldns import names
 from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes
+from consuldns.sockets import HostPort
 
 PodNames = Literal["disabled", "insecure", "verified"]
 """What names of pods there are, `10-1-2-3.<namespace>.pod.<zone>`."""
@@ -66,6 +67,32 @@ class Zone:
         return (b"hostmaster", *(self.apex if self.cluster else self.domain))
 
 
+Strategy = Literal["sequential", "random"]
+"""In which order upstream servers are asked."""
+
+
+@dataclass(frozen=True)
+class ForwardPolicy:
+    """The upstream servers of zones, the longest zone that a name is in being asked.
+
+    The root stands for all other names. `timeout` in seconds, for one server.
+    """
+
+    upstreams: dict[Labels, tuple[HostPort, ...]] = field(default_factory=dict)
+    timeout: float = 2.0
+    strategy: Strategy = "sequential"
+
+    @cached_property
+    def zones(self) -> Suffixes:
+        """The zones, to be matched."""
+        return Suffixes(self.upstreams)
+
+    @property
+    def is_recursive(self) -> bool:
+        """Whether every name is answered: what the flag RA says."""
+        return () in self.upstreams
+
+
 @dataclass(frozen=True)
 class KubernetesPolicy:
     """How the names of Kubernetes services are answered. `ttl` in seconds.
@@ -110,6 +137,7 @@ class Policy:
     name_servers: tuple[Labels, ...] = ()
     name_server_addresses: tuple[bytes, ...] = ()
     kubernetes: KubernetesPolicy = KubernetesPolicy()
+    forward: ForwardPolicy = ForwardPolicy()
 
     def ttl_of_service(self, service: bytes) -> int:
         """Seconds for the records of a service (folded name)."""

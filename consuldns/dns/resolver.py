@@ -9,7 +9,7 @@ A name in our zones may be interpreted in several ways. `find` tries them, best 
 the aliases that it meets.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,7 +20,6 @@ from consuldns.dns.answer import (
     Answer,
     ClosestEncloser,
     ExtendedError,
-    Needs,
     Outcome,
     Record,
     RecordGroup,
@@ -29,6 +28,13 @@ from consuldns.dns.answer import (
 )
 from consuldns.dns.consul import connect, nodes, prepared_queries, services
 from consuldns.dns.finder import NODATA, Finding, Request
+from consuldns.dns.forwarded import (
+    Forwarded,
+    MissingReply,
+    Needs,
+    Recursion,
+    UpstreamFailure,
+)
 from consuldns.dns.grammar import Interpretation
 from consuldns.dns.kubernetes import tree
 from consuldns.dns.kubernetes_grammar import of_kubernetes
@@ -48,6 +54,7 @@ MALFORMED = Answer(Outcome.FORMERR, authoritative=False)
 NOT_OURS = Answer(
     Outcome.REFUSED, authoritative=False, extended_error=ExtendedError.NOT_AUTHORITATIVE
 )
+NO_REPLY = Answer(Outcome.SERVFAIL, authoritative=False, extended_error=ExtendedError.NETWORK_ERROR)
 NOT_SUPPORTED = Answer(
     Outcome.REFUSED, authoritative=False, extended_error=ExtendedError.NOT_SUPPORTED
 )
@@ -66,27 +73,67 @@ NXDOMAIN = Finding(Outcome.NXDOMAIN)
 _NXDOMAIN, _ANSWER = Outcome.NXDOMAIN, Outcome.ANSWER
 
 
-def resolve(question: Question, views: Views, policy: Policy) -> Answer | Needs:
-    """The answer to a question, or the view that it needs. Total: raises for no name and type."""
+def resolve(
+    question: Question, views: Views, policy: Policy, forwarded: Forwarded | None = None
+) -> Answer | Needs:
+    """The answer to a question, or what it needs first. Total: raises for no name and type.
+
+    `forwarded` are the replies of upstream servers; None: the client does not want recursion.
+    """
     if question.type in NOT_ASKABLE:
         return MALFORMED
     if question.class_ != _IN or question.type in TRANSFERS:
         return NOT_SUPPORTED
-    reader = ViewReader(views)
+    reader, recursion = ViewReader(views), Recursion(forwarded)
     try:
-        return _answer(question, reader, policy)
+        answer = _answer(question, reader, policy, recursion)
     except MissingView as missing:
-        return Needs(missing.key, frozenset(reader.dependencies))
+        return Needs(missing.key)
+    except MissingReply as missing_reply:
+        return Needs(missing_reply.question)
+    except UpstreamFailure as failure:
+        answer = replace(NO_REPLY, error_text=str(failure))
+    if policy.forward.upstreams:
+        is_recursive, available = recursion.was_wanted, policy.forward.is_recursive
+        return replace(answer, is_recursive=is_recursive, recursion_available=available)
+    return answer
 
 
-def _answer(question: Question, views: ViewReader, policy: Policy) -> Answer:
+def _answer(question: Question, views: ViewReader, policy: Policy, recursion: Recursion) -> Answer:
     zone = zone_of(question.name, views, policy)
-    if zone is None:
-        return replace(NOT_OURS, dependencies=frozenset(views.dependencies))
-    finding = find(Request(question.name, question.type, zone, views, policy))
+    if zone is None or _is_delegated(question.name, zone, policy):
+        return _forward(question, views, policy, recursion)
+    request = Request(question.name, question.type, zone, views, policy, recursion=recursion)
+    finding = find(request)
     if zone.is_found_by_address and finding.outcome is Outcome.NXDOMAIN:
-        return replace(NOT_OURS, dependencies=frozenset(views.dependencies))
+        return _forward(question, views, policy, recursion)
     return _complete(finding, zone, views, policy)
+
+
+def _is_delegated(name: Labels, zone: Zone, policy: Policy) -> bool:
+    """Whether upstream servers are set for a zone within ours that the name is in."""
+    forward = policy.forward.zones.longest_of(name) if policy.forward.upstreams else None
+    return forward is not None and len(forward) > len(zone.apex) and not zone.is_found_by_address
+
+
+def _forward(question: Question, views: ViewReader, policy: Policy, recursion: Recursion) -> Answer:
+    """What an upstream server says about a name that is not ours."""
+    refused = replace(NOT_OURS, dependencies=frozenset(views.dependencies))
+    if policy.forward.zones.longest_of(question.name) is None:
+        return refused
+    reply = recursion.read(question.name, question.type)
+    if reply is None:
+        return refused
+    if reply.failure:
+        raise UpstreamFailure(reply.failure)
+    return Answer(
+        reply.outcome,
+        tuple(RecordGroup((record,)) for record in reply.records),
+        reply.authority,
+        frozenset(views.dependencies),
+        shuffled=False,
+        authoritative=False,
+    )
 
 
 def zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | None:
@@ -189,6 +236,7 @@ def _follow_aliases(finding: Finding, meaning: Interpretation, request: Request)
 
 
 def _follow(group: RecordGroup, request: Request, keeps_ttl: bool) -> RecordGroup:
+    """A group with what it leads to. TTLs from elsewhere are never made longer."""
     first = group.records[0]
     match first.data:
         case Target(target) if first.type == Type.CNAME:
@@ -200,17 +248,23 @@ def _follow(group: RecordGroup, request: Request, keeps_ttl: bool) -> RecordGrou
         case _:
             return group
     if not keeps_ttl:
-        reached = tuple(replace(record, ttl=first.ttl) for record in reached)
+        is_outside = request.recursion is not None and request.recursion.was_wanted
+        reached = tuple(
+            replace(each, ttl=min(first.ttl, each.ttl) if is_outside else first.ttl)
+            for each in reached
+        )
     if first.type != Type.CNAME:
         return replace(group, additional=reached)
     return replace(group, records=(first, *reached, *group.records[1:]))
 
 
 def _reach(target: Labels, type_: int, request: Request) -> tuple[Record, ...]:
-    """Addresses and further aliases of a name of our own, none if it is a loop or elsewhere."""
-    zone = zones.zone_of(names.fold(target), request.policy)
-    if zone is None or type_ == Type.CNAME:
+    """Addresses and further aliases of a name, none if it is a loop, or out of our reach."""
+    if type_ == Type.CNAME:
         return ()
+    zone = zones.zone_of(names.fold(target), request.policy)
+    if zone is None or _is_delegated(names.fold(target), zone, request.policy):
+        return tuple(_reach_outside(names.fold(target), type_, request))
     next_request = request.ask(target, zone, type_)
     came_from = next_request.came_from
     if next_request.name in came_from or len(came_from) > MAX_ALIASES:
@@ -218,6 +272,24 @@ def _reach(target: Labels, type_: int, request: Request) -> tuple[Record, ...]:
     finding = find(next_request)
     chosen = finding.groups[:1] if finding.exclusive else finding.groups
     return tuple(record for each in chosen for record in each.records if record.type in FOLLOWED)
+
+
+def _reach_outside(target: Labels, type_: int, request: Request) -> Iterator[Record]:
+    """What upstream servers say about a name; an answer cannot do without it, unless it is SRV."""
+    recursion = request.recursion
+    if recursion is None or request.policy.forward.zones.longest_of(target) is None:
+        return
+    sent: set[Record] = set()
+    for each in (Type.A, Type.AAAA) if type_ == Type.ANY else (type_,):
+        reply = recursion.read(target, each)
+        if reply is None:
+            return
+        if reply.failure and request.type != Type.SRV:
+            raise UpstreamFailure(reply.failure)
+        for record in reply.records:
+            if record not in sent:
+                sent.add(record)
+                yield record
 
 
 def _find_kubernetes_address(meaning: grammar.AddressOfKubernetes, request: Request) -> Finding:

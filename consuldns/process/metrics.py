@@ -25,6 +25,10 @@ WORKER_COUNTERS: Mapping[str, tuple[str, str]] = {
     "overload": ("dns_overload", "Queries refused because too many were pending."),
     "failures": ("panics", "Unexpected errors; each is a bug."),
     "send_errors": ("dns_send_errors", "Responses that the kernel refused to send."),
+    "forwarded": ("forward_queries", "Questions that were sent to upstream servers."),
+    "forward_retries": ("forward_retries", "Further upstream servers that were asked."),
+    "forward_failures": ("forward_failures", "Questions that no upstream server answered."),
+    "forward_overload": ("forward_overload", "Questions not forwarded, too many being under way."),
     "tcp_connections": ("tcp_connections", "TCP connections accepted."),
     "tcp_refused": ("tcp_refused", "TCP connections closed because there were too many."),
 }

@@ -16,14 +16,15 @@ from random import Random
 from signal import Signals
 
 from consuldns import logs, signals
+from consuldns.dns.forwarded import ForwardedQuestion
 from consuldns.dns.resolver import resolve
+from consuldns.forward.forwarder import Forwarder
 from consuldns.process import link
-from consuldns.server.handler import Handler
+from consuldns.server.handler import Handler, Pending
 from consuldns.server.listen import Listener, Transport
 from consuldns.server.tcp import TcpServer
 from consuldns.server.udp import UdpServer
 from consuldns.views import updates
-from consuldns.views.keys import ViewKey
 from consuldns.views.store import ViewStore
 from consuldns.wire.decode import Rcode
 
@@ -42,6 +43,7 @@ class Worker:
         self._link_end = link_end
         self._listeners: tuple[Listener, ...] = ()
         self._handler: Handler | None = None
+        self._forwarder: Forwarder | None = None
         self._link: link.Link[link.ToWorker] | None = None
         self._caught_up = asyncio.Event()
         self._end = asyncio.Event()
@@ -96,25 +98,37 @@ class Worker:
             case link.Start(listeners, policy, log_level):
                 logs.configure(log_level)
                 self._listeners = listeners
+                self._forwarder = Forwarder(policy.forward, self._reply_arrived)
                 self._handler = Handler(
                     ViewStore(),
                     policy,
                     resolve=resolve,
+                    forwarded=self._forwarder,
                     need=self._need,
                     randomness=Random(),
                     clock=asyncio.get_running_loop().time,
                 )
             case link.SettingsChanged(policy):
                 assert self._handler is not None, _START_IS_FIRST
+                assert self._forwarder is not None, _START_IS_FIRST
                 self._handler.set_policy(policy)
+                self._forwarder.set_policy(policy.forward)
             case link.CaughtUp():
                 self._caught_up.set()
             case update:
                 assert self._handler is not None, _START_IS_FIRST
                 self._handler.receive(update)
 
-    def _need(self, key: ViewKey) -> None:
-        self._send(updates.Need(key))
+    def _need(self, awaited: Pending) -> None:
+        if isinstance(awaited, ForwardedQuestion):
+            assert self._forwarder is not None, _START_IS_FIRST
+            self._forwarder.ask(awaited)
+        else:
+            self._send(updates.Need(awaited))
+
+    def _reply_arrived(self, question: ForwardedQuestion) -> None:
+        assert self._handler is not None, _START_IS_FIRST
+        self._handler.reply_arrived(question)
 
     def _report_asked(self) -> None:
         assert self._handler is not None
@@ -123,9 +137,9 @@ class Worker:
             self._send(updates.Asked(keys))
 
     def _counters(self) -> dict[str, int]:
-        if self._handler is None:
+        if self._handler is None or self._forwarder is None:
             return {}
-        counters = asdict(self._handler.counters)
+        counters = asdict(self._handler.counters) | self._forwarder.statistics()
         queries, replies = counters.pop("queries"), counters.pop("replies")
         counters |= {f"queries_{transport}": count for transport, count in queries.items()}
         return counters | {f"replies_{code.name.lower()}": replies[code] for code in Rcode}

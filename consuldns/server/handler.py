@@ -14,7 +14,8 @@ import msgspec
 from msgspec.structs import replace
 
 from consuldns.dns import resolver
-from consuldns.dns.answer import Answer, ExtendedError, Needs, Outcome
+from consuldns.dns.answer import Answer, ExtendedError, Outcome
+from consuldns.dns.forwarded import Forwarded, ForwardedQuestion, Needs
 from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question
 from consuldns.incidents import UnexpectedErrors
@@ -27,17 +28,19 @@ from consuldns.wire.cache import ResponseCache
 from consuldns.wire.decode import Query, Rcode, Rejection, read_query
 from consuldns.wire.encode import encode_rejection
 
-Resolve = Callable[[Question, Views, Policy], Answer | Needs]
+Resolve = Callable[[Question, Views, Policy, Forwarded | None], Answer | Needs]
 SendReply = Callable[[bytes], None]
 
-# What a query can wait for: a view. A question that is forwarded would be a second kind; all that
-# the handler needs of it is that it can be a key, and that `receive` gets an outcome for it.
-Pending = ViewKey
+# What a query can wait for: a view, or the reply of an upstream server.
+Pending = ViewKey | ForwardedQuestion
 
 PENDING_SECONDS = 2.0  # a stub resolver tries again after 5 s, most forwarders after 2 s
 MAX_PENDING = 1_000
 RETRY_SECONDS = 1.0  # until a view that was unavailable is requested again
+FORWARD_SECONDS = 6.0  # the forwarder gives up before
+EXPIRY_SECONDS = 1.0  # of an answer whose TTLs run down
 _TIMED_OUT = "timed out waiting for Consul"
+_NO_REPLY = "timed out waiting for an upstream server"
 
 _log = logging.getLogger(__name__)
 
@@ -85,9 +88,10 @@ class _Query(msgspec.Struct, frozen=True):
 class Handler:
     """Answers the queries of one worker from its views.
 
-    `need` requests what a query waits for: called once until `receive` gets the outcome. `clock`
-    gives seconds that never go back. The worker calls `receive` with each message of control,
-    `time_out` several times a second, and `rotate` every other second.
+    `need` requests what a query waits for: called once until `receive` gets the outcome, or
+    `reply_arrived` is called. `forwarded` has the replies of upstream servers. `clock` gives
+    seconds that never go back. The worker calls `receive` with each message of control, `time_out`
+    several times a second, and `rotate` every other second.
     """
 
     def __init__(
@@ -98,18 +102,20 @@ class Handler:
         need: Callable[[Pending], None],
         randomness: Random,
         clock: Callable[[], float],
+        forwarded: Forwarded | None = None,
         resolve: Resolve = resolver.resolve,
     ) -> None:
         self.counters = Counters()
         self._store = store
         self._policy = policy
         self._resolve = resolve
+        self._forwarded = forwarded
         self._need = need
         self._clock = clock
         self._cache = ResponseCache(randomness, self.counters.replies)
         self._pending: dict[Pending, list[_Query]] = {}
         self.pending_count = 0  # queries, whatever they wait for
-        self._unavailable: dict[Pending, tuple[str, float]] = {}  # reason, when to ask again
+        self._unavailable: dict[ViewKey, tuple[str, float]] = {}  # reason, when to ask again
         self._used_as_is: dict[ViewKey, str] = {}  # why the view is older than it should be
         self._errors = UnexpectedErrors(_log, clock)
         # The hot path, to be tried before `handle`: packet and whether it came over TCP.
@@ -153,6 +159,10 @@ class Handler:
             case updates.Contact(reachable):
                 self._cache.mark_stale(not reachable)
 
+    def reply_arrived(self, question: ForwardedQuestion) -> None:
+        """There is a reply of an upstream server, or the reason why there is none."""
+        self._answer_pending(question)
+
     def time_out(self) -> None:
         """Answer the queries that have waited for too long, from an old view or with SERVFAIL."""
         now = self._clock()
@@ -160,14 +170,15 @@ class Handler:
         for awaited, queries in list(self._pending.items()):
             if queries[0].deadline > now:
                 continue
-            if self._use_as_is(awaited, _TIMED_OUT):
+            reason = _NO_REPLY if isinstance(awaited, ForwardedQuestion) else _TIMED_OUT
+            if not isinstance(awaited, ForwardedQuestion) and self._use_as_is(awaited, reason):
                 self._answer_pending(awaited)
                 continue
             del self._pending[awaited]  # the next query requests it again
             for query in queries:
                 self.pending_count -= 1
                 self.counters.timed_out += 1
-                query.reply(self._fail(query, _TIMED_OUT))
+                query.reply(self._fail(query, reason))
         for key, (_, until) in list(self._unavailable.items()):
             if until <= now:
                 del self._unavailable[key]
@@ -212,13 +223,18 @@ class Handler:
             found = self._cache.find_for(query.message, over_tcp)
             if found is not None:
                 return found
-            answer = self._resolve(query.message.question, self._store, self._policy)
+            wants_recursion = query.message.recursion_desired
+            forwarded = self._forwarded if wants_recursion else None
+            answer = self._resolve(query.message.question, self._store, self._policy, forwarded)
             if isinstance(answer, Needs):
                 return self._wait(query, answer.key)
             stale = self._used_as_is.keys() & answer.dependencies
             if stale:
                 answer = _stale(answer, self._used_as_is[min(stale, key=repr)])
-            return self._cache.add(query.message, answer, over_tcp=over_tcp)
+            if answer.is_recursive and not wants_recursion:
+                return self._cache.reply(query.message, answer, over_tcp=over_tcp)
+            expires_at = self._clock() + EXPIRY_SECONDS if answer.is_recursive else None
+            return self._cache.add(query.message, answer, over_tcp=over_tcp, expires_at=expires_at)
         except Exception as error:  # whatever it is, this client gets an answer and others do too
             self.counters.failures += 1
             question = query.message.question
@@ -229,9 +245,10 @@ class Handler:
 
     def _wait(self, query: _Query, awaited: Pending) -> bytes | Unanswered:
         """Let a query wait, and request what it waits for unless that has been done."""
-        unavailable = self._unavailable.get(awaited)
-        if unavailable is not None:
-            return self._fail(query, unavailable[0])
+        if isinstance(awaited, ForwardedQuestion):
+            query = replace(query, deadline=self._clock() + FORWARD_SECONDS)
+        elif awaited in self._unavailable:
+            return self._fail(query, self._unavailable[awaited][0])
         if self.pending_count >= MAX_PENDING:
             self.counters.overload += 1
             return self._fail(query, "too many queries are waiting for Consul")
@@ -254,7 +271,7 @@ class Handler:
             Outcome.SERVFAIL, authoritative=False, extended_error=error, error_text=text
         )
         over_tcp = query.transport is Transport.TCP
-        return self._cache.add(query.message, answer, over_tcp=over_tcp)
+        return self._cache.reply(query.message, answer, over_tcp=over_tcp)
 
 
 def _stale(answer: Answer, reason: str) -> Answer:

@@ -304,12 +304,19 @@ class ResponseCache:
 
         `expires_at` is for an answer that no view invalidates, in seconds of the clock of `expire`.
         """
+        if answer.outcome is Outcome.SERVFAIL:
+            return self.reply(query, answer, over_tcp=over_tcp)
         entry = _Entry(query, answer, self._randomness, expires_at)
-        if answer.outcome is not Outcome.SERVFAIL and b"\0" not in query.key[:-5]:
+        if b"\0" not in query.key[:-5]:
             exists = answer.outcome is Outcome.ANSWER or (
                 answer.outcome is Outcome.NODATA and query.question.type in _COMMON_TYPES
             )
             (self._positive if exists else self._negative).add(query.key, entry)
+        return self._reply(entry, query, over_tcp=over_tcp)
+
+    def reply(self, query: Query, answer: Answer, *, over_tcp: bool) -> bytes:
+        """The reply to this query alone."""
+        entry = _Entry(query, answer, self._randomness, None)
         return self._reply(entry, query, over_tcp=over_tcp)
 
     def drop(self, dependency: ViewKey) -> None:

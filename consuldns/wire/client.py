@@ -1,6 +1,6 @@
 """The client's side: queries to other servers and their whole replies, for `consuldns query`.
 
-The only place that knows dnslib. What it raises becomes WireError.
+What dnslib raises becomes WireError.
 """
 
 from dataclasses import dataclass

@@ -11,6 +11,7 @@ from struct import Struct
 from consuldns.dns.answer import (
     Address,
     Data,
+    RawData,
     Record,
     RecordGroup,
     ServiceTarget,
@@ -189,6 +190,8 @@ def _encode_data(data: Data, question: QuestionNames) -> bytes:
         return _SRV.pack(data.priority, data.weight, data.port) + to_wire(data.name)
     if isinstance(data, Text):
         return b"".join([_character_strings(string) for string in data.strings]) or b"\0"
+    if isinstance(data, RawData):
+        return data.content
     if isinstance(data, Target):
         return question.compressed(data.name)
     return (

@@ -17,6 +17,8 @@ from consuldns.config.values import Secret, format_value
 from consuldns.errors import ConfigError
 from consuldns.sockets import HostPort
 
+UPSTREAMS = (HostPort("10.0.0.2", 53), HostPort("::1", 5353))
+
 
 def written(folder: Path, text: str) -> Path:
     file = folder / "consuldns.toml"
@@ -271,6 +273,15 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("CONSULDNS_DNS_SOA_EXPIRE", "1", "dns.soa.expire", 1),
         ("CONSULDNS_DNS_SOA_MIN_TTL", "1", "dns.soa.min_ttl", 1),
         ("CONSULDNS_DNS_REVERSE_ZONES", "10.0.0.0/8", "dns.reverse_zones", ("10.0.0.0/8",)),
+        ("CONSULDNS_DNS_RECURSORS", "10.0.0.2,[::1]:5353", "dns.recursors", UPSTREAMS),
+        ("CONSULDNS_DNS_RECURSOR_TIMEOUT", "1s", "dns.recursor_timeout", timedelta(seconds=1)),
+        ("CONSULDNS_DNS_RECURSOR_STRATEGY", "random", "dns.recursor_strategy", "random"),
+        (
+            "CONSULDNS_DNS_FORWARD",
+            "corp.example=10.0.0.2:53",
+            "dns.forward",
+            {"corp.example": UPSTREAMS[:1]},
+        ),
         ("CONSULDNS_DNS_NAME_SERVERS", "a.example", "dns.name_servers", ("a.example",)),
         (
             "CONSULDNS_DNS_NAME_SERVER_ADDRESSES",

@@ -2,7 +2,8 @@
 
 import pytest
 
-from consuldns.dns.answer import Answer, Needs
+from consuldns.dns.answer import Answer
+from consuldns.dns.forwarded import Needs
 from consuldns.dns.policy import Policy
 from consuldns.dns.resolver import resolve
 from consuldns.views import keys

@@ -7,9 +7,8 @@ import dns.message
 
 from consuldns.dns import resolver
 from consuldns.dns.policy import Policy
-from consuldns.server.handler import Handler, Resolve, Unanswered
+from consuldns.server.handler import Handler, Pending, Resolve, Unanswered
 from consuldns.server.listen import Transport
-from consuldns.views.keys import ViewKey
 from consuldns.views.store import ViewStore
 from tests.support.catalog import Catalog
 from tests.wire import packets
@@ -43,11 +42,11 @@ class Worker:
         store: ViewStore | None = None,
         *,
         resolve: Resolve = resolver.resolve,
-        need: Callable[[ViewKey], None] | None = None,
+        need: Callable[[Pending], None] | None = None,
         policy: Policy | None = None,
     ) -> None:
         self.now = 1000.0
-        self.needed: list[ViewKey] = []
+        self.needed: list[Pending] = []
         self.late: list[bytes] = []  # replies to pending queries
         self.store = CATALOG.views() if store is None else store
         self.handler = Handler(

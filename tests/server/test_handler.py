@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from consuldns.dns.answer import Answer, Needs
+from consuldns.dns.answer import Answer
+from consuldns.dns.forwarded import Forwarded, Needs
 from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question
 from consuldns.server import handler
-from consuldns.server.handler import Unanswered
+from consuldns.server.handler import Pending, Unanswered
 from consuldns.server.listen import Transport
 from consuldns.views import keys, model, updates
 from consuldns.views.store import Views, ViewStore
@@ -32,8 +33,9 @@ def without(*missing: keys.ViewKey) -> Worker:
     return worker
 
 
-def tell(worker: Worker, key: keys.ViewKey) -> None:
+def tell(worker: Worker, key: Pending) -> None:
     """Give the worker the catalog's view of this key."""
+    assert isinstance(key, keys.Key)
     worker.handler.receive(updates.Replaced(key, CATALOG.views().read(key)))
 
 
@@ -215,7 +217,9 @@ class TestChanges:
 
 class TestFailures:
     def test_a_bug_is_one_servfail(self, caplog: pytest.LogCaptureFixture) -> None:
-        def broken(question: Question, views: Views, policy: Policy) -> Answer | Needs:
+        def broken(
+            question: Question, views: Views, policy: Policy, forwarded: Forwarded | None
+        ) -> Answer | Needs:
             raise RuntimeError(f"no answer for type {question.type}")
 
         worker = Worker(resolve=broken)

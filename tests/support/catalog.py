@@ -17,6 +17,23 @@ from consuldns.views.store import ViewStore
 Payload = dict[str, Any]
 
 
+class CatalogViews(ViewStore):
+    """The views of a catalog; what nobody has registered below `connect` and `query` is not there.
+
+    No list has the names of these views, so that there is one for any name.
+    """
+
+    def read(self, key: keys.Key[keys.V]) -> keys.V:
+        """The view, or MissingView."""
+        if key not in self:
+            match key:
+                case keys.ConnectInstances() | keys.IngressInstances():
+                    self.replace(key, model.Instances(0, ()))
+                case keys.PreparedQueryResult():
+                    self.replace(key, model.QueryResult(0, (), exists=False))
+        return super().read(key)
+
+
 @dataclass
 class Catalog:
     """State of Consul. The first datacenter is that of the agent."""
@@ -27,11 +44,12 @@ class Catalog:
 
     def views(self) -> ViewStore:
         """Every view of the catalog."""
-        store = ViewStore()
+        store = CatalogViews()
         local = self.datacenters[0]
         store.replace(
             keys.DatacenterList(), model.Datacenters(0, local, tuple(sorted(self.datacenters)))
         )
+        store.replace(keys.PreparedQueryList(local), model.PreparedQueries(0))
         for datacenter in self.datacenters:
             self._add_datacenter(datacenter, store)
         self._add_reverse_zones(store)

@@ -2,7 +2,7 @@
 # The tools that the tests and benchmarks use, from Debian's packages, where they are missing.
 set -euo pipefail
 declare -A package_of=([dig]=bind9-dnsutils [kdig]=knot-dnsutils [dnsperf]=dnsperf [unbound]=unbound
-    [dnsmasq]=dnsmasq-base [curl]=curl)
+    [dnsmasq]=dnsmasq-base [nsd]=nsd [curl]=curl)
 missing=()
 for tool in "${!package_of[@]}"; do
     command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${package_of[$tool]}")

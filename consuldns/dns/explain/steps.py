@@ -11,13 +11,15 @@ from msgspec.structs import replace
 
 from consuldns import names
 from consuldns.dns import resolver, zones
-from consuldns.dns.answer import Needs, Outcome, Record, Target
+from consuldns.dns.answer import Outcome, Record, Target
 from consuldns.dns.explain import text
 from consuldns.dns.finder import Request
+from consuldns.dns.forwarded import Needs
 from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Question, Type
 from consuldns.dns.resolver import interpretations, look_up
 from consuldns.names import Labels, fold, format_name
+from consuldns.views.keys import Key
 from consuldns.views.store import MissingView, ViewReader, Views
 
 MAX_DEPTH = 4  # aliases that are explained one after the other
@@ -58,6 +60,7 @@ def explain(question: Question, views: Views, policy: Policy) -> Explanation:
 def _explain(question: Question, views: Views, policy: Policy, depth: int) -> Explanation:
     answer = resolver.resolve(question, views, policy)
     if isinstance(answer, Needs):
+        assert isinstance(answer.key, Key), "upstream servers are not asked"
         raise MissingView(answer.key)
     zone = resolver.zone_of(question.name, ViewReader(views), policy)
     steps = () if zone is None else tuple(_steps(question, zone, views, policy))

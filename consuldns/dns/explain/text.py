@@ -6,6 +6,7 @@ from consuldns.dns import grammar
 from consuldns.dns.answer import (
     Address,
     Outcome,
+    RawData,
     Record,
     ServiceTarget,
     StartOfAuthority,
@@ -51,6 +52,8 @@ def _data(record: Record) -> str:
             mname, rname = format_name(soa.mname), format_name(soa.rname)
             times = f"{soa.refresh} {soa.retry} {soa.expire} {soa.minimum}"
             return f"{mname} {rname} {soa.serial} {times}"
+        case RawData(content):
+            return f"\\# {len(content)} {content.hex()}"
 
 
 def interpretation(meaning: Interpretation) -> str:
