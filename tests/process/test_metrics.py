@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from consuldns.consul.watch.watcher import WatcherStatistics
+from consuldns.forward.forwarder import ForwardCounters
 from consuldns.process.metrics import (
     QUERIES,
     RESPONSES,
@@ -51,10 +52,8 @@ def test_values_arrive() -> None:
 
 
 def test_every_counter_of_a_worker_has_a_metric() -> None:
-    counted = {field.name for field in fields(Counters)} - {
-        QUERIES.rstrip("_"),
-        RESPONSES.rstrip("_"),
-    }
+    every = (*fields(Counters), *fields(ForwardCounters))
+    counted = {field.name for field in every} - {QUERIES.rstrip("_"), RESPONSES.rstrip("_")}
     assert counted == set(WORKER_COUNTERS)
 
 
