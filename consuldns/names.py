@@ -101,6 +101,14 @@ def fold(name: Labels) -> Labels:
     return tuple(label.lower() for label in name)
 
 
+def text_of(label: bytes) -> str | None:
+    """A label as text, None if it is none: a name in Consul is UTF-8."""
+    try:
+        return label.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 def fold_text(text: str) -> bytes:
     """Consul's text as it is compared with labels: UTF-8, in lower case in ASCII only."""
     return text.encode().lower()

@@ -261,7 +261,7 @@ def _check(
         raise refuse("consul.client_certificate", "has no key", "set consul.client_key")
     if key and not certificate:
         raise refuse("consul.client_key", "has no certificate", "set consul.client_certificate")
-    if values["dns.alt_domain"] == values["dns.domain"]:
+    if values["dns.domain"] in values["dns.alt_domain"]:
         raise refuse("dns.alt_domain", "is the same as dns.domain", "remove it")
     _check_zones(values, refuse)
     _check_upstreams(values, refuse)
@@ -279,7 +279,7 @@ def _check(
 def _check_zones(values: Mapping[str, Any], refuse: Callable[[str, str, str], ConfigError]) -> None:
     zones, own = values["dns.kubernetes.zones"], values["sync.zone"]
     for path, zone in (*(("dns.kubernetes.zones", zone) for zone in zones), ("sync.zone", own)):
-        if zone and zone in (values["dns.domain"], values["dns.alt_domain"]):
+        if zone and zone in (values["dns.domain"], *values["dns.alt_domain"]):
             problem = f"contains {zone}, which is Consul's domain"
             raise refuse(path, problem, f"remove it: clusters are at <datacenter>.{zone}")
     if own in zones and zones[own] != values["sync.cluster"]:
@@ -299,7 +299,7 @@ def _check_upstreams(
                 problem = f"contains {server}, where this server itself listens"
                 raise refuse(path, problem, "name another DNS server")
     for zone in forward:
-        if zone in (values["dns.domain"], values["dns.alt_domain"]):
+        if zone in (values["dns.domain"], *values["dns.alt_domain"]):
             problem = f"contains {zone}, which this server answers itself"
             raise refuse("dns.forward", problem, "remove it, or name a zone below it")
 

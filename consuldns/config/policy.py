@@ -2,8 +2,17 @@
 
 from consuldns.config.schema import Settings
 from consuldns.config.values import reverse_zone_names
-from consuldns.dns.policy import ForwardPolicy, KubernetesPolicy, Policy, StartOfAuthorityTimes
+from consuldns.dns.policy import (
+    ForwardPolicy,
+    KubernetesPolicy,
+    MessagePolicy,
+    Policy,
+    StartOfAuthorityTimes,
+)
 from consuldns.names import fold, parse_address, parse_name
+
+PLAIN_SIZE = 512  # octets that every client accepts over UDP (RFC 1035 section 2.3.4)
+LARGEST_DATAGRAM = 65_507  # octets over UDP and IPv4
 
 
 def policy(settings: Settings) -> Policy:
@@ -14,7 +23,7 @@ def policy(settings: Settings) -> Policy:
     dns = settings.dns
     return Policy(
         domain=fold(parse_name(dns.domain)),
-        alt_domain=fold(parse_name(dns.alt_domain)) if dns.alt_domain else None,
+        alt_domains=tuple(fold(parse_name(domain)) for domain in dns.alt_domain),
         node_ttl=int(dns.node_ttl.total_seconds()),
         service_ttl={name: int(ttl.total_seconds()) for name, ttl in dns.service_ttl.items()},
         only_passing=dns.only_passing,
@@ -30,7 +39,9 @@ def policy(settings: Settings) -> Policy:
         ),
         name_servers=tuple(fold(parse_name(name)) for name in dns.name_servers),
         name_server_addresses=_name_server_addresses(settings),
+        translate_wan_addrs=dns.translate_wan_addrs,
         forward=_forward(settings),
+        messages=_messages(settings),
         kubernetes=KubernetesPolicy(
             ttl=int(dns.kubernetes.ttl.total_seconds()),
             pods=dns.kubernetes.pods,
@@ -47,6 +58,22 @@ def _forward(settings: Settings) -> ForwardPolicy:
     if dns.recursors:
         upstreams[()] = dns.recursors
     return ForwardPolicy(upstreams, dns.recursor_timeout.total_seconds(), dns.recursor_strategy)
+
+
+def _messages(settings: Settings) -> MessagePolicy:
+    dns = settings.dns
+    most = dns.max_udp_size
+    if not most:
+        hosts = [parse_address(each.host) for each in settings.listen]
+        is_local = all(host is not None and host.is_loopback for host in hosts)
+        most = LARGEST_DATAGRAM if is_local else MessagePolicy().max_udp_size
+    return MessagePolicy(
+        max_udp_size=max(most, PLAIN_SIZE),
+        enable_truncate=dns.enable_truncate,
+        disable_compression=dns.disable_compression,
+        udp_answer_limit=dns.udp_answer_limit,
+        a_record_limit=dns.a_record_limit,
+    )
 
 
 def zones(settings: Settings) -> dict[str, str]:

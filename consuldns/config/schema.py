@@ -22,10 +22,10 @@ from consuldns.config.values import (
     DATACENTER,
     DNS_LABEL,
     DOMAIN,
+    DOMAIN_OR_ROOT,
     DURATION,
     FILE,
     HOST_PORT,
-    OPTIONAL_DOMAIN,
     REVERSE_ZONE,
     SECRET,
     TEXT,
@@ -212,11 +212,22 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How queries are answered. Names, meanings and defaults are those of Consul's `dns_config`."""
 
     domain: Annotated[
-        str, Declaration(DOMAIN, "Domain that is served: `domain` of the Consul agents.")
+        str,
+        Declaration(
+            DOMAIN_OR_ROOT,
+            "Domain that is served: `domain` of the Consul agents. `.` is the root: "
+            "`web.service` is a name then, and what Consul does not know is forwarded, if there "
+            "are `recursors`.",
+        ),
     ] = "consul"
     alt_domain: Annotated[
-        str, Declaration(OPTIONAL_DOMAIN, "A second domain with the same names. Default: none.")
-    ] = ""
+        tuple[str, ...],
+        Declaration(
+            list_of(DOMAIN),
+            "Further domains with the same names, one or a list (Consul has at most one). Answers "
+            "are in the domain of the query. Default: none.",
+        ),
+    ] = ()
     node_ttl: Annotated[
         timedelta,
         Declaration(
@@ -248,6 +259,56 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
             BOOLEAN, "Whether the metadata of nodes are added as TXT records (additional section)."
         ),
     ] = True
+    udp_answer_limit: Annotated[
+        int,
+        Declaration(
+            whole_number(0, 2**31 - 1),
+            "Most records in the answer to a client without EDNS over UDP; more than 8 count as 8, "
+            "as in Consul. Default 0: as many as fit into the message. Consul's own default is 3.",
+        ),
+    ] = 0
+    a_record_limit: Annotated[
+        int,
+        Declaration(
+            whole_number(0, 2**31 - 1),
+            "Most addresses in an answer, over UDP and TCP, chosen at random. SRV is not limited. "
+            "Default 0: all.",
+        ),
+    ] = 0
+    enable_truncate: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether the flag TC says that an answer is not complete, so that clients ask again "
+            "over TCP. Consul's own default is false, which hides instances from clients.",
+        ),
+    ] = True
+    disable_compression: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether names in answers are written out, for clients that cannot read compressed "
+            "ones. Answers become up to three times as large.",
+        ),
+    ] = False
+    max_udp_size: Annotated[
+        int,
+        Declaration(
+            whole_number(0, 65_507),
+            "Largest reply over UDP in octets, to clients that accept as much (EDNS). Default 0: "
+            "1232, which fits every network without fragments; if all addresses in `listen` are "
+            "loopback addresses, whatever the client accepts. HAProxy cannot use TCP: for it, set "
+            "this to its `accepted_payload_size`. Values below 512 count as 512.",
+        ),
+    ] = 0
+    translate_wan_addrs: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether the `wan` addresses of nodes and services count in answers about other "
+            "datacenters.",
+        ),
+    ] = False
     soa: StartOfAuthoritySettings = StartOfAuthoritySettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
     reverse_zones: Annotated[

@@ -180,6 +180,12 @@ class Request(msgspec.Struct, frozen=True):
         name = self.views.listed_service(datacenter, service)
         return None if name is None else self.views.instances(datacenter, name)
 
+    def reachable(self, instances: Instances, datacenter: str) -> Instances:
+        """The instances with the addresses that clients here reach them at."""
+        is_local = datacenter == self.views.datacenters().local
+        translated = self.policy.translate_wan_addrs and not is_local
+        return instances.over_wan if translated else instances
+
     def healthy(self, instances: Instances) -> tuple[Instance, ...]:
         """Those of the instances that Consul answers with."""
         return consul_rules.healthy(instances, only_passing=self.policy.only_passing)

@@ -67,6 +67,22 @@ class Zone:
         return (b"hostmaster", *(self.apex if self.cluster else self.domain))
 
 
+@dataclass(frozen=True, slots=True)
+class MessagePolicy:
+    """How answers become messages; names are Consul's where it has them. Sizes in octets.
+
+    `max_udp_size` is that of replies to clients that accept as much. `enable_truncate`: the flag TC
+    says that a reply over UDP is not complete. Limits are numbers of records, 0 is none:
+    `udp_answer_limit` for clients without EDNS, `a_record_limit` of addresses, over TCP as well.
+    """
+
+    max_udp_size: int = 1232  # fits every path without fragments (DNS flag day 2020)
+    enable_truncate: bool = True
+    disable_compression: bool = False
+    udp_answer_limit: int = 0
+    a_record_limit: int = 0
+
+
 Strategy = Literal["sequential", "random"]
 """In which order upstream servers are asked."""
 
@@ -127,17 +143,19 @@ class Policy:
     """
 
     domain: Labels = (b"consul",)
-    alt_domain: Labels | None = None
+    alt_domains: tuple[Labels, ...] = ()
     node_ttl: int = 0
     service_ttl: dict[str, int] = field(default_factory=dict)
     only_passing: bool = False
     enable_additional_node_meta_txt: bool = True
+    translate_wan_addrs: bool = False
     soa: StartOfAuthorityTimes = StartOfAuthorityTimes()
     reverse_zones: tuple[Labels, ...] = PRIVATE_REVERSE_ZONES
     name_servers: tuple[Labels, ...] = ()
     name_server_addresses: tuple[bytes, ...] = ()
     kubernetes: KubernetesPolicy = KubernetesPolicy()
     forward: ForwardPolicy = ForwardPolicy()
+    messages: MessagePolicy = MessagePolicy()
 
     def ttl_of_service(self, service: bytes) -> int:
         """Seconds for the records of a service (folded name)."""
@@ -161,12 +179,12 @@ class Policy:
     @cached_property
     def domains(self) -> Suffixes:
         """The domains of Consul's names; one may lie in the other."""
-        return Suffixes(each for each in (self.domain, self.alt_domain) if each is not None)
+        return Suffixes((self.domain, *self.alt_domains))
 
     @cached_property
     def zones(self) -> dict[Labels, Zone]:
         """All zones but the reverse ones, by apex."""
-        found = {apex: Zone(apex, apex) for apex in (self.domain, self.alt_domain) if apex}
+        found = {apex: Zone(apex, apex) for apex in (self.domain, *self.alt_domains)}
         for apex, cluster in self.kubernetes.zones.items():
             domain = self.domains.longest_of(apex) or self.domain
             found.setdefault(apex, Zone(apex, domain, cluster))
@@ -185,5 +203,6 @@ class Policy:
     @cached_property
     def above_zones(self) -> frozenset[Labels]:
         """Every name above one of our zones: it exists, because the zone exists below it."""
-        domains = (each for each in (self.domain, self.alt_domain) if each is not None)
-        return names.ancestors((*domains, *self.reverse_zones, *self.kubernetes.zones))
+        return names.ancestors(
+            (self.domain, *self.alt_domains, *self.reverse_zones, *self.kubernetes.zones)
+        )

@@ -105,7 +105,9 @@ def _answer(question: Question, views: ViewReader, policy: Policy, recursion: Re
         return _forward(question, views, policy, recursion)
     request = Request(question.name, question.type, zone, views, policy, recursion=recursion)
     finding = find(request)
-    if zone.is_found_by_address and finding.outcome is Outcome.NXDOMAIN:
+    if finding.outcome is Outcome.NXDOMAIN and (
+        zone.is_found_by_address or (policy.forward.is_recursive and not zone.apex)
+    ):
         return _forward(question, views, policy, recursion)
     return _complete(finding, zone, views, policy)
 
@@ -138,7 +140,10 @@ def _forward(question: Question, views: ViewReader, policy: Policy, recursion: R
 
 def zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | None:
     """The zone that a folded name is in, None if we serve no such zone."""
-    return zones.zone_of(name, policy) or zones.reverse_zone_of(name, views, policy)
+    zone = zones.zone_of(name, policy)
+    if zone is not None and zone.apex:
+        return zone
+    return zones.reverse_zone_of(name, views, policy) or zone
 
 
 def _complete(finding: Finding, zone: Zone, views: ViewReader, policy: Policy) -> Answer:

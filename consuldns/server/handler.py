@@ -112,7 +112,7 @@ class Handler:
         self._forwarded = forwarded
         self._need = need
         self._clock = clock
-        self._cache = ResponseCache(randomness, self.counters.replies)
+        self._cache = ResponseCache(randomness, self.counters.replies, policy.messages)
         self._pending: dict[Pending, list[_Query]] = {}
         self.pending_count = 0  # queries, whatever they wait for
         self._unavailable: dict[ViewKey, tuple[str, float]] = {}  # reason, when to ask again
@@ -190,7 +190,7 @@ class Handler:
     def set_policy(self, policy: Policy) -> None:
         """Answer by other settings from now on."""
         self._policy = policy
-        self._cache.clear()
+        self._cache.set_messages(policy.messages)
 
     def _use_as_is(self, key: ViewKey, reason: str) -> bool:
         """Continue with the view that there is, marked stale; False if there is none."""

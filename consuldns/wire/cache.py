@@ -23,6 +23,7 @@ from struct import Struct
 from msgspec.structs import replace
 
 from consuldns.dns.answer import Answer, ExtendedError, Outcome
+from consuldns.dns.policy import MessagePolicy
 from consuldns.dns.question import Type
 from consuldns.views.keys import ViewKey
 from consuldns.wire.decode import HEADER_SIZE, OPT_FIXED_SIZE, Edns, Query, Rcode
@@ -41,6 +42,8 @@ from consuldns.wire.encode import (
 
 MAX_ORDERS = 8  # renderings of one answer that are rotated
 _MAX_ROTATION = 65_536  # bytes of them all
+MAX_UDP_ANSWER_LIMIT = 8  # Consul's own
+_MANY_GROUPS = 1 << 30
 _MANY = 1_000  # groups that may be more than fit into any message
 _MAX_ENTRIES = 50_000  # in a generation
 _MAX_MEMORY = 32_000_000  # in a generation, by estimate
@@ -52,6 +55,7 @@ _OPTION_LENGTH = Struct("!H")
 _OPT_KEY = OPT_FIXED_SIZE + 4  # as far as the length of the first option
 
 # Types that clients query all the time: their absence is worth as much as their presence.
+_ADDRESS_TYPES = frozenset({Type.A, Type.AAAA, Type.ANY})
 _COMMON_TYPES = frozenset({Type.A, Type.AAAA, Type.SRV, Type.TXT, Type.PTR, 65})  # 65: HTTPS
 
 
@@ -82,7 +86,9 @@ class _Entry:
 
     __slots__ = (
         "_largest_udp",
+        "_limit",
         "_order",
+        "_plain_limit",
         "_started",
         "_turns",
         "compiled",
@@ -93,13 +99,21 @@ class _Entry:
     )
 
     def __init__(
-        self, query: Query, answer: Answer, randomness: Random, expires_at: float | None
+        self,
+        query: Query,
+        answer: Answer,
+        randomness: Random,
+        messages: MessagePolicy,
+        expires_at: float | None,
     ) -> None:
         if answer.shuffled and len(answer.groups) > _MANY:
             # Not all may fit into a message: let chance choose.
             chosen = randomness.sample(answer.groups, len(answer.groups))
             answer = replace(answer, groups=tuple(chosen))
-        self.compiled = CompiledAnswer(answer, query.question)
+        self.compiled = CompiledAnswer(answer, query.question, messages)
+        is_limited = query.question.type in _ADDRESS_TYPES and not answer.is_recursive
+        self._limit = (messages.a_record_limit if is_limited else 0) or _MANY_GROUPS
+        self._plain_limit = min(messages.udp_answer_limit, MAX_UDP_ANSWER_LIMIT) or _MANY_GROUPS
         self.dependencies = answer.dependencies
         self.expires_at = expires_at
         self.rotations: dict[int, cycle[Rendering]] = {}
@@ -119,12 +133,17 @@ class _Entry:
         """The next rendering for a maximum size; completes `rotations` after a few calls."""
         limit = max_size if max_size == TCP_MAX_SIZE else min(max_size, self._largest_udp)
         shared = 0 if self.compiled.size <= limit else limit  # 0: any size that holds everything
+        most = self._limit
+        if max_size == PLAIN_MAX_SIZE and self._plain_limit < min(self.compiled.count, most):
+            shared, most = PLAIN_MAX_SIZE, self._plain_limit
         rotation = self.rotations.get(shared)
         if rotation is not None:
             self.rotations[max_size] = rotation
             return next(rotation)
         started = self._started.pop(shared, None) or []
-        rendering = self.compiled.render(self._next_order(len(started), randomness), limit)
+        order = self._next_order(len(started), randomness)
+        is_part = most == self._plain_limit < len(order[: self._limit])
+        rendering = self.compiled.render(order[:most], limit, is_part=is_part)
         started.append(rendering)
         if len(started) >= min(self._turns, _MAX_ROTATION // max(1, len(rendering[1]))):
             self.rotations[max_size] = self.rotations[shared] = cycle(started)
@@ -235,20 +254,28 @@ class _Opt:
 
     __slots__ = ("length", "max_size", "reply")
 
-    def __init__(self, edns: Edns) -> None:
+    def __init__(self, edns: Edns, most: int) -> None:
         self.length = len(edns.wire)
-        self.max_size = edns_max_size(edns.size)
+        self.max_size = edns_max_size(edns.size, most)
         self.reply = opt_start(dnssec_ok=edns.dnssec_ok)
 
 
 class ResponseCache:
     """See the module. `replies` counts what it sends, by rcode."""
 
-    def __init__(self, randomness: Random, replies: list[int]) -> None:
+    def __init__(
+        self, randomness: Random, replies: list[int], messages: MessagePolicy | None = None
+    ) -> None:
         self._randomness = randomness
         self._replies = replies
         self._opts: dict[bytes, _Opt] = {}
         self._options = (NO_OPTIONS, NO_OPTIONS)
+        self.set_messages(messages or MessagePolicy())
+
+    def set_messages(self, messages: MessagePolicy) -> None:
+        """Make messages so from now on."""
+        self._messages = messages
+        self._opts.clear()
         self.clear()
 
     def clear(self) -> None:
@@ -306,7 +333,7 @@ class ResponseCache:
         """
         if answer.outcome is Outcome.SERVFAIL:
             return self.reply(query, answer, over_tcp=over_tcp)
-        entry = _Entry(query, answer, self._randomness, expires_at)
+        entry = _Entry(query, answer, self._randomness, self._messages, expires_at)
         if b"\0" not in query.key[:-5]:
             exists = answer.outcome is Outcome.ANSWER or (
                 answer.outcome is Outcome.NODATA and query.question.type in _COMMON_TYPES
@@ -316,7 +343,7 @@ class ResponseCache:
 
     def reply(self, query: Query, answer: Answer, *, over_tcp: bool) -> bytes:
         """The reply to this query alone."""
-        entry = _Entry(query, answer, self._randomness, None)
+        entry = _Entry(query, answer, self._randomness, self._messages, None)
         return self._reply(entry, query, over_tcp=over_tcp)
 
     def drop(self, dependency: ViewKey) -> None:
@@ -354,7 +381,9 @@ class ResponseCache:
         )
 
     def _reply(self, entry: _Entry, query: Query, *, over_tcp: bool) -> bytes:
-        max_size = PLAIN_MAX_SIZE if query.edns is None else edns_max_size(query.edns.size)
+        max_size = PLAIN_MAX_SIZE
+        if query.edns is not None:
+            max_size = edns_max_size(query.edns.size, self._messages.max_udp_size)
         rendering = entry.render(TCP_MAX_SIZE if over_tcp else max_size, self._randomness)
         compiled = entry.compiled
         self._replies[compiled.rcode] += 1
@@ -377,4 +406,4 @@ class ResponseCache:
                 return
         if len(self._opts) >= _MAX_OPTS:
             self._opts.clear()
-        self._opts[wire[:_OPT_KEY]] = _Opt(edns)
+        self._opts[wire[:_OPT_KEY]] = _Opt(edns, self._messages.max_udp_size)

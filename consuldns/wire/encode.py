@@ -12,6 +12,7 @@ from struct import Struct
 
 from consuldns import names
 from consuldns.dns.answer import Answer, ExtendedError, Outcome
+from consuldns.dns.policy import MessagePolicy
 from consuldns.dns.question import Question
 from consuldns.wire.decode import HEADER_SIZE, OPT_FIXED_SIZE, Query, Rcode, Rejection
 from consuldns.wire.records import NO_RECORDS, EncodedGroup, QuestionNames, Sent, encode_authority
@@ -59,16 +60,19 @@ def kind_of(*, recursion_desired: bool, edns: bool) -> int:
     return recursion_desired + 2 * edns
 
 
-def edns_max_size(size: int) -> int:
+def edns_max_size(size: int, most: int = ADVERTISED_SIZE) -> int:
     """The size, without OPT, of the largest UDP reply to a client that takes `size` bytes.
 
-    Sizes in between are rounded down to a few steps, so that an answer has few renderings.
+    At most `most` with OPT. Sizes in between are rounded down to a few steps, so that an answer has
+    few renderings.
     """
+    if size >= most:
+        return most - _RESERVED
     return _SIZE_STEPS[bisect_right(_SIZE_STEPS, max(size, PLAIN_SIZE)) - 1] - _RESERVED
 
 
 # 1220 is what DNSSEC asks for as a minimum (RFC 4035 4.1), and what some clients send.
-_SIZE_STEPS = (PLAIN_SIZE, 768, 1024, 1220, ADVERTISED_SIZE)
+_SIZE_STEPS = (PLAIN_SIZE, 768, 1024, 1220, ADVERTISED_SIZE, 1452, 2048, 4096, 8192, 16384, 32768)
 
 
 class CompiledAnswer:
@@ -84,6 +88,7 @@ class CompiledAnswer:
         "_base",
         "_flags",
         "_groups",
+        "_truncated",
         "count",
         "exclusive",
         "options",
@@ -91,8 +96,10 @@ class CompiledAnswer:
         "size",
     )
 
-    def __init__(self, answer: Answer, question: Question) -> None:
-        question_names = QuestionNames(question.name)
+    def __init__(self, answer: Answer, question: Question, messages: MessagePolicy) -> None:
+        question_names = QuestionNames(
+            question.name, is_compressed=not messages.disable_compression
+        )
         self._base = HEADER_SIZE + names.wire_length(question.name) + 4
         self._authority = encode_authority(answer.authority, question_names)
         self._groups = _encode_groups(answer, question_names)
@@ -100,6 +107,7 @@ class CompiledAnswer:
         self.exclusive = answer.exclusive
         self.rcode: int = RCODES[answer.outcome]
         self._flags = _flags_of(answer)
+        self._truncated = _TC if messages.enable_truncate else 0
         sizes = [group.size for group in self._groups]
         groups = max(sizes, default=0) if answer.exclusive else sum(sizes)
         self.size = self._base + self._authority.size + groups
@@ -108,26 +116,28 @@ class CompiledAnswer:
             fits = self.size + OPT_FIXED_SIZE + 6 + _MAX_ERROR_TEXT <= PLAIN_SIZE
             self.options = error_options(answer.extended_error, answer.error_text if fits else "")
 
-    def render(self, order: Sequence[int], max_size: int) -> Rendering:
+    def render(self, order: Sequence[int], max_size: int, *, is_part: bool = False) -> Rendering:
         """The records of these groups in this order, within a size (bytes without OPT).
+
+        `is_part`: there are other groups, which a limit leaves out.
 
         What does not fit is left out in the order of its worth: first what Consul adds beside the
         answer, then addresses of targets, then whole groups from the end. Only the last
         is a truncation (TC, RFC 2181 section 9). What fits is sent along with TC, since clients
         that never try TCP (musl before 1.2.4) would have nothing else to go on.
         """
-        flags = self._flags
+        flags = self._flags | (self._truncated if is_part else 0)
         authority = self._authority
         left = max_size - self._base - authority.size
         if left < 0:
-            flags |= _TC
+            flags |= self._truncated
             left += authority.size
             authority = NO_RECORDS
         groups = [self._groups[index] for index in order]
         answers, starts = self._render_answers(groups, left)
         additional_count, additional = 0, b""
         if len(answers) < len(groups):
-            flags |= _TC
+            flags |= self._truncated
         elif any([group.additional.count or group.optional.count for group in groups]):
             left -= sum(map(len, answers))
             additional_count, additional = _render_additional(groups, starts, left)

@@ -50,14 +50,17 @@ Sent = set[tuple[Labels, bytes]]
 class QuestionNames:
     """The question's name and the names above it, which stand at the same place in every reply."""
 
-    __slots__ = ("_name", "_pointers")
+    __slots__ = ("_name", "_pointers", "is_compressed")
 
-    def __init__(self, name: Labels) -> None:
+    def __init__(self, name: Labels, *, is_compressed: bool = True) -> None:
         self._name = name
+        self.is_compressed = is_compressed
         self._pointers = {name: _QUESTION_NAME}
 
     def compressed(self, name: Labels) -> bytes:
         """The name in wire format; what the question has of it is a pointer into that."""
+        if not self.is_compressed:
+            return to_wire(name)
         pointer = self._pointers.get(name)
         if pointer is not None:
             return pointer
@@ -167,7 +170,7 @@ def _encode(
         if target == _NO_TARGET:
             owner = question.compressed(record.owner)
         encoded.append((target, owner, rest))
-        if first:
+        if first and question.is_compressed:
             offset += _FIXED.size + (_POINTER_SIZE if target != _NO_TARGET else len(owner))
             _note_target(record.data, data, offset, targets)
             offset += len(data)

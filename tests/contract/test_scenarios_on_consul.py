@@ -52,7 +52,7 @@ def agents() -> Iterator[Agents]:
 def _configuration(policy: Policy) -> dict[str, Any]:
     soa = policy.soa
     return {
-        "alt_domain": format_name(policy.alt_domain) if policy.alt_domain else "",
+        "alt_domain": format_name(policy.alt_domains[0]) if policy.alt_domains else "",
         "dns_config": {
             "node_ttl": f"{policy.node_ttl}s",
             "service_ttl": {name: f"{ttl}s" for name, ttl in policy.service_ttl.items()},

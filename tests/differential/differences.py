@@ -128,6 +128,14 @@ def _name_servers(case: Case, reply: Expected) -> Expected | None:
     return None
 
 
+def _above_a_protocol(case: Case, reply: Expected) -> Expected | None:
+    """`_tcp.query` exists, since `_<query>._tcp.query` may."""
+    if not case.has_form(b"query") or reply.rcode != "NXDOMAIN":
+        return None
+    left = case.name[: case.name.index(b"query")]
+    return case.nodata() if len(left) == 1 and left[0].startswith(b"_") else None
+
+
 def _text_of_a_service(case: Case, reply: Expected) -> Expected | None:
     if not (case.has_form(b"service") and case.asks("TXT")):
         return None
@@ -295,6 +303,7 @@ DIFFERENCES = (
     Difference(TAGS, _read_otherwise(TAGS)),
     Difference("apex", _apex),
     Difference("name-servers", _name_servers),
+    Difference("prepared-queries-with-a-protocol", _above_a_protocol),
     Difference("text-of-a-service", _text_of_a_service),
     Difference("alias-beside-addresses", _alias_beside_addresses),
     Difference("alias-of-a-node", _alias_of_a_node),

@@ -70,7 +70,9 @@ class Existence:
 
     def is_empty_non_terminal(self, name: Labels) -> bool:
         """Whether the name exists only because names below it do."""
-        return name in self._above and not self.has_data(name)
+        is_above_queries = name[1:] in [(b"query", *base) for base in self._bases]
+        is_above_queries = is_above_queries and name[0].startswith(b"_")
+        return is_above_queries or (name in self._above and not self.has_data(name))
 
     def _names_with_data(self, catalog: Catalog) -> Iterable[Labels]:
         for base in self._bases:

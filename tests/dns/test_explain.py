@@ -300,7 +300,9 @@ def test_nearest(wanted: str, among: list[str], expected: str | None) -> None:
 
 
 def shown(ask: str) -> list[str]:
-    return list(as_text(explain(question(ask), UNHEALTHY.views(), Policy(alt_domain=(b"alt",)))))
+    return list(
+        as_text(explain(question(ask), UNHEALTHY.views(), Policy(alt_domains=((b"alt",),))))
+    )
 
 
 def test_the_zones_are_listed_for_a_name_in_none_of_them() -> None:

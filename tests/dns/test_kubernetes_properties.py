@@ -72,7 +72,7 @@ ZONES: list[dict[Labels, str]] = [
 ]
 policies = st.builds(
     Policy,
-    alt_domain=st.sampled_from([None, (b"alt",)]),
+    alt_domains=st.sampled_from([(), ((b"alt",),)]),
     only_passing=st.booleans(),
     kubernetes=st.builds(
         KubernetesPolicy,

@@ -92,7 +92,7 @@ catalogs = st.builds(
 )
 policies = st.builds(
     Policy,
-    alt_domain=st.sampled_from([None, (b"alt",), (b"a", b"dc1", b"consul")]),
+    alt_domains=st.sampled_from([(), ((b"alt",),), ((b"a", b"dc1", b"consul"), (b"x",))]),
     only_passing=st.booleans(),
     node_ttl=st.sampled_from([0, 7]),
     service_ttl=st.just({"*": 5, "d*": 9}),

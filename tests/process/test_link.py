@@ -20,7 +20,7 @@ INSTANCE = model.Instance(
     1, 1, model.Health.WARNING,
 )  # fmt: skip
 MESSAGES: list[link.ToWorker] = [
-    link.Start((), Policy(alt_domain=(b"alt", b"test"), service_ttl={"*": 5})),
+    link.Start((), Policy(alt_domains=((b"alt", b"test"),), service_ttl={"*": 5})),
     updates.Replaced(keys.DatacenterList(), model.Datacenters(0, "dc1", ("dc1", "dc2"))),
     updates.Replaced(keys.ServiceList("dc1"), model.Services(7, ("web", "consul"), ("a",))),
     updates.Replaced(keys.NodeList("dc1"), model.Nodes(7, (NODE,))),

@@ -76,9 +76,10 @@ def _read(path: Path) -> Iterator[Scenario]:
 def policy(settings: dict[str, Any]) -> Policy:
     """Policy from fields with names and addresses as text."""
     fields = dict(settings)
-    for key in ("domain", "alt_domain"):
-        if key in fields:
-            fields[key] = parse_name(fields[key])
+    if "domain" in fields:
+        fields["domain"] = parse_name(fields["domain"])
+    if "alt_domain" in fields:
+        fields["alt_domains"] = (parse_name(fields.pop("alt_domain")),)
     if "reverse_zones" in fields:
         fields["reverse_zones"] = tuple(parse_name(zone) for zone in fields["reverse_zones"])
     if "soa" in fields:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from consuldns.dns.consul.instances import answer
 from consuldns.dns.finder import Finding, Reason, Request, Why, missing
 from consuldns.dns.grammar import ConnectName, IngressName
+from consuldns.names import text_of
 from consuldns.views.model import Instances
 
 
@@ -17,7 +18,10 @@ def find_connect(name: ConnectName, request: Request) -> Finding:
     datacenter = request.datacenter(name.datacenter)
     if datacenter is None:
         return request.no_datacenter(name.datacenter)
-    every = request.views.connect_instances(datacenter, name.service.decode())
+    service = text_of(name.service)
+    if service is None:
+        return missing(Reason.NO_CONNECT, label=name.service)
+    every = request.views.connect_instances(datacenter, service)
     return _find(name.service, every, datacenter, Reason.NO_CONNECT, request)
 
 
@@ -26,13 +30,17 @@ def find_ingress(name: IngressName, request: Request) -> Finding:
     datacenter = request.datacenter(name.datacenter)
     if datacenter is None:
         return request.no_datacenter(name.datacenter)
-    every = request.views.ingress_instances(datacenter, name.service.decode())
+    service = text_of(name.service)
+    if service is None:
+        return missing(Reason.NO_INGRESS, label=name.service)
+    every = request.views.ingress_instances(datacenter, service)
     return _find(name.service, every, datacenter, Reason.NO_INGRESS, request)
 
 
 def _find(
     service: bytes, every: Instances, datacenter: str, reason: Reason, request: Request
 ) -> Finding:
+    every = request.reachable(every, datacenter)
     healthy = request.healthy(every)
     if not every.instances:
         return missing(reason, label=service)

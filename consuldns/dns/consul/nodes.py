@@ -24,7 +24,9 @@ def find(name: NodeName, request: Request) -> Finding:
     nodes = request.views.nodes(datacenter)
     node = nodes.by_name.get(name.node) or _by_id(name.node, nodes)
     if node is not None:
-        return _answer(node, request)
+        is_local = datacenter == request.views.datacenters().local
+        translated = request.policy.translate_wan_addrs and not is_local
+        return _answer(node.over_wan if translated else node, request)
     if name.node in nodes.name_suffixes:
         return EMPTY_NON_TERMINAL
     return missing(Reason.NO_NODE, label=name.node, among=nodes.by_name)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from consuldns.dns.consul.instances import answer
 from consuldns.dns.finder import EMPTY_NON_TERMINAL, Finding, Reason, Request, missing
 from consuldns.dns.grammar import QueryName
-from consuldns.names import fold_text
+from consuldns.names import fold_text, text_of
 
 
 def find(name: QueryName, request: Request) -> Finding:
@@ -18,7 +18,11 @@ def find(name: QueryName, request: Request) -> Finding:
     if datacenter is None:
         return request.no_datacenter(name.datacenter)
     listed = views.prepared_queries(views.datacenters().local)
-    result = views.query_result(datacenter, name.query.decode())
+    query = text_of(name.query)
+    if query is None:
+        return missing(Reason.NO_QUERY, label=name.query, among=listed.known)
+    result = views.query_result(datacenter, query)
+    found_in = result.datacenter or datacenter
     if not result.instances:
         if name.query in listed.name_suffixes:
             return EMPTY_NON_TERMINAL
@@ -28,5 +32,6 @@ def find(name: QueryName, request: Request) -> Finding:
     ttl = result.ttl
     if ttl is None:
         ttl = request.policy.ttl_of_service(fold_text(result.service))
-    finding = answer(result.instances, result.datacenter or datacenter, ttl, request)
+    instances = request.reachable(result, found_in).instances
+    finding = answer(instances, found_in, ttl, request)
     return replace(finding, is_ordered=True)

@@ -82,7 +82,7 @@ def _with_tags(
     for tag in tags:
         if not views.is_listed_tag(datacenter, tag):
             return missing(Reason.NO_TAG, label=tag, among=views.services(datacenter).folded_tags)
-    every = views.instances(datacenter, listed)
+    every = request.reachable(views.instances(datacenter, listed), datacenter)
     healthy = chosen = request.healthy(every)
     for tag in tags:
         chosen = tuple([each for each in chosen if consul_rules.has_tag(each, tag)])
