@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from consuldns.cli.options import config_option, configuration
-from consuldns.config import reference
+from consuldns.config import consul_agent, reference
 from consuldns.config.load import Configuration, Level, near_misses
 from consuldns.errors import ConfigError
 
@@ -78,6 +78,32 @@ def show(file: Path | None, origin: bool) -> None:
     Example: consuldns config show --origin
     """
     click.echo(reference.toml(configuration(file, {}), origins=origin), nl=False)
+
+
+@command.command(name="import")
+@click.argument(
+    "places", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+def import_(places: tuple[Path, ...]) -> None:
+    """Convert the configuration of a Consul agent.
+
+    FILE is a JSON or HCL file, or a folder of such files; several are merged as Consul merges them.
+    Prints a file for consuldns on stdout. What was taken, what is different here, and what has no
+    counterpart is printed on stderr. Tokens are not copied.
+
+    Example: consuldns config import /etc/consul.d > consuldns.toml
+    """
+    found = consul_agent.convert(consul_agent.read_consul_files(list(places)))
+    for title, lines in (
+        ("taken", found.taken),
+        ("different here", found.different),
+        ("no counterpart", found.without),
+    ):
+        for line in lines:
+            click.echo(f"{title}: {line}", err=True)
+    if found.others:
+        click.echo(f"not about DNS: {found.others} other settings", err=True)
+    click.echo(reference.toml_of(found.settings), nl=False)
 
 
 @command.command(name="reference")

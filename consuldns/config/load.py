@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from consuldns.config.consul_keys import explanation
 from consuldns.config.schema import Setting, Settings, declared
 from consuldns.config.values import BOOLEAN, FILE
 from consuldns.errors import ConfigError
@@ -146,6 +147,11 @@ def _entries(
 
 def _unknown(path: str, where: str, settings: Mapping[str, Setting]) -> ConfigError:
     sections = {known.rpartition(".")[0] for known in settings} - {""}
+    of_consul = explanation(path)
+    if of_consul is not None:
+        problem = f"unknown setting {path}: Consul's setting {of_consul}"
+        hint = "'consuldns config import FILE' converts the configuration of an agent"
+        return ConfigError(problem, where=where, hint=hint)
     if path in sections:
         return ConfigError(f"{path} must be a table", where=where, hint=f"write [{path}]")
     same_key = [known for known in settings if known.rpartition(".")[2] == path.split(".")[-1]]

@@ -1,7 +1,8 @@
 """Renders the schema as the reference (Markdown), and the values for `config show` (TOML)."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from consuldns.config.load import Configuration
 from consuldns.config.schema import Setting, by_path, declared, sections
@@ -68,6 +69,18 @@ def toml(configuration: Configuration, *, origins: bool) -> str:
             origin = configuration.origins[setting.path]
             lines.append(f"{line}  # {origin.text}" if origins else line)
     return "\n".join(lines) + "\n"
+
+
+def toml_of(values: Mapping[str, Any]) -> str:
+    """Some values by path, as a TOML file with nothing else."""
+    lines = []
+    for section in sections():
+        own = [setting for setting in _of(section) if setting.path in values]
+        lines += ["", f"[{section}]"] if section and own else []
+        for setting in own:
+            value = setting.declaration.kind.read(values[setting.path])
+            lines.append(f"{setting.key} = {format_value(value)}")
+    return "\n".join(lines).lstrip("\n") + "\n"
 
 
 def _of(section: str) -> list[Setting]:

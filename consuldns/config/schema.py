@@ -259,6 +259,23 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
             BOOLEAN, "Whether the metadata of nodes are added as TXT records (additional section)."
         ),
     ] = True
+    allow_stale: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether changes may be read from any of Consul's servers, which works without a "
+            "leader. If disabled, every read goes to the leader.",
+        ),
+    ] = True
+    max_stale: Annotated[
+        timedelta,
+        Declaration(
+            DURATION,
+            "How long a server may have been out of contact with the leader, for its data to be "
+            "used. Beyond, the leader is asked. Default: that of Consul, ten years, which means "
+            "no limit.",
+        ),
+    ] = timedelta(hours=87_600)
     udp_answer_limit: Annotated[
         int,
         Declaration(

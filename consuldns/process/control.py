@@ -17,7 +17,7 @@ from consuldns import logs, signals
 from consuldns.config import reload
 from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
-from consuldns.consul.http.client import Client
+from consuldns.consul.http.client import Client, Staleness
 from consuldns.consul.watch.watcher import Watcher
 from consuldns.errors import ConfigError, Denied
 from consuldns.incidents import UnexpectedErrors
@@ -68,6 +68,7 @@ class Control:
         )
         listeners = listen.listen(settings.listen, settings.workers or usable_cpus())
         self._client = Client(settings.consul)
+        self._client.staleness = _staleness(settings)
         self._watcher = Watcher(self._client, self._publish)
         self._workers = Workers(
             listeners,
@@ -186,6 +187,7 @@ class Control:
             return
         self._settings = running
         self._workers.set_policy(policy(running))
+        self._client.staleness = _staleness(running)
         _log.info("SIGHUP: the new settings of [%s] are in use", reload.RELOADED)
 
     def _read_credentials_again(self) -> None:
@@ -217,3 +219,7 @@ class Control:
         )
         for note in self.notes():
             _log.info("SIGUSR1: %s", note)
+
+
+def _staleness(settings: Settings) -> Staleness:
+    return Staleness(settings.dns.allow_stale, settings.dns.max_stale.total_seconds())

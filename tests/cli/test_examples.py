@@ -42,6 +42,8 @@ def test_it_works(words: tuple[str, ...], example: str, dev: Dev, tmp_path: Path
     if words == ("dev",):
         return  # the fixture has run it, with other ports
     command = _replaced(example, dev.ports)
+    (tmp_path / "consul.d").mkdir()
+    command = command.replace("/etc/consul.d", "consul.d")
     if words == ("query",):
         command += f" --server 127.0.0.1:{dev.ports['8600']}"  # the default, while no test runs
     if words == ("serve",):

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from consuldns.consul.http.blocking import Request, follow
-from consuldns.consul.http.client import Client
+from consuldns.consul.http.client import Client, Staleness
 from consuldns.errors import BadResponse, Unreachable
 from tests.consul.scripted_server import ScriptedServer, never, reply
 
@@ -105,3 +105,30 @@ async def test_query_that_never_returns_ends_at_its_deadline() -> None:
             with pytest.raises(Unreachable):
                 await anext(replies)
         await client.aclose()
+
+
+def stale_at(index: int, contact: int) -> bytes:
+    """A reply of a server that heard of the leader so many milliseconds ago."""
+    return reply(f'["{index}"]', X_Consul_Index=index, X_Consul_LastContact=contact)
+
+
+async def targets(staleness: Staleness, *responses: bytes) -> list[str]:
+    """The queries for these responses, one after the other."""
+    async with ScriptedServer.of(*responses, never) as server:
+        client = Client(server.settings)
+        client.staleness = staleness
+        async with aclosing(follow(client, SERVICES, spacing=0.001)) as replies:
+            for _ in responses:
+                await anext(replies)
+        await client.aclose()
+        return [request.target.partition("?")[2] for request in server.requests]
+
+
+async def test_the_leader_is_asked_if_stale_reads_are_not_allowed() -> None:
+    found = await targets(Staleness(allowed=False), at(5), at(6))
+    assert found[:2] == ["consistent", "index=5&wait=30s"]
+
+
+async def test_the_leader_is_asked_once_a_server_is_too_far_behind() -> None:
+    found = await targets(Staleness(most=1.0), at(5), stale_at(6, 2_000), at(7), at(8))
+    assert found[1:4] == ["stale&index=5&wait=30s", "index=6&wait=30s", "stale&index=7&wait=30s"]

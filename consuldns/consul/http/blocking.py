@@ -58,14 +58,15 @@ async def follow(
     """
     index = body = 0
     idle_returns = 0
+    is_too_old = False
     while True:
-        query = (
-            {"stale": "", "index": str(index), "wait": f"{wait:g}s"}
-            if index
-            else {"consistent": ""}
-        )
+        query = {"consistent": ""}
+        if index:
+            mode = {"stale": ""} if client.staleness.allowed and not is_too_old else {}
+            query = {**mode, "index": str(index), "wait": f"{wait:g}s"}
         started = asyncio.get_running_loop().time()
         reply = await _get(client, request, query, deadline)
+        is_too_old = reply.last_contact > client.staleness.most
         waited = asyncio.get_running_loop().time() - started
         if 0 < reply.index < index:
             index = 0

@@ -50,12 +50,14 @@ class Reply:
 
     Of a query that is followed: `is_missing` if it was 404, which is how the KV store says that
     there is nothing (no body then); `has_moved` if the index differs from the one before.
+    `last_contact`: seconds since the server that answered heard of the leader.
     """
 
     index: int
     body: bytes
     is_missing: bool = False
     has_moved: bool = True
+    last_contact: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,14 @@ class ClientStatistics:
     requests: Mapping[tuple[str, str], int]
     connections_open: int
     connections_busy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Staleness:
+    """`allow_stale` and `max_stale` of Consul's dns_config; the latter in seconds."""
+
+    allowed: bool = True
+    most: float = float("inf")
 
 
 class Client:
@@ -80,6 +90,7 @@ class Client:
         self._max_body = max_body
         self._requests: Counter[tuple[str, str]] = Counter()
         self.settings = settings
+        self.staleness = Staleness()
 
     async def get(
         self,
@@ -272,7 +283,13 @@ def _judge(method: str, response: Response) -> Reply:
         raise NoPathToDatacenter("Consul has no path to that datacenter")
     if status != 200:
         raise BadResponse(f"Consul answered {status}: {text!r}", status)
-    return Reply(index, body)
+    return Reply(index, body, last_contact=_last_contact(response))
+
+
+def _last_contact(response: Response) -> float:
+    """Seconds; 0 from a leader, and without the header (streaming has none, from 1.10 on)."""
+    text = response.headers.get(b"x-consul-lastcontact", b"0")
+    return int(text) / 1000 if text.isdigit() and len(text) < 20 else 0.0
 
 
 def _index(response: Response) -> int:
