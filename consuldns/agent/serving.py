@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from consuldns.agent.http.app import application
-from consuldns.agent.sample import SERVICES, register_sample
+from consuldns.agent.local import ServiceDefinition
 from consuldns.agent.sessions import MIN_TTL
 from consuldns.agent.state import State
 from consuldns.agent.watching import Watching
@@ -18,6 +18,22 @@ _log = logging.getLogger(__name__)
 
 NODE = "consuldns-dev"
 """The name of the agent's own node."""
+
+
+# Services to look at: those of the cluster in the walk-through, by address and port.
+SERVICES = {
+    "kubernetes": ("10.254.0.1", 443),
+    "kube-dns": ("10.254.0.10", 53),
+    "kube-consul": ("10.254.0.53", 8600),
+    "redis-master": ("10.254.131.74", 6379),
+    "redis-slave": ("10.254.42.208", 6379),
+    "kibana-logging": ("10.254.207.13", 5601),
+    "elasticsearch-logging": ("10.254.118.92", 9200),
+    "kube-ui": ("10.254.9.161", 80),
+    "monitoring-grafana": ("10.254.226.35", 80),
+    "monitoring-influxdb": ("10.254.87.5", 8086),
+    "monitoring-heapster": ("10.254.70.176", 80),
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +82,7 @@ async def serve(
     )
     state.database.on_change = watching.wake
     if sample:
-        register_sample(state)
+        _register_sample(state)
     async with (
         serving.serving(application(state, watching), listener),
         asyncio.TaskGroup() as tasks,
@@ -91,3 +107,10 @@ async def _expire(state: State, watching: Watching) -> None:
             except Exception:
                 _log.exception("sessions and checks cannot expire: please report it")
                 return  # it would be the same again at once; everything else goes on
+
+
+def _register_sample(state: State) -> None:
+    """Register the services through the agent, as the proof of concept did."""
+    with state.change():
+        for name, (address, port) in SERVICES.items():
+            state.local.register_service(ServiceDefinition(name=name, address=address, port=port))

@@ -1,16 +1,24 @@
 """Which instances count, and which of an instance's addresses is given.
 
 The rules are Consul's, as documented and as measured on 1.8.7: an instance with a critical check
-does not exist; tagged addresses of the LAN go before plain ones (those of the WAN are not given).
+does not exist; tagged addresses of the LAN go before plain ones. Those of the WAN are given for
+other datacenters, if `translate_wan_addrs` is set.
 """
 
 from functools import lru_cache
+from typing import TypeVar
+
+from msgspec.structs import replace
 
 from consuldns import names
 from consuldns.dns.question import Type
 from consuldns.dns.records import MAX_U16
 from consuldns.names import Labels
 from consuldns.views.model import Health, Instance, Instances, Node
+
+AnyInstances = TypeVar("AnyInstances", bound=Instances)
+
+VERSIONS = ("ipv4", "ipv6")  # in the names of tagged addresses
 
 Endpoint = bytes | Labels
 """Where something can be reached: a packed address, or a hostname."""
@@ -67,6 +75,41 @@ def _translate(default: str, four: str, six: str, type_: int) -> str:
     if four and type_ != Type.AAAA:
         return four
     return default
+
+
+def node_over_wan(node: Node) -> Node:
+    """The node as other datacenters reach it (`translate_wan_addrs`), if it says how."""
+    tagged = node.tagged_addresses
+    lan = {f"lan_{v}": tagged.get(f"wan_{v}") or tagged.get(f"lan_{v}") for v in VERSIONS}
+    return replace(
+        node,
+        address=tagged.get("wan") or node.address,
+        tagged_addresses=tagged | {tag: each for tag, each in lan.items() if each},
+    )
+
+
+def over_wan(instances: AnyInstances) -> AnyInstances:
+    """The instances as other datacenters reach them."""
+    every = tuple(_instance_over_wan(each) for each in instances.instances)
+    return replace(instances, instances=every)
+
+
+def _instance_over_wan(instance: Instance) -> Instance:
+    """With the port, if the instance says how it is reached.
+
+    Consul replaces the LAN addresses by family, and by those of the WAN alone: an instance that
+    has `wan` and `lan_ipv4` keeps the latter (measured on 1.8.7).
+    """
+    tagged = instance.tagged_addresses
+    wan = tagged.get("wan")
+    lan = {f"lan_{v}": tagged.get(f"wan_{v}") or tagged.get(f"lan_{v}") for v in VERSIONS}
+    return replace(
+        instance,
+        node=node_over_wan(instance.node),
+        address=wan.address if wan is not None and wan.address else instance.address,
+        port=wan.port if wan is not None and wan.port else instance.port,
+        tagged_addresses=tagged | {tag: each for tag, each in lan.items() if each},
+    )
 
 
 def instance_endpoint(instance: Instance, type_: int, asked: Labels) -> Endpoint | None:

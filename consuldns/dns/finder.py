@@ -184,7 +184,7 @@ class Request(msgspec.Struct, frozen=True):
         """The instances with the addresses that clients here reach them at."""
         is_local = datacenter == self.views.datacenters().local
         translated = self.policy.translate_wan_addrs and not is_local
-        return instances.over_wan if translated else instances
+        return consul_rules.over_wan(instances) if translated else instances
 
     def healthy(self, instances: Instances) -> tuple[Instance, ...]:
         """Those of the instances that Consul answers with."""

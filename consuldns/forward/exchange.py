@@ -1,7 +1,7 @@
 """One question to one upstream server: over UDP, and over TCP if the reply is truncated.
 
-Each query has a socket of its own with a random port, and a random id (RFC 5452): whoever wants to
-forge a reply has to guess both. The socket is connected, so the kernel drops what comes from
+Each query has a socket of its own with a random port, and a random id (RFC 5452): a forger has
+to guess both. The socket is connected, so the kernel drops what comes from
 elsewhere; what comes from there but does not belong to the query is ignored.
 """
 

@@ -23,8 +23,6 @@ from consuldns.views.clusters import Clusters
 from consuldns.views.endings import Endings
 from consuldns.views.networks import Networks
 
-VERSIONS = ("ipv4", "ipv6")  # in the names of tagged addresses
-
 
 class Health(IntEnum):
     """The checks of an instance, those of its node included, in one word.
@@ -55,18 +53,6 @@ class Node(Value, frozen=True):
         """Whether it is the node of a Kubernetes cluster, whose address stands for nothing."""
         return descriptor.is_marked({}, self.meta)
 
-    @property
-    def over_wan(self) -> "Node":
-        """The node as other datacenters reach it (`translate_wan_addrs`), if it says how."""
-        tagged = self.tagged_addresses
-        address = tagged.get("wan") or self.address
-        lan = {f"lan_{v}": tagged.get(f"wan_{v}") or tagged.get(f"lan_{v}") for v in VERSIONS}
-        return replace(
-            self,
-            address=address,
-            tagged_addresses=tagged | {tag: each for tag, each in lan.items() if each},
-        )
-
 
 class ServiceAddress(Value, frozen=True):
     """A tagged address of an instance."""
@@ -93,24 +79,6 @@ class Instance(Value, frozen=True):
     weight_warning: int
     health: Health
     failing: tuple[str, ...] = ()
-
-    @property
-    def over_wan(self) -> "Instance":
-        """The instance as other datacenters reach it, port included, if it says how.
-
-        Consul replaces the LAN addresses by family, and by those of the WAN alone: an instance that
-        has `wan` and `lan_ipv4` keeps the latter (measured on 1.8.7).
-        """
-        tagged = self.tagged_addresses
-        wan = tagged.get("wan")
-        lan = {f"lan_{v}": tagged.get(f"wan_{v}") or tagged.get(f"lan_{v}") for v in VERSIONS}
-        return replace(
-            self,
-            node=self.node.over_wan,
-            address=wan.address if wan is not None and wan.address else self.address,
-            port=wan.port if wan is not None and wan.port else self.port,
-            tagged_addresses=tagged | {tag: each for tag, each in lan.items() if each},
-        )
 
     @property
     def is_marked(self) -> bool:
@@ -268,11 +236,6 @@ class Instances(View, frozen=True):
     def usable(self) -> tuple[Instance, ...]:
         """Those without a critical check, which Consul answers with."""
         return tuple(each for each in self.instances if each.health is not Health.CRITICAL)
-
-    @cached_property
-    def over_wan(self) -> Self:
-        """The instances as other datacenters reach them."""
-        return replace(self, instances=tuple(each.over_wan for each in self.instances))
 
     @cached_property
     def passing(self) -> tuple[Instance, ...]:

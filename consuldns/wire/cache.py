@@ -43,19 +43,19 @@ from consuldns.wire.encode import (
 MAX_ORDERS = 8  # renderings of one answer that are rotated
 _MAX_ROTATION = 65_536  # bytes of them all
 MAX_UDP_ANSWER_LIMIT = 8  # Consul's own
-_MANY_GROUPS = 1 << 30
+_NO_LIMIT = 1 << 30
 _MANY = 1_000  # groups that may be more than fit into any message
 _MAX_ENTRIES = 50_000  # in a generation
 _MAX_MEMORY = 32_000_000  # in a generation, by estimate
-_MAX_NEGATIVE = 2_000
-_MAX_OPTS = 1_000
+_MAX_NEGATIVE, _MAX_OPTS = 2_000, 1_000
 _ENTRY_OVERHEAD = 1_000  # bytes of an entry beside its records (measured: 0.9 kB for one A record)
 
 _OPTION_LENGTH = Struct("!H")
 _OPT_KEY = OPT_FIXED_SIZE + 4  # as far as the length of the first option
 
-# Types that clients query all the time: their absence is worth as much as their presence.
 _ADDRESS_TYPES = frozenset({Type.A, Type.AAAA, Type.ANY})
+
+# Types that clients query all the time: their absence is worth as much as their presence.
 _COMMON_TYPES = frozenset({Type.A, Type.AAAA, Type.SRV, Type.TXT, Type.PTR, 65})  # 65: HTTPS
 
 
@@ -99,12 +99,7 @@ class _Entry:
     )
 
     def __init__(
-        self,
-        query: Query,
-        answer: Answer,
-        randomness: Random,
-        messages: MessagePolicy,
-        expires_at: float | None,
+        self, query: Query, answer: Answer, randomness: Random, messages: MessagePolicy
     ) -> None:
         if answer.shuffled and len(answer.groups) > _MANY:
             # Not all may fit into a message: let chance choose.
@@ -112,10 +107,10 @@ class _Entry:
             answer = replace(answer, groups=tuple(chosen))
         self.compiled = CompiledAnswer(answer, query.question, messages)
         is_limited = query.question.type in _ADDRESS_TYPES and not answer.is_recursive
-        self._limit = (messages.a_record_limit if is_limited else 0) or _MANY_GROUPS
-        self._plain_limit = min(messages.udp_answer_limit, MAX_UDP_ANSWER_LIMIT) or _MANY_GROUPS
+        self._limit = (messages.a_record_limit if is_limited else 0) or _NO_LIMIT
+        self._plain_limit = min(messages.udp_answer_limit, MAX_UDP_ANSWER_LIMIT) or _NO_LIMIT
         self.dependencies = answer.dependencies
-        self.expires_at = expires_at
+        self.expires_at: float | None = None
         self.rotations: dict[int, cycle[Rendering]] = {}
         self._started: dict[int, list[Rendering]] = {}
         count = self.compiled.count
@@ -136,8 +131,7 @@ class _Entry:
         most = self._limit
         if max_size == PLAIN_MAX_SIZE and self._plain_limit < min(self.compiled.count, most):
             shared, most = PLAIN_MAX_SIZE, self._plain_limit
-        rotation = self.rotations.get(shared)
-        if rotation is not None:
+        if (rotation := self.rotations.get(shared)) is not None:
             self.rotations[max_size] = rotation
             return next(rotation)
         started = self._started.pop(shared, None) or []
@@ -273,13 +267,9 @@ class ResponseCache:
         self.set_messages(messages or MessagePolicy())
 
     def set_messages(self, messages: MessagePolicy) -> None:
-        """Make messages so from now on."""
+        """Make messages so from now on: forget every answer."""
         self._messages = messages
         self._opts.clear()
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget every answer."""
         self._positive = _Generations(_MAX_ENTRIES)
         self._negative = _Generations(_MAX_NEGATIVE)
 
@@ -333,7 +323,8 @@ class ResponseCache:
         """
         if answer.outcome is Outcome.SERVFAIL:
             return self.reply(query, answer, over_tcp=over_tcp)
-        entry = _Entry(query, answer, self._randomness, self._messages, expires_at)
+        entry = _Entry(query, answer, self._randomness, self._messages)
+        entry.expires_at = expires_at
         if b"\0" not in query.key[:-5]:
             exists = answer.outcome is Outcome.ANSWER or (
                 answer.outcome is Outcome.NODATA and query.question.type in _COMMON_TYPES
@@ -343,7 +334,7 @@ class ResponseCache:
 
     def reply(self, query: Query, answer: Answer, *, over_tcp: bool) -> bytes:
         """The reply to this query alone."""
-        entry = _Entry(query, answer, self._randomness, self._messages, None)
+        entry = _Entry(query, answer, self._randomness, self._messages)
         return self._reply(entry, query, over_tcp=over_tcp)
 
     def drop(self, dependency: ViewKey) -> None:

@@ -2,13 +2,9 @@
 
 from datetime import timedelta
 
+from consuldns.config.dns import DNSSettings, KubernetesSettings, StartOfAuthoritySettings
 from consuldns.config.policy import policy
-from consuldns.config.schema import (
-    DNSSettings,
-    KubernetesSettings,
-    Settings,
-    StartOfAuthoritySettings,
-)
+from consuldns.config.schema import Settings
 from consuldns.config.sync import SyncSettings
 from consuldns.dns.policy import (
     ForwardPolicy,

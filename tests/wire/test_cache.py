@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Answer, Outcome
+from consuldns.dns.policy import MessagePolicy
 from consuldns.views import keys
 from consuldns.wire.cache import MAX_ORDERS, ResponseCache
 from consuldns.wire.decode import Query, Rcode, read_query
@@ -212,7 +213,7 @@ class TestDropping:
     def test_clear(self) -> None:
         cache = new_cache()
         teach(cache, query_packet(), made_answers.addresses(1))
-        cache.clear()
+        cache.set_messages(MessagePolicy())
         assert entries(cache) == 0
 
     def test_servfail_is_never_kept(self) -> None:

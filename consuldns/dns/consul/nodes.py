@@ -26,7 +26,7 @@ def find(name: NodeName, request: Request) -> Finding:
     if node is not None:
         is_local = datacenter == request.views.datacenters().local
         translated = request.policy.translate_wan_addrs and not is_local
-        return _answer(node.over_wan if translated else node, request)
+        return _answer(consul_rules.node_over_wan(node) if translated else node, request)
     if name.node in nodes.name_suffixes:
         return EMPTY_NON_TERMINAL
     return missing(Reason.NO_NODE, label=name.node, among=nodes.by_name)
