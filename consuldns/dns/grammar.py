@@ -31,6 +31,16 @@ KEYWORDS = frozenset((b"service", b"connect", b"virtual", b"ingress", b"node", b
 ANY_TAG = frozenset((b"tcp", b""))
 
 
+class _Underscored:
+    """Every label that begins with an underscore, as in the forms of RFC 2782."""
+
+    def __contains__(self, label: bytes, /) -> bool:
+        return label[:1] == b"_"
+
+
+UNDERSCORED = _Underscored()
+
+
 class _Interpretation(msgspec.Struct, frozen=True):
     """What a name may mean. (A structure is made in a fifth of a dataclass's time.)"""
 

@@ -198,8 +198,8 @@ def _denial(denials: list[Finding], request: Request) -> Finding:
     if not existing or name in request.policy.above_zones:
         return NXDOMAIN
     labels = [each.labels_below for each in denials if each.existing == existing]
-    # `<hexadecimal>.addr` is answered wherever it stands.
-    encloser = ClosestEncloser(name, (*labels, grammar.KEYWORDS))
+    # `<hexadecimal>.addr` is answered wherever it stands, and tags are not listed with underscores.
+    encloser = ClosestEncloser(name, (*labels, grammar.KEYWORDS, grammar.UNDERSCORED))
     return Finding(_NXDOMAIN, closest_encloser=encloser)
 
 

@@ -1,6 +1,6 @@
 """What holds for every catalog, name and type."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Answer, Outcome
@@ -192,6 +192,7 @@ def _is_address_anywhere(name: Labels, policy: Policy) -> bool:
 
 
 @given(worlds, policies)
+@example((Catalog(), (b"tcp", b"service", b"dc1", b"consul")), Policy())
 def test_closest_enclosers(world: tuple[Catalog, Labels], policy: Policy) -> None:
     catalog, name = world
     views = catalog.views()
