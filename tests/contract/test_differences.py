@@ -208,7 +208,6 @@ SHOWN = [
         200,
         405,
     ),
-    Difference("no prepared queries", "not needed yet", status("POST", "/v1/query", {}), 404, 500),
     Difference(
         "no endpoints of the user interface, of ACLs, of events, coordinates and operators",
         "not needed",

@@ -1,5 +1,6 @@
 """The real program as a process: `consuldns serve`, `consuldns dev`, on free ports of 127.0.0.1."""
 
+import contextlib
 import os
 import re
 import signal
@@ -196,5 +197,6 @@ def children_of(pid: int) -> list[int]:
     tasks = Path(f"/proc/{pid}/task")
     found: list[int] = []
     for task in tasks.iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
+        with contextlib.suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            found += [int(child) for child in (task / "children").read_text().split()]
     return found
