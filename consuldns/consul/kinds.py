@@ -4,7 +4,6 @@ A kind is a key (`views.keys`), a view (`views.model`) and a row of `KINDS`. Eve
 on what kind a view is of asks its row.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -152,19 +151,11 @@ def _of_listed_service(key: keys.ServiceInstances, views: Views) -> str:
     return name
 
 
-MAX_GUESS = 128  # octets of a name
-_GUESSABLE = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.ASCII)
-
-
 def _guess(datacenter: str, name: str, views: Views) -> str:
-    """A name that no list holds: it is from a query, and becomes a part of a URL.
-
-    Consul's own names are of letters, digits, dashes, dots and underscores; others can be used if
-    they are listed.
-    """
+    """A name that no list holds: it is from a query, and becomes a part of a URL."""
     if datacenter not in views.read(keys.DatacenterList()).names:
         raise BadResponse("the datacenter is unknown to Consul")
-    if len(name) > MAX_GUESS or not _GUESSABLE.fullmatch(name) or ".." in name:
+    if not keys.is_guessable(name):
         raise NotFound(f"Consul has no name such as {name!r}")
     return name
 

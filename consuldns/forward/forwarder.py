@@ -6,6 +6,7 @@ moment: an attacker's questions must not be able to hold up others.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -19,8 +20,11 @@ from consuldns.dns.forwarded import ForwardedQuestion, ForwardedReply, MissingRe
 from consuldns.dns.policy import ForwardPolicy
 from consuldns.errors import WireError
 from consuldns.forward.exchange import SourcePorts, exchange
+from consuldns.incidents import UnexpectedErrors
 from consuldns.names import Labels, Suffixes
 from consuldns.sockets import HostPort
+
+_log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 256
 TOTAL_SECONDS = 5.0  # a stub resolver waits for 5 s before it asks again
@@ -82,6 +86,7 @@ class Forwarder:
         self._clock = asyncio.get_running_loop().time
         self._in_flight: dict[ForwardedQuestion, asyncio.Task[None]] = {}
         self.counters = ForwardCounters()
+        self._errors = UnexpectedErrors(_log)
         self.set_policy(policy)
 
     def set_policy(self, policy: ForwardPolicy) -> None:
@@ -128,6 +133,9 @@ class Forwarder:
                 await self._ask_in_turn(question)
         except TimeoutError:
             self._fail(question, "no upstream server answered in time")
+        except Exception as error:  # whatever it is, those who wait are to hear of it
+            self._errors.report("forwarding", error)
+            self._fail(question, f"unexpected error: {type(error).__name__}")
         finally:
             del self._in_flight[question]
         self._arrived(question)

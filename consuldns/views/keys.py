@@ -7,6 +7,7 @@ lower case, because Consul looks services up without regard to case.
 Where each view comes from is in `consul.kinds`.
 """
 
+import re
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -35,6 +36,19 @@ class Key(msgspec.Struct, Generic[V], frozen=True, array_like=True, tag=True):
     def is_in(self, local: str) -> bool:
         """Whether it is of the agent's own datacenter."""
         return self.datacenter_or(local) == local
+
+
+MAX_GUESS = 128  # characters of a name
+_GUESSABLE = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.ASCII)
+
+
+def is_guessable(name: str) -> bool:
+    """Whether a view may have this name although no list holds it (ADR 22), in lower case.
+
+    Such a name is from a query, and becomes a part of a URL. Consul's own names are of letters,
+    digits, dashes, dots and underscores; others can be used if they are listed.
+    """
+    return len(name) <= MAX_GUESS and bool(_GUESSABLE.fullmatch(name)) and ".." not in name
 
 
 class DatacenterList(Key[model.Datacenters], frozen=True):

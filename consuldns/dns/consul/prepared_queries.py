@@ -10,6 +10,7 @@ from consuldns.dns.consul.instances import answer
 from consuldns.dns.finder import EMPTY_NON_TERMINAL, Finding, Reason, Request, missing
 from consuldns.dns.grammar import QueryName
 from consuldns.names import fold_text, text_of
+from consuldns.views.keys import is_guessable
 
 
 def find(name: QueryName, request: Request) -> Finding:
@@ -19,7 +20,7 @@ def find(name: QueryName, request: Request) -> Finding:
         return request.no_datacenter(name.datacenter)
     listed = views.prepared_queries(views.datacenters().local)
     query = text_of(name.query)
-    if query is None:
+    if query is None or not (name.query in listed.known or is_guessable(query)):
         return missing(Reason.NO_QUERY, label=name.query, among=listed.known)
     result = views.query_result(datacenter, query)
     found_in = result.datacenter or datacenter
