@@ -249,7 +249,10 @@ def _follow(group: RecordGroup, request: Request, keeps_ttl: bool) -> RecordGrou
         case ServiceTarget(name=target) | Target(target) if not (
             group.additional or first.type == Type.PTR
         ):
-            reached = _reach(target, Type.ANY, request)
+            try:
+                reached = _reach(target, Type.ANY, request)
+            except UpstreamFailure:
+                reached = ()  # addresses of targets are an extra
         case _:
             return group
     if not keeps_ttl:
@@ -280,7 +283,7 @@ def _reach(target: Labels, type_: int, request: Request) -> tuple[Record, ...]:
 
 
 def _reach_outside(target: Labels, type_: int, request: Request) -> Iterator[Record]:
-    """What upstream servers say about a name; an answer cannot do without it, unless it is SRV."""
+    """What upstream servers say about a name. Raises UpstreamFailure."""
     recursion = request.recursion
     if recursion is None or request.policy.forward.zones.longest_of(target) is None:
         return
@@ -289,7 +292,7 @@ def _reach_outside(target: Labels, type_: int, request: Request) -> Iterator[Rec
         reply = recursion.read(target, each)
         if reply is None:
             return
-        if reply.failure and request.type != Type.SRV:
+        if reply.failure:
             raise UpstreamFailure(reply.failure)
         for record in reply.records:
             if record not in sent:

@@ -119,6 +119,11 @@ def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
         "Records from Consul that could not be decoded, counted at every read.",
         watcher.records_skipped,
     )
+    yield _counter(
+        "consul_guesses_refused",
+        "Names that no list holds, and that were not looked up since there were too many.",
+        watcher.guesses_refused,
+    )
     if watcher.last_contact_seconds is not None:
         yield _gauge(
             "consul_last_contact_seconds",

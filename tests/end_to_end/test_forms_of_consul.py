@@ -176,9 +176,18 @@ def test_changes_are_seen(consul: ConsulAgent, serve: Serve) -> None:
 
 def test_the_order_of_the_server_is_kept(consul: ConsulAgent, serve: Serve) -> None:
     """Unless an execution brings another order, every client gets the same."""
-    name = "plain.query.consul."
-    orders = {tuple(map(str, ask(serve.port, name).answer[0])) for _ in range(20)}
+    for number in range(6):
+        payload = {"Node": f"order{number}", "Address": f"10.2.0.{number + 1}"}
+        consul.put("/v1/catalog/register", payload | {"Service": {"Service": "ordered"}})
+    query = {"Name": "ordered", "Service": {"Service": "ordered"}}
+    consul.client.post("/v1/query", content=json.dumps(query)).raise_for_status()
+    name = "ordered.query.consul."
+    wait_until(lambda: len(answers(ask(serve.port, name))) == 6, "all instances")
+    orders = {tuple(map(str, ask(serve.port, name).answer[0])) for _ in range(40)}
     assert len(orders) <= 3  # an execution every few seconds, not one for each question
+    service = "ordered.service.consul."
+    shuffled = {tuple(map(str, ask(serve.port, service).answer[0])) for _ in range(40)}
+    assert len(shuffled) > 3  # in the order of a service, nobody is first
 
 
 def test_random_names_under_a_template_cost_20_executions_a_second(

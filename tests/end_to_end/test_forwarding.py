@@ -207,6 +207,12 @@ def test_an_alias_that_leads_nowhere(serve: Serve) -> None:
     assert answers(reply) == {"servfail.elb.test."}
 
 
+def test_addresses_of_targets_are_an_extra(serve: Serve) -> None:
+    reply = ask(serve.port, "broken.service.consul.", "SRV", timeout=10)
+    assert {str(rdata.target) for rdata in reply.answer[0]} == {"servfail.elb.test."}
+    assert reply.additional == []
+
+
 def test_what_is_ours_is_never_forwarded(serve: Serve, liar: ScriptedUpstream) -> None:
     before = liar.asked.total()
     assert rcode(ask(serve.port, "consul.", "DS")) == "NOERROR"

@@ -7,8 +7,8 @@ import pytest
 
 from tests.kubernetes.clusters import scripted
 from tests.kubernetes.objects import service
-from tests.support.ask import ask, rcode, wait_for_answer
-from tests.support.consul_agent import REPOSITORY, ConsulAgent
+from tests.support.ask import answers, ask, extended_errors, rcode, wait_for_answer
+from tests.support.consul_agent import REPOSITORY, ConsulAgent, wait_until
 from tests.support.consuldns_process import ConsuldnsProcess, Serve
 
 ADMIN = "11111111-2222-3333-4444-555555555555"
@@ -94,3 +94,32 @@ def assert_serves_the_catalog_alone(serve: Serve) -> None:
         assert rcode(ask(serve.port, name)) == "NXDOMAIN", name
     assert rcode(ask(serve.port, "9.9.254.10.in-addr.arpa.", "PTR")) == "NXDOMAIN"
     assert rcode(ask(serve.port, OWN_ZONE)) == "SERVFAIL"
+
+
+def test_lost_rights_do_not_deny_prepared_queries_and_mesh_endpoints(consul: ConsulAgent) -> None:
+    """An empty reply for what was there is doubted: its instances are still listed, but hidden."""
+    proxy = {"Service": "web-proxy", "Kind": "connect-proxy", "Port": 20000}
+    proxy["Proxy"] = {"DestinationServiceName": "web"}
+    for registered in ({"Service": "web", "Port": 80}, proxy):
+        payload = {"Node": "n1", "Address": "10.0.0.1", "Service": registered}
+        consul.put("/v1/catalog/register", payload)
+    query = {"Name": "found", "Service": {"Service": "web"}}
+    consul.client.post("/v1/query", json=query).raise_for_status()
+    secret = token(consul, "dns", CATALOG_ALONE)
+    (policy,) = [
+        each for each in consul.client.get("/v1/acl/policies").json() if each["Name"] == "dns"
+    ]
+    names = ("found.query.consul.", "web.connect.consul.")
+    with Serve(consul.url, config=f'[consul]\ntoken = "{secret}"\n') as server:
+        for name in names:
+            wait_for_answer(server.port, name, "A", "10.0.0.1")
+        body = {"Name": "dns", "Rules": 'service_prefix "" { policy = "read" }'}
+        consul.put(f"/v1/acl/policy/{policy['ID']}", body)
+        for name in names:
+
+            def is_stale(name: str = name) -> bool:
+                reply = ask(server.port, name)
+                assert answers(reply) == {"10.0.0.1"}, rcode(reply)
+                return extended_errors(reply) == [3]
+
+            wait_until(is_stale, f"{name} is marked stale", 40.0)

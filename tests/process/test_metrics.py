@@ -29,6 +29,7 @@ def figures() -> Figures:
         lists_held=1,
         losses_accepted=2,
         records_skipped=0,
+        guesses_refused=3,
         is_in_contact=True,
         last_contact_seconds=0.5,
     )

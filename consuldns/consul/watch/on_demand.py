@@ -83,6 +83,11 @@ class OnDemandViews:
         """How many views have a blocking query of their own."""
         return len(self._watchers)
 
+    @property
+    def guesses_refused(self) -> int:
+        """How many names were not looked up, since too many are that no list holds."""
+        return self._guesses.refused
+
     # What queries and the lists say.
 
     def need(self, key: ViewKey) -> None:

@@ -51,6 +51,7 @@ class WatcherStatistics:
     lists_held: int
     losses_accepted: int
     records_skipped: int
+    guesses_refused: int
     is_in_contact: bool
     last_contact_seconds: float | None
 
@@ -201,6 +202,7 @@ class Watcher:
             lists_held=self._guard.held,
             losses_accepted=self._guard.losses_accepted,
             records_skipped=self._records.count,
+            guesses_refused=self._on_demand.guesses_refused,
             is_in_contact=self._published.in_contact,
             last_contact_seconds=self._reachability.seconds_since_last(),
         )
