@@ -125,10 +125,13 @@ class ClosestEncloser(msgspec.Struct, frozen=True):
 
     Nothing is at or below the name that is one label longer (RFC 8020), unless one of `labels` has
     that label (folded): together they have at least every label that exists directly below `name`.
+    Nothing is said of names with the label `unless` below `name`. (`name` itself may be missing
+    where Consul says so: a service without a healthy instance.)
     """
 
     name: Labels
     labels: tuple[LabelSet, ...]
+    unless: bytes = b""
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -169,7 +169,7 @@ class Request(msgspec.Struct, frozen=True):
     def no_datacenter(self, label: bytes | None) -> Finding:
         """That `datacenter` found none."""
         among = self.views.datacenters().by_name
-        return missing(Reason.NO_DATACENTER, label=label or b"", among=among)
+        return missing_below(len(self.domain), among, Reason.NO_DATACENTER, label or b"", among)
 
     def levels(self, datacenter: bytes | None) -> int:
         """The labels of `<kind>[.<dc>].D`, which Consul's names are below."""

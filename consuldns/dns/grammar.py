@@ -38,7 +38,9 @@ class _Underscored:
         return label[:1] == b"_"
 
 
-UNDERSCORED = _Underscored()
+# Labels that may exist below any name of Consul's: keywords, `ns`, and tags, which are not listed
+# with underscores.
+ALWAYS_BELOW = (KEYWORDS | {b"ns"}, _Underscored())
 
 
 class _Interpretation(msgspec.Struct, frozen=True):
@@ -237,6 +239,14 @@ def interpretations(labels: Labels) -> list[Interpretation]:
     if b"." in b"".join(labels):
         return []  # nothing that Consul names has a dot in a label: there it parts tags
     return of_consul(labels) + nested(labels)
+
+
+def anywhere_below(name: Labels, domain: Labels) -> bytes:
+    """The label that makes names exist wherever it is below a folded name: `<hexadecimal>.addr`.
+
+    Unless a keyword stands right of it.
+    """
+    return b"" if KEYWORDS.intersection(name[: len(name) - len(domain)]) else b"addr"
 
 
 def of_consul(labels: Labels) -> list[Interpretation]:

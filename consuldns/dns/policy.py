@@ -202,7 +202,6 @@ class Policy:
 
     @cached_property
     def above_zones(self) -> frozenset[Labels]:
-        """Every name above one of our zones: it exists, because the zone exists below it."""
-        return names.ancestors(
-            (self.domain, *self.alt_domains, *self.reverse_zones, *self.kubernetes.zones)
-        )
+        """Every name above a zone of ours, or a forwarded one: it exists, because that does."""
+        own = (self.domain, *self.alt_domains, *self.reverse_zones, *self.kubernetes.zones)
+        return names.ancestors((*own, *self.forward.upstreams))

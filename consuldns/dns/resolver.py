@@ -188,6 +188,10 @@ def find(request: Request) -> Finding:
 
 def _denial(denials: list[Finding], request: Request) -> Finding:
     """NXDOMAIN, with the closest encloser if every interpretation knows one of its own."""
+    if request.zone.is_reverse:
+        denials = [reverse.deny(request)]
+    elif not denials:
+        denials = [zones.deny(request)]
     existing = 0
     for each in denials:
         if not each.existing:
@@ -195,11 +199,15 @@ def _denial(denials: list[Finding], request: Request) -> Finding:
         if each.existing > existing:
             existing = each.existing
     name = request.name[-existing:]
-    if not existing or name in request.policy.above_zones:
+    if name in request.policy.above_zones:
         return NXDOMAIN
     labels = [each.labels_below for each in denials if each.existing == existing]
-    # `<hexadecimal>.addr` is answered wherever it stands, and tags are not listed with underscores.
-    encloser = ClosestEncloser(name, (*labels, grammar.KEYWORDS, grammar.UNDERSCORED))
+    if not request.zone.is_reverse:
+        labels += grammar.ALWAYS_BELOW
+    label = request.name[-existing - 1]
+    if any([label in each for each in labels]):
+        return NXDOMAIN
+    encloser = ClosestEncloser(name, tuple(labels), grammar.anywhere_below(name, request.domain))
     return Finding(_NXDOMAIN, closest_encloser=encloser)
 
 

@@ -10,12 +10,21 @@ EndpointSlices in one namespace could otherwise name any address. The worker dec
 has a reverse name, and says so by a key (or, for cluster IPs, in the service's descriptor).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from consuldns import descriptor, names
 from consuldns.dns import records, zones
 from consuldns.dns.answer import Address, Outcome, RecordGroup, address_type
-from consuldns.dns.finder import EMPTY_NON_TERMINAL, Finding, Reason, Request, Why, found, missing
+from consuldns.dns.finder import (
+    EMPTY_NON_TERMINAL,
+    Finding,
+    Reason,
+    Request,
+    Why,
+    found,
+    missing,
+    missing_below,
+)
 from consuldns.dns.grammar import (
     AddressKey,
     AddressOfKubernetes,
@@ -26,6 +35,8 @@ from consuldns.dns.grammar import (
 from consuldns.dns.kubernetes import tree
 from consuldns.dns.question import Type
 from consuldns.names import Labels
+from consuldns.views.networks import Networks
+from consuldns.views.store import ViewReader
 
 PTR_TTL = 0  # Consul's, hard-coded there
 NO_ADDRESS = missing(Reason.NO_ADDRESS)
@@ -124,15 +135,52 @@ def find_network(name: NetworkNonTerminal, request: Request) -> Finding:
     """Whether a name stands for a network that holds an address which we know."""
     if zones.is_above_zone(request):
         return EMPTY_NON_TERMINAL
-    views = request.views
+    folders = request.views.reverse_zones().folders_around(request.name)
+    for each in _networks(folders, request.views):
+        if each.hold(*name.network):
+            return EMPTY_NON_TERMINAL
+    return NO_NETWORK
+
+
+def _networks(folders: tuple[str, ...], views: ViewReader) -> Iterator[Networks]:
+    """The networks that hold an address which we know, by some folders of the KV tree."""
     datacenter = views.datacenters().local
-    exists = (
-        any(
-            views.reverse_entries(folder).networks.hold(*name.network)
-            for folder in views.reverse_zones().folders_around(request.name)
-        )
-        or views.clusters(datacenter).networks.hold(*name.network)
-        or views.nodes(datacenter).networks.hold(*name.network)
-        or views.service_addresses(datacenter).networks.hold(*name.network)
-    )
-    return EMPTY_NON_TERMINAL if exists else NO_NETWORK
+    for folder in folders:
+        yield views.reverse_entries(folder).networks
+    yield views.clusters(datacenter).networks
+    yield views.nodes(datacenter).networks
+    yield views.service_addresses(datacenter).networks
+
+
+def deny(request: Request) -> Finding:
+    """How much of a missing name in a reverse zone exists."""
+    if request.zone.is_found_by_address:
+        return NO_ADDRESS
+    name = request.name
+    for existing in range(len(request.zone.apex), len(name)):
+        labels = _NetworkLabels(name[-existing:], request.views)
+        if name[-existing - 1] not in labels:
+            return missing_below(existing, labels, Reason.NO_ADDRESS, b"", ())
+    return NO_ADDRESS
+
+
+class _NetworkLabels:
+    """The labels directly below a network's name that may exist.
+
+    Folders of the KV tree that are not around the network are read for questions about them alone.
+    """
+
+    def __init__(self, above: Labels, views: ViewReader) -> None:
+        self._above = above
+        self._zones = views.reverse_zones()
+        self._around = self._zones.folders_around(above)
+        self._networks = tuple(_networks(self._around, views))
+
+    def __contains__(self, label: bytes, /) -> bool:
+        name = (label, *self._above)
+        network = names.network_of(name)
+        if network is None:
+            return False
+        if name in self._zones.enclosing or self._zones.folders_around(name) != self._around:
+            return True
+        return any([each.hold(*network) for each in self._networks])

@@ -7,10 +7,13 @@ from consuldns.dns import records
 from consuldns.dns.answer import Outcome, Record, RecordGroup, StartOfAuthority
 from consuldns.dns.finder import EMPTY_NON_TERMINAL, NODATA, Finding, Request, found
 from consuldns.dns.grammar import Apex, DatacenterNonTerminal, NameServer
+from consuldns.dns.kubernetes_grammar import KUBERNETES_KINDS
 from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Type
 from consuldns.names import Labels
 from consuldns.views.store import ViewReader
+
+_NXDOMAIN = Outcome.NXDOMAIN
 
 
 def zone_of(name: Labels, policy: Policy) -> Zone | None:
@@ -117,6 +120,15 @@ def find_datacenter_non_terminal(name: DatacenterNonTerminal, request: Request) 
     if request.datacenter(name.datacenter) is None:
         return request.no_datacenter(name.datacenter)
     return EMPTY_NON_TERMINAL
+
+
+def deny(request: Request) -> Finding:
+    """That a name in Consul's domain means nothing, whatever is left of its last two labels."""
+    existing = len(request.domain)
+    datacenters = request.views.datacenters().by_name
+    if request.name[-existing - 1] in datacenters:
+        return Finding(_NXDOMAIN, existing=existing + 1, labels_below=KUBERNETES_KINDS)
+    return Finding(_NXDOMAIN, existing=existing, labels_below=datacenters)
 
 
 def find_name_server(name: NameServer, request: Request) -> Finding:

@@ -21,3 +21,6 @@ class Endings:
         position = bisect_left(self._backwards, wanted)
         found = self._backwards[position : position + 1]
         return bool(found) and found[0].startswith(wanted)
+
+    def __len__(self) -> int:
+        return len(self._backwards)

@@ -5,17 +5,14 @@ three dictionary look-ups: of the header's flags and counts, of the question, an
 up to the length of its first option. Whatever is unusual is not found here, and takes the way
 through `decode`, which ends at the same entry (`find_for`).
 
-Entries live in two generations. A hit in the previous one moves the entry to the fresh one, so the
-fresh one holds what was in use since the last `rotate`, and what is not in use is gone after two.
 There are two parts, so that a flood of random names cannot drive out what exists: the positive one
-holds answers, and the absence of common types at names that exist; the negative one the rest.
+holds answers, and the absence of common types at names that exist; the negative one the rest. Most
+names that do not exist never get there: what is known of the names above denies them (`denials`).
 
 An entry goes when one of its dependencies changes. One that depends on time instead has
 `expires_at`: `expire`, called several times a second, removes it, so that a hit need not ask.
 """
 
-from collections.abc import Iterable
-from heapq import heappop, heappush
 from itertools import cycle, product
 from random import Random
 from struct import Struct
@@ -27,6 +24,7 @@ from consuldns.dns.policy import MessagePolicy
 from consuldns.dns.question import Type
 from consuldns.views.keys import ViewKey
 from consuldns.wire.decode import HEADER_SIZE, OPT_FIXED_SIZE, Edns, Query, Rcode
+from consuldns.wire.denials import Denials, Rendered
 from consuldns.wire.encode import (
     NO_OPTIONS,
     PLAIN_MAX_SIZE,
@@ -39,6 +37,7 @@ from consuldns.wire.encode import (
     kind_of,
     opt_start,
 )
+from consuldns.wire.generations import Generations
 
 MAX_ORDERS = 8  # renderings of one answer that are rotated
 _MAX_ROTATION = 65_536  # bytes of them all
@@ -46,7 +45,6 @@ MAX_UDP_ANSWER_LIMIT = 8  # Consul's own
 _NO_LIMIT = 1 << 30
 _MANY = 1_000  # groups that may be more than fit into any message
 _MAX_ENTRIES = 50_000  # in a generation
-_MAX_MEMORY = 32_000_000  # in a generation, by estimate
 _MAX_NEGATIVE, _MAX_OPTS = 2_000, 1_000
 _ENTRY_OVERHEAD = 1_000  # bytes of an entry beside its records (measured: 0.9 kB for one A record)
 
@@ -165,84 +163,6 @@ class _Entry:
             randomness.shuffle(self._order)
 
 
-class _Generation:
-    """Entries by question, and the questions by each view that their answers came from."""
-
-    __slots__ = ("by_dependency", "entries", "expiring", "memory")
-
-    def __init__(self) -> None:
-        self.entries: dict[bytes, _Entry] = {}
-        self.by_dependency: dict[ViewKey, list[bytes]] = {}
-        self.expiring: list[tuple[float, bytes]] = []  # a heap; it goes with the generation
-        self.memory = 0
-
-    def add(self, key: bytes, entry: _Entry) -> None:
-        self.entries[key] = entry
-        self.memory += entry.memory
-        for dependency in entry.dependencies:
-            self.by_dependency.setdefault(dependency, []).append(key)
-        if entry.expires_at is not None:
-            heappush(self.expiring, (entry.expires_at, key))
-
-    def drop(self, dependency: ViewKey) -> None:
-        for key in self.by_dependency.pop(dependency, ()):
-            entry = self.entries.get(key)
-            # The question may have another answer by now, which came from other views.
-            if entry is not None and dependency in entry.dependencies:
-                self._remove(key, entry)
-
-    def expire(self, now: float) -> None:
-        while self.expiring and self.expiring[0][0] <= now:
-            _, key = heappop(self.expiring)
-            entry = self.entries.get(key)
-            # The question may have another answer by now, which lives longer.
-            if entry is not None and entry.expires_at is not None and entry.expires_at <= now:
-                self._remove(key, entry)
-
-    def _remove(self, key: bytes, entry: _Entry) -> None:
-        del self.entries[key]
-        self.memory -= entry.memory
-
-
-class _Generations:
-    """The fresh and the previous generation of entries."""
-
-    def __init__(self, max_entries: int) -> None:
-        self._max_entries = max_entries
-        self.fresh = _Generation()
-        self.previous = _Generation()
-
-    def add(self, key: bytes, entry: _Entry) -> bool:
-        """Keep the entry; False if the generation is full."""
-        if len(self.fresh.entries) >= self._max_entries or self.fresh.memory >= _MAX_MEMORY:
-            return False
-        self.fresh.add(key, entry)
-        return True
-
-    def revive(self, key: bytes, randomness: Random) -> _Entry | None:
-        """The entry if the previous generation has it; it is in the fresh one from now on."""
-        entry = self.previous.entries.get(key)
-        if entry is not None and self.add(key, entry):
-            del self.previous.entries[key]
-            entry.renew(randomness)
-        return entry
-
-    def rotate(self) -> Iterable[ViewKey]:
-        """Begin a generation; the views that answers were given from in the one that ends."""
-        self.previous, self.fresh = self.fresh, _Generation()
-        return self.previous.by_dependency.keys()
-
-    def drop(self, dependency: ViewKey) -> None:
-        """Drop every entry that came from the view."""
-        self.fresh.drop(dependency)
-        self.previous.drop(dependency)
-
-    def expire(self, now: float) -> None:
-        """Drop every entry whose time is up."""
-        self.fresh.expire(now)
-        self.previous.expire(now)
-
-
 class _Opt:
     """What is needed of a known OPT record: its length, the reply's maximum size and OPT."""
 
@@ -270,8 +190,9 @@ class ResponseCache:
         """Make messages so from now on: forget every answer."""
         self._messages = messages
         self._opts.clear()
-        self._positive = _Generations(_MAX_ENTRIES)
-        self._negative = _Generations(_MAX_NEGATIVE)
+        self._positive = Generations[_Entry](_MAX_ENTRIES)
+        self._negative = Generations[_Entry](_MAX_NEGATIVE)
+        self._denials = Denials(messages)
 
     def find(self, packet: bytes, over_tcp: bool) -> bytes | None:
         """The reply to a packet, None if it is not known here. The hot path: nothing can fail."""
@@ -282,9 +203,14 @@ class ResponseCache:
         root = packet.find(b"\0", HEADER_SIZE)
         end = root + 5
         key = packet[HEADER_SIZE:root].lower() + packet[root:end]
-        entry = self._positive.fresh.entries.get(key) or self._older(key)
+        entry = self._positive.fresh.entries.get(key)
         if entry is None:
-            return None
+            denial = self._denials.find(key)
+            if denial is not None:
+                return self._deny(packet, kind, end, denial)
+            entry = self._older(key)
+            if entry is None:
+                return None
         max_size, opt = PLAIN_MAX_SIZE, None
         if kind >= _WITH_EDNS:
             opt = self._opts.get(packet[end : end + _OPT_KEY])
@@ -305,14 +231,37 @@ class ResponseCache:
         options = compiled.options or self._options[compiled.rcode == _NXDOMAIN]
         return b"".join((*start, opt.reply, options))
 
+    def _deny(self, packet: bytes, kind: int, end: int, denial: Rendered) -> bytes | None:
+        """The reply to a packet whose question ends at an offset, for a name that is denied."""
+        headers, body, own_options = denial
+        start = (packet[:2], headers[kind], packet[HEADER_SIZE:end], body)
+        if kind < _WITH_EDNS:
+            if len(packet) != end:
+                return None
+            self._replies[_NXDOMAIN] += 1
+            return b"".join(start)
+        opt = self._opts.get(packet[end : end + _OPT_KEY])
+        if opt is None or len(packet) - end != opt.length:
+            return None
+        self._replies[_NXDOMAIN] += 1
+        return b"".join((*start, opt.reply, own_options or self._options[True]))
+
     def find_for(self, query: Query, over_tcp: bool) -> bytes | None:
         """The reply to a query, None if it is not known here; makes it known to `find`."""
-        entry = self._positive.fresh.entries.get(query.key) or self._older(query.key)
-        if entry is None:
-            return None
+        entry = self._positive.fresh.entries.get(query.key)
+        denial = None if entry else self._denials.render_for(query.key)
+        if denial is None:
+            entry = entry or self._older(query.key)
+            if entry is None:
+                return None
         if query.edns is not None:
             self._learn(query.edns)
-        return self._reply(entry, query, over_tcp=over_tcp)
+        if entry is not None:
+            return self._reply(entry, query, over_tcp=over_tcp)
+        assert denial is not None
+        headers, body, own_options = denial
+        self._replies[_NXDOMAIN] += 1
+        return assemble(query, (headers, body), own_options or self._options[True])
 
     def add(
         self, query: Query, answer: Answer, *, over_tcp: bool, expires_at: float | None = None
@@ -323,6 +272,11 @@ class ResponseCache:
         """
         if answer.outcome is Outcome.SERVFAIL:
             return self.reply(query, answer, over_tcp=over_tcp)
+        if answer.closest_encloser is not None and expires_at is None:
+            self._denials.add(answer)
+            denied = self.find_for(query, over_tcp)
+            if denied is not None:
+                return denied
         entry = _Entry(query, answer, self._randomness, self._messages)
         entry.expires_at = expires_at
         if b"\0" not in query.key[:-5]:
@@ -341,6 +295,7 @@ class ResponseCache:
         """Forget exactly the answers that came from a view."""
         self._positive.drop(dependency)
         self._negative.drop(dependency)
+        self._denials.drop(dependency)
 
     def expire(self, now: float) -> None:
         """Forget the answers whose time is up."""
@@ -352,7 +307,8 @@ class ResponseCache:
 
         To be called every few seconds: what was not in use between two calls is forgotten.
         """
-        return tuple({*self._positive.rotate(), *self._negative.rotate()})
+        used = (self._positive.rotate(), self._negative.rotate(), self._denials.rotate())
+        return tuple({key for each in used for key in each})
 
     def mark_stale(self, stale: bool) -> None:
         """Whether replies with OPT say that they are from old data (RFC 8914 4.4 and 4.20)."""

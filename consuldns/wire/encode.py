@@ -31,11 +31,11 @@ PLAIN_SIZE = 512  # bytes over UDP without EDNS, RFC 1035 2.3.4
 _MAX_ERROR_TEXT = 64  # bytes
 
 # Bytes that every reply with OPT has reserved: the record, and one extended error without text.
-_RESERVED = OPT_FIXED_SIZE + _OPTION.size + 2
+RESERVED = OPT_FIXED_SIZE + _OPTION.size + 2
 
 # Sizes without OPT. TCP reserves its bytes even without one in the query: one size less.
 _MAX_MESSAGE = 0xFFFF
-TCP_MAX_SIZE = _MAX_MESSAGE - _RESERVED
+TCP_MAX_SIZE = _MAX_MESSAGE - RESERVED
 PLAIN_MAX_SIZE = PLAIN_SIZE
 
 NO_OPTIONS = _LENGTH.pack(0)
@@ -67,8 +67,8 @@ def edns_max_size(size: int, most: int = ADVERTISED_SIZE) -> int:
     few renderings.
     """
     if size >= most:
-        return most - _RESERVED
-    return _SIZE_STEPS[bisect_right(_SIZE_STEPS, max(size, PLAIN_SIZE)) - 1] - _RESERVED
+        return most - RESERVED
+    return _SIZE_STEPS[bisect_right(_SIZE_STEPS, max(size, PLAIN_SIZE)) - 1] - RESERVED
 
 
 # 1220 is what DNSSEC asks for as a minimum (RFC 4035 4.1), and what some clients send.

@@ -10,6 +10,7 @@ from consuldns.dns.finder import (
     Request,
     found,
     missing,
+    missing_below,
 )
 from consuldns.dns.grammar import AddressName, NodeName
 from consuldns.dns.question import Type
@@ -29,7 +30,32 @@ def find(name: NodeName, request: Request) -> Finding:
         return _answer(consul_rules.node_over_wan(node) if translated else node, request)
     if name.node in nodes.name_suffixes:
         return EMPTY_NON_TERMINAL
+    return _missing(name, nodes, request)
+
+
+def _missing(name: NodeName, nodes: Nodes, request: Request) -> Finding:
+    levels = request.levels(name.datacenter)
+    below, existing = b"", levels
+    for label in reversed(request.name[:-levels]):
+        labels = _NodeLabels(nodes, below)
+        if label not in labels:
+            return missing_below(existing, labels, Reason.NO_NODE, name.node, nodes.by_name)
+        below, existing = b"." + label + below, existing + 1
     return missing(Reason.NO_NODE, label=name.node, among=nodes.by_name)
+
+
+class _NodeLabels:
+    """The labels directly below `<suffix>.node`: of names with dots, or of all names and ids."""
+
+    def __init__(self, nodes: Nodes, suffix: bytes) -> None:
+        self._nodes = nodes
+        self._suffix = suffix  # begins with a dot, or is empty
+
+    def __contains__(self, label: bytes, /) -> bool:
+        name, nodes = label + self._suffix, self._nodes
+        return (
+            name in nodes.by_name or name in nodes.name_suffixes or _by_id(name, nodes) is not None
+        )
 
 
 def find_address(name: AddressName, request: Request) -> Finding:

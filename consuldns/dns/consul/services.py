@@ -9,7 +9,7 @@ from functools import lru_cache
 from msgspec.structs import replace
 
 from consuldns.dns import consul_rules
-from consuldns.dns.answer import Outcome
+from consuldns.dns.answer import LabelSet, Outcome
 from consuldns.dns.consul.instances import answer, locations
 from consuldns.dns.finder import (
     EMPTY_NON_TERMINAL,
@@ -30,7 +30,7 @@ from consuldns.dns.grammar import (
 )
 from consuldns.dns.question import Type
 from consuldns.names import Labels
-from consuldns.views.model import Instance
+from consuldns.views.model import Instance, Services
 
 NO_TAG_BELOW = missing(Reason.NO_TAG_BELOW)
 _NO_SERVICE, _NO_DOTTED_SERVICE = Reason.NO_SERVICE, Reason.NO_DOTTED_SERVICE
@@ -81,7 +81,7 @@ def _with_tags(
         return _no_service(service, label, datacenter, request)
     for tag in tags:
         if not views.is_listed_tag(datacenter, tag):
-            return missing(Reason.NO_TAG, label=tag, among=views.services(datacenter).folded_tags)
+            return _no_tag(tag, len(tags) > 1, label, datacenter, request)
     every = request.reachable(views.instances(datacenter, listed), datacenter)
     healthy = chosen = request.healthy(every)
     for tag in tags:
@@ -105,6 +105,35 @@ def _no_service(service: bytes, label: bytes | None, datacenter: str, request: R
     return missing_below(levels, by_name, _NO_SERVICE, service, by_name)
 
 
+def _no_tag(
+    tag: bytes, is_one_of: bool, label: bytes | None, datacenter: str, request: Request
+) -> Finding:
+    """No service has the tag, which is one of several, or all that is left of the service."""
+    services = request.views.services(datacenter)
+    existing = request.levels(label) + 1
+    labels: LabelSet = services.folded_tags
+    below = b""
+    for each in reversed(request.name[:-existing]):
+        if not is_one_of:
+            labels = _TagLabels(services, below)
+        if each not in labels:
+            return missing_below(existing, labels, Reason.NO_TAG, tag, services.folded_tags)
+        below, existing = b"." + each + below, existing + 1
+    return missing(Reason.NO_TAG, label=tag, among=services.folded_tags)
+
+
+class _TagLabels:
+    """The labels directly below `<suffix>.<service>.service`: of tags with dots, or of all tags."""
+
+    def __init__(self, services: Services, suffix: bytes) -> None:
+        self._services = services
+        self._suffix = suffix  # begins with a dot, or is empty
+
+    def __contains__(self, label: bytes, /) -> bool:
+        tag, services = label + self._suffix, self._services
+        return tag in services.folded_tags or tag in services.tag_suffixes
+
+
 def find_non_terminal(name: DottedTagNonTerminal, request: Request) -> Finding:
     """Whether an instance has a tag that ends in a dot and the given suffix."""
     datacenter = request.datacenter(name.datacenter)
@@ -112,8 +141,13 @@ def find_non_terminal(name: DottedTagNonTerminal, request: Request) -> Finding:
         return request.no_datacenter(name.datacenter)
     services = request.views.services(datacenter)
     if name.suffix not in services.tag_suffixes:
-        if name.service in services.by_name or name.service.startswith(b"_"):
+        if name.service.startswith(b"_"):
             return NO_TAG_BELOW
+        if name.service in services.by_name:
+            return replace(
+                _no_tag(name.suffix, False, name.datacenter, datacenter, request),
+                why=NO_TAG_BELOW.why,
+            )
         return _no_tag_below(request.levels(name.datacenter))
     instances = request.instances(datacenter, name.service)
     exists = any(consul_rules.has_tag_below(each, name.suffix) for each in instances)
