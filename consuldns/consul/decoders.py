@@ -19,7 +19,7 @@ from consuldns.descriptor import (
 )
 from consuldns.names import MAX_LABEL, MAX_PORT, MAX_WEIGHT, parse_address
 from consuldns.untrusted import MAX_UINT64, Unread, Unreadable
-from consuldns.views import model
+from consuldns.views import model, reverse_names
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
 
@@ -61,13 +61,13 @@ def instances(index: int, records: Iterable[replies.HealthEntry]) -> model.Insta
 
 def _instance(record: replies.HealthEntry) -> model.Instance:
     service = record.service
-    weights = service.weights or replies.Weights()
+    weights, ports = service.weights or replies.Weights(), service.ports or ()
     return model.Instance(
         node=node(record.node),
         id=service.id,
         service=service.name,
         address=service.address,
-        port=service.port,
+        port=service.port or next((each.port for each in ports if each.default), 0),
         tags=service.tags or (),
         meta=service.meta or {},
         tagged_addresses=_tagged_addresses(service),
@@ -75,6 +75,7 @@ def _instance(record: replies.HealthEntry) -> model.Instance:
         weight_warning=_weight(weights.warning),
         health=health(check.status for check in record.checks or ()),
         failing=failing(record.node.name, record.checks or ()),
+        ports={each.name: each.port for each in ports},
     )
 
 
@@ -136,10 +137,10 @@ def health(statuses: Iterable[str]) -> Health:
     return Health.WARNING if "warning" in found else Health.PASSING
 
 
-def reverse_zones(index: int, keys: Iterable[str]) -> model.ReverseZones:
+def reverse_zones(index: int, keys: Iterable[str]) -> reverse_names.ReverseZones:
     """The folders at the root of the KV tree that are named like reverse zones."""
     folders = (key[:-1] for key in keys if key.endswith("/"))
-    return model.ReverseZones(
+    return reverse_names.ReverseZones(
         index=index,
         folders=tuple(sorted(name for name in folders if reverse_layout.folder_name(name))),
     )
@@ -259,7 +260,7 @@ def reverse_entries(
     folder: str,
     records: Iterable[replies.KeyValue],
     unreadable: Iterable[Unread] = (),
-) -> tuple[model.ReverseEntries, list[UnreadRecord]]:
+) -> tuple[reverse_names.ReverseEntries, list[UnreadRecord]]:
     """The reverse names in a folder: `<folder>/<address>`, one target a line; and the bad keys.
 
     Keys that name no address are not looked at. `unreadable`: see `unread.keys`.
@@ -269,19 +270,19 @@ def reverse_entries(
         address = key.removeprefix(folder + "/")
         return address if parse_address(address) is not None else None
 
-    entries: list[model.ReverseEntry] = []
+    entries: list[reverse_names.ReverseEntry] = []
     bad = unread.keys(unreadable, listed)
     for record in records:
         address = listed(record.key)
         if address is None:
             continue
         try:
-            entry = model.ReverseEntry(address, _targets(record), _flags(record))
+            entry = reverse_names.ReverseEntry(address, _targets(record), _flags(record))
         except (Unreadable, ValueError) as error:
             bad.append(unread.key_named(record.key, error, address))
         else:
             entries += [entry] if entry.targets else []
-    return model.ReverseEntries(index=index, entries=tuple(entries)), bad
+    return reverse_names.ReverseEntries(index=index, entries=tuple(entries)), bad
 
 
 def _targets(record: replies.KeyValue) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from consuldns.consul.http.client import Reply
 from consuldns.consul.http.unread import UnreadRecord
 from consuldns.errors import BadResponse, NotFound
 from consuldns.untrusted import Unread
-from consuldns.views import keys, model
+from consuldns.views import keys, model, reverse_names
 from consuldns.views.clusters import Clusters
 from consuldns.views.keys import Key, ViewKey
 from consuldns.views.model import AnyView
@@ -67,7 +67,8 @@ class Kind(Generic[K, V]):
     there may be one all the same; such are read at a limited rate (ADR 22). For a list, `members`
     has the view of each name that it lists, if there are such, and `invalidates` the area of views
     that may have changed whenever the list has moved. `is_empty`: the reply has nothing in it,
-    which the proof denies.
+    which the proof denies. `may_be_unsupported`: 400 is how a Consul says that it has no such
+    thing as peers or namespaces.
     """
 
     kept: Kept
@@ -79,6 +80,7 @@ class Kind(Generic[K, V]):
     invalidates: Area | None = None
     members: Callable[[str, str], ViewKey] | None = None
     nothing: V | None = None
+    may_be_unsupported: bool = False
     is_empty: Callable[[V, Reply], bool] = lambda _view, _reply: False
 
 
@@ -169,6 +171,23 @@ def _is_not_a_service(key: keys.ConnectInstances | keys.IngressInstances, views:
     return key.service.encode() not in views.read(keys.ServiceList(key.datacenter)).by_name
 
 
+def _of_listed_peer(key: keys.PeerNodes | keys.TenantInstances, views: Views) -> str:
+    """A Consul that knows no peers ignores the parameter, and gives what it has itself."""
+    local = views.read(keys.DatacenterList()).local
+    if key.peer not in views.read(keys.PeerList(local)).names:
+        raise NotFound(f"no peer {key.peer!r}")
+    return key.peer
+
+
+def _in_tenancy(key: keys.TenantInstances, views: Views) -> str:
+    """A peer is listed; a namespace, partition or group is a name from a query, as the service."""
+    if key.peer:
+        _of_listed_peer(key, views)
+    for name in filter(None, (key.namespace, key.partition, key.group)):
+        _guess(key.datacenter, name, views)
+    return _guess(key.datacenter, key.service, views)
+
+
 def _query_or_guess(key: keys.PreparedQueryResult, views: Views) -> str:
     return key.query if _is_listed_query(key, views) else _guess(key.datacenter, key.query, views)
 
@@ -207,6 +226,11 @@ def _nodes(_: object, index: int, body: bytes) -> Decoded[model.Nodes]:
     return decoders.nodes(index, records), list(map(unread.node_record, bad))
 
 
+def _peer_nodes(_: object, index: int, body: bytes) -> Decoded[model.PeerNodes]:
+    view, bad = _nodes(_, index, body)
+    return model.PeerNodes(index, view.nodes), bad
+
+
 def _instances(_: object, index: int, body: bytes) -> Decoded[model.Instances]:
     records, bad = replies.decode_records(body, replies.HEALTH_ENTRIES)
     return decoders.instances(index, records), list(map(unread.instance_record, bad))
@@ -222,6 +246,13 @@ def _prepared_queries(_: object, index: int, body: bytes) -> Decoded[model.Prepa
     return queries, list(map(unread.query_record, bad))
 
 
+def _peers(_: object, index: int, body: bytes) -> Decoded[model.Peers]:
+    records, bad = replies.decode_records(body, replies.PEERINGS)
+    return model.Peers(index, tuple(sorted(each.name for each in records))), [
+        unread.peer_record(each) for each in bad
+    ]
+
+
 def _query_result(_: object, __: int, body: bytes) -> Decoded[model.QueryResult]:
     if not body:
         return NO_QUERY, ()
@@ -230,13 +261,13 @@ def _query_result(_: object, __: int, body: bytes) -> Decoded[model.QueryResult]
     return decoders.query_result(executed, records), list(map(unread.instance_record, bad))
 
 
-def _reverse_zones(_: object, index: int, body: bytes) -> Decoded[model.ReverseZones]:
+def _reverse_zones(_: object, index: int, body: bytes) -> Decoded[reverse_names.ReverseZones]:
     return decoders.reverse_zones(index, replies.decode_list(body, str) if body else []), ()
 
 
 def _reverse_entries(
     key: keys.ReverseZone, index: int, body: bytes
-) -> Decoded[model.ReverseEntries]:
+) -> Decoded[reverse_names.ReverseEntries]:
     return decoders.reverse_entries(index, key.folder, *_key_values(body))
 
 
@@ -249,6 +280,20 @@ def _key_values(body: bytes) -> tuple[list[replies.KeyValue], list[Unread]]:
 
 
 NO_QUERY = model.QueryResult(0, (), exists=False)
+
+
+def _tenancy_of(key: keys.TenantInstances) -> dict[str, str]:
+    """The parameters of a request."""
+    if key.peer:
+        return {"peer": key.peer}
+    names = {
+        "ns": key.namespace or "default",
+        "partition": key.partition,
+        "sg": key.group,
+        "dc": key.datacenter,
+    }
+    return {name: value for name, value in names.items() if value}
+
 
 KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
     keys.DatacenterList: Kind(
@@ -304,6 +349,33 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         is_guess=_is_not_a_service,
         nothing=model.Instances(0, ()),
     ),
+    keys.PeerList: Kind[keys.PeerList, model.Peers](
+        kept=Kept.IF_ALLOWED,
+        request=lambda _, __: Request(("v1", "peerings"), blocks=False),
+        decode=_peers,
+        proof=_of_known_datacenter,
+        nothing=model.Peers(0),
+    ),
+    # A Consul without namespaces refuses them, and ignores the others: so one is always sent.
+    keys.TenantInstances: Kind[keys.TenantInstances, model.Instances](
+        kept=Kept.ON_DEMAND,
+        request=lambda key, place: Request(
+            ("v1", "health", key.kind, place.spelling),
+            _tenancy_of(key),
+        ),
+        decode=_instances,
+        proof=_in_tenancy,
+        is_guess=lambda _, __: True,
+        nothing=model.Instances(0, ()),
+        may_be_unsupported=True,
+    ),
+    keys.PeerNodes: Kind[keys.PeerNodes, model.PeerNodes](
+        kept=Kept.ON_DEMAND,
+        request=lambda key, _: Request(("v1", "catalog", "nodes"), {"peer": key.peer}),
+        decode=_peer_nodes,
+        proof=_of_listed_peer,
+        nothing=model.PeerNodes(0, ()),
+    ),
     keys.PreparedQueryList: Kind[keys.PreparedQueryList, model.PreparedQueries](
         kept=Kept.IF_ALLOWED,
         request=lambda key, _: Request(("v1", "query"), {"dc": key.datacenter}),
@@ -337,10 +409,10 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         decode=_reverse_zones,
         invalidates=Area.KEYS,
         members=lambda _, name: keys.ReverseZone(name),
-        nothing=model.ReverseZones(0, ()),
+        nothing=reverse_names.ReverseZones(0, ()),
     ),
     # Keys that name no address are keys all the same: a zone of such is not empty.
-    keys.ReverseZone: Kind[keys.ReverseZone, model.ReverseEntries](
+    keys.ReverseZone: Kind[keys.ReverseZone, reverse_names.ReverseEntries](
         kept=Kept.ON_DEMAND,
         request=lambda key, place: Request(
             ("v1", "kv", key.folder, ""), {"recurse": "", "dc": place.local}, may_be_missing=True
@@ -348,7 +420,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         decode=_reverse_entries,
         proof=_of_listed_folder,
         invalidated_by=Area.KEYS,
-        nothing=model.ReverseEntries(0, ()),
+        nothing=reverse_names.ReverseEntries(0, ()),
         is_empty=lambda view, reply: (
             reply.is_missing or (not view.entries and reply.body.strip() in (b"[]", b"null"))
         ),

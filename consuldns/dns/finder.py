@@ -32,6 +32,8 @@ class Reason(Enum):
     NOT_HEALTHY = "not healthy"
     NO_CONNECT = "no connect"
     NO_INGRESS = "no ingress"
+    NO_PEER = "no peer"
+    NO_NAMED_PORT = "no named port"
     NO_QUERY = "no query"
     QUERY_FINDS_NOTHING = "query finds nothing"
     NO_INSTANCE_WITH_TAGS = "no instance with tags"
@@ -172,8 +174,12 @@ class Request(msgspec.Struct, frozen=True):
         return missing_below(len(self.domain), among, Reason.NO_DATACENTER, label or b"", among)
 
     def levels(self, datacenter: bytes | None) -> int:
-        """The labels of `<kind>[.<dc>].D`, which Consul's names are below."""
-        return len(self.zone.domain) + (1 if datacenter is None else 2)
+        """The labels of `<kind>[.<dc>[.dc]].D`, which Consul's names are below."""
+        domain, name = len(self.zone.domain), self.name
+        if datacenter is None:
+            return domain + 1
+        is_explicit = name[-domain - 1] == b"dc" and name[-domain - 2] == datacenter
+        return domain + (3 if is_explicit else 2)
 
     def all_instances(self, datacenter: str, service: bytes) -> Instances | None:
         """The instances of a service (folded name); None without the view if there is none."""

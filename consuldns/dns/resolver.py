@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from consuldns import names
-from consuldns.dns import grammar, reverse, zones
+from consuldns.dns import reverse, zones
 from consuldns.dns.answer import (
     Answer,
     ClosestEncloser,
@@ -26,7 +26,7 @@ from consuldns.dns.answer import (
     ServiceTarget,
     Target,
 )
-from consuldns.dns.consul import connect, nodes, prepared_queries, services
+from consuldns.dns.consul import connect, nodes, prepared_queries, services, tenants
 from consuldns.dns.finder import NODATA, Finding, Request
 from consuldns.dns.forwarded import (
     Forwarded,
@@ -35,9 +35,10 @@ from consuldns.dns.forwarded import (
     Recursion,
     UpstreamFailure,
 )
-from consuldns.dns.grammar import Interpretation
+from consuldns.dns.grammar import meanings, parse
+from consuldns.dns.grammar.kubernetes import of_kubernetes
+from consuldns.dns.grammar.meanings import Interpretation
 from consuldns.dns.kubernetes import tree
-from consuldns.dns.kubernetes_grammar import of_kubernetes
 from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Class, Question, Type
 from consuldns.names import Labels
@@ -66,7 +67,7 @@ NOT_SYNCED = Answer(
 )
 
 MAX_ALIASES = 3  # that are followed one after the other, as Consul does
-KEEPS_TTL = (grammar.NodeName, grammar.KubernetesName, grammar.ClusterName)
+KEEPS_TTL = (meanings.NodeName, meanings.KubernetesName, meanings.ClusterName)
 FOLLOWED = frozenset((Type.A, Type.AAAA, Type.CNAME))
 LEADS_ON = frozenset((Type.CNAME, Type.SRV, Type.NS))
 NXDOMAIN = Finding(Outcome.NXDOMAIN)
@@ -203,11 +204,11 @@ def _denial(denials: list[Finding], request: Request) -> Finding:
         return NXDOMAIN
     labels = [each.labels_below for each in denials if each.existing == existing]
     if not request.zone.is_reverse:
-        labels += grammar.ALWAYS_BELOW
+        labels += parse.ALWAYS_BELOW
     label = request.name[-existing - 1]
     if any([label in each for each in labels]):
         return NXDOMAIN
-    encloser = ClosestEncloser(name, tuple(labels), grammar.anywhere_below(name, request.domain))
+    encloser = ClosestEncloser(name, tuple(labels), parse.anywhere_below(name, request.domain))
     return Finding(_NXDOMAIN, closest_encloser=encloser)
 
 
@@ -218,14 +219,14 @@ def interpretations(name: Labels, zone: Zone) -> list[Interpretation]:
     """
     if zone.is_reverse:
         is_apex = name == zone.apex and not zone.is_found_by_address
-        return grammar.of_reverse(name, is_apex=is_apex)
+        return parse.of_reverse(name, is_apex=is_apex)
     if not zone.cluster:
-        return grammar.interpretations(name[: len(name) - len(zone.apex)])
+        return parse.interpretations(name[: len(name) - len(zone.apex)])
     found: list[Interpretation] = []
     if names.is_below(zone.apex, zone.domain):
-        found = grammar.interpretations(name[: len(name) - len(zone.domain)])
+        found = parse.interpretations(name[: len(name) - len(zone.domain)])
     path = name[: len(name) - len(zone.apex)]
-    return [*found, grammar.ClusterName(of_kubernetes(path))]
+    return [*found, meanings.ClusterName(of_kubernetes(path))]
 
 
 def look_up(meaning: Interpretation, request: Request) -> Finding:
@@ -308,31 +309,36 @@ def _reach_outside(target: Labels, type_: int, request: Request) -> Iterator[Rec
                 yield record
 
 
-def _find_kubernetes_address(meaning: grammar.AddressOfKubernetes, request: Request) -> Finding:
+def _find_kubernetes_address(meaning: meanings.AddressOfKubernetes, request: Request) -> Finding:
     """A reverse name has to lead back to the address: `find` says whether it does."""
     return reverse.find_kubernetes(meaning, request, find)
 
 
 # Which module answers which kind of name.
 FINDERS: dict[type[Interpretation], Callable[[Any, Request], Finding]] = {
-    grammar.Apex: zones.find_apex,
-    grammar.NameServer: zones.find_name_server,
-    grammar.DatacenterNonTerminal: zones.find_datacenter_non_terminal,
-    grammar.ServiceName: services.find,
-    grammar.TagNonTerminal: services.find_tag_non_terminal,
-    grammar.DottedTagNonTerminal: services.find_non_terminal,
-    grammar.DottedServiceName: services.find_dotted,
-    grammar.SeveralTags: services.find_with_all_tags,
-    grammar.ConnectName: connect.find_connect,
-    grammar.IngressName: connect.find_ingress,
-    grammar.QueryName: prepared_queries.find,
-    grammar.NodeName: nodes.find,
-    grammar.AddressName: nodes.find_address,
-    grammar.KubernetesName: tree.find,
-    grammar.ClusterName: tree.find_in_zone,
-    grammar.AddressKey: reverse.find_key,
-    grammar.AddressOfKubernetes: _find_kubernetes_address,
-    grammar.AddressOfNode: reverse.find_node,
-    grammar.AddressOfService: reverse.find_service,
-    grammar.NetworkNonTerminal: reverse.find_network,
+    meanings.Apex: zones.find_apex,
+    meanings.NameServer: zones.find_name_server,
+    meanings.DatacenterNonTerminal: zones.find_datacenter_non_terminal,
+    meanings.ServiceName: services.find,
+    meanings.TagNonTerminal: services.find_tag_non_terminal,
+    meanings.DottedTagNonTerminal: services.find_non_terminal,
+    meanings.DottedServiceName: services.find_dotted,
+    meanings.SeveralTags: services.find_with_all_tags,
+    meanings.TenantServiceName: tenants.find_service,
+    meanings.PeerNodeName: tenants.find_node,
+    meanings.VirtualName: tenants.find_virtual,
+    meanings.PortName: tenants.find_port,
+    meanings.LocalityNonTerminal: tenants.find_non_terminal,
+    meanings.ConnectName: connect.find_connect,
+    meanings.IngressName: connect.find_ingress,
+    meanings.QueryName: prepared_queries.find,
+    meanings.NodeName: nodes.find,
+    meanings.AddressName: nodes.find_address,
+    meanings.KubernetesName: tree.find,
+    meanings.ClusterName: tree.find_in_zone,
+    meanings.AddressKey: reverse.find_key,
+    meanings.AddressOfKubernetes: _find_kubernetes_address,
+    meanings.AddressOfNode: reverse.find_node,
+    meanings.AddressOfService: reverse.find_service,
+    meanings.NetworkNonTerminal: reverse.find_network,
 }

@@ -25,7 +25,7 @@ from consuldns.dns.finder import (
     missing,
     missing_below,
 )
-from consuldns.dns.grammar import (
+from consuldns.dns.grammar.meanings import (
     AddressKey,
     AddressOfKubernetes,
     AddressOfNode,

@@ -6,8 +6,8 @@ from consuldns import names
 from consuldns.dns import records
 from consuldns.dns.answer import Outcome, Record, RecordGroup, StartOfAuthority
 from consuldns.dns.finder import EMPTY_NON_TERMINAL, NODATA, Finding, Request, found
-from consuldns.dns.grammar import Apex, DatacenterNonTerminal, NameServer
-from consuldns.dns.kubernetes_grammar import KUBERNETES_KINDS
+from consuldns.dns.grammar.kubernetes import KUBERNETES_KINDS
+from consuldns.dns.grammar.meanings import Apex, DatacenterNonTerminal, NameServer
 from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Type
 from consuldns.names import Labels

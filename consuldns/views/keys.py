@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from consuldns.views import model
+from consuldns.views import model, reverse_names
 from consuldns.views.base import View
 from consuldns.views.clusters import Clusters
 
@@ -87,6 +87,41 @@ class ConnectInstances(Key[model.Instances], frozen=True):
     service: str
 
 
+class TenantInstances(Key[model.Instances], frozen=True):
+    """The instances of a service elsewhere than in the default namespace of a datacenter.
+
+    `kind` is `service`, or `connect`: what accepts connections of the service mesh for it. Of
+    `peer`, `namespace`, `partition` and `group` (a sameness group) those that are empty are not
+    asked for.
+    """
+
+    words = (
+        "the {kind} instances of {service!r} in {peer}{namespace}{partition}{group} of {datacenter}"
+    )
+    datacenter: str
+    service: str
+    kind: str = "service"
+    peer: str = ""
+    namespace: str = ""
+    partition: str = ""
+    group: str = ""
+
+
+class PeerNodes(Key[model.PeerNodes], frozen=True):
+    """The nodes of a peer."""
+
+    words = "the nodes of {peer}, a peer of {datacenter}"
+    datacenter: str
+    peer: str
+
+
+class PeerList(Key[model.Peers], frozen=True):
+    """The clusters that this one is peered with, as far as the token may read them."""
+
+    words = "the peers of {datacenter}"
+    datacenter: str
+
+
 class IngressInstances(Key[model.Instances], frozen=True):
     """The ingress gateways that expose a service."""
 
@@ -110,20 +145,20 @@ class PreparedQueryResult(Key[model.QueryResult], frozen=True):
     query: str
 
 
-class ReverseZoneList(Key[model.ReverseZones], frozen=True):
+class ReverseZoneList(Key[reverse_names.ReverseZones], frozen=True):
     """The folders of the KV tree that hold reverse names."""
 
     words = "the reverse zones of the KV tree"
 
 
-class ReverseZone(Key[model.ReverseEntries], frozen=True):
+class ReverseZone(Key[reverse_names.ReverseEntries], frozen=True):
     """The reverse names of one folder, spelled as in the KV tree, without a final slash."""
 
     words = "the KV folder {folder}"
     folder: str
 
 
-class ServiceAddresses(Key[model.AddressIndex], frozen=True):
+class ServiceAddresses(Key[reverse_names.AddressIndex], frozen=True):
     """Which service has an address, for PTR."""
 
     words = "the addresses of all services of {datacenter}"
@@ -147,6 +182,9 @@ else:  # what msgspec decodes: it tells them apart by their tags
         | ServiceInstances
         | ConnectInstances
         | IngressInstances
+        | TenantInstances
+        | PeerNodes
+        | PeerList
         | PreparedQueryList
         | PreparedQueryResult
         | ReverseZoneList

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from msgspec.structs import replace
 
-from consuldns import descriptor, names, reverse_layout
-from consuldns.names import Labels, Suffixes
+from consuldns import descriptor, names
 from consuldns.views.base import ListView, Value, View
 from consuldns.views.clusters import Clusters
 from consuldns.views.endings import Endings
 from consuldns.views.networks import Networks
+from consuldns.views.reverse_names import AddressIndex, ReverseEntries, ReverseZones
 
 
 class Health(IntEnum):
@@ -64,7 +64,8 @@ class ServiceAddress(Value, frozen=True):
 class Instance(Value, frozen=True):
     """An instance of a service, with its node. An empty address means the node's.
 
-    `failing` names checks that do not pass, "node/check: status" each, for people to read.
+    `failing` names checks that do not pass, "node/check: status" each, for people to read. `ports`
+    are named ones (from Consul 1.22 on).
     """
 
     node: Node
@@ -79,6 +80,7 @@ class Instance(Value, frozen=True):
     weight_warning: int
     health: Health
     failing: tuple[str, ...] = ()
+    ports: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def is_marked(self) -> bool:
@@ -273,108 +275,26 @@ class PreparedQueries(View, frozen=True):
         return Endings(b".", self.known)
 
 
-class ReverseZones(ListView, frozen=True):
-    """The folders of the KV tree's root that are named like reverse zones, as spelled there."""
+class PeerNodes(View, frozen=True):
+    """The nodes of a peer: no list that anything else depends on."""
 
-    noun = "reverse zones"
-    may_be_empty = True
-    folders: tuple[str, ...]
-
-    @property
-    def names_listed(self) -> frozenset[str]:
-        """The folders."""
-        return frozenset(self.folders)
-
-    def merged_with(self, old: Self) -> Self:
-        """The folders of both."""
-        return replace(self, folders=tuple(sorted({*old.folders, *self.folders})))
-
-    def restricted_to(self, names: AbstractSet[str]) -> Self:
-        """Some folders."""
-        return replace(self, folders=tuple(name for name in self.folders if name in names))
+    nodes: tuple[Node, ...]
 
     @cached_property
-    def by_name(self) -> dict[Labels, tuple[str, ...]]:
-        """Folders by folded name: `0.70.254.10.IN-ADDR.ARPA` under its six labels."""
-        found: dict[Labels, tuple[str, ...]] = {}
-        for folder in self.folders:
-            name = reverse_layout.folder_name(folder)
-            if name is not None:
-                found[name] = (*found.get(name, ()), folder)
-        return found
+    def table(self) -> Nodes:
+        """The same, to be looked up."""
+        return Nodes(self.index, self.nodes)
+
+
+class Peers(View, frozen=True):
+    """The clusters that this one is peered with."""
+
+    names: tuple[str, ...] = ()
 
     @cached_property
-    def apexes(self) -> Suffixes:
-        """The zones that the folders stand for."""
-        return Suffixes(reverse_layout.apex(name) for name in self.by_name)
-
-    @cached_property
-    def enclosing(self) -> frozenset[Labels]:
-        """Every name above an apex, up to `in-addr.arpa` and `ip6.arpa`."""
-        return names.ancestors(reverse_layout.apex(name) for name in self.by_name)
-
-    @cached_property
-    def _folder_names(self) -> Suffixes:
-        return Suffixes(self.by_name)
-
-    def folders_around(self, name: Labels) -> tuple[str, ...]:
-        """Folders that may say something about a folded reverse name or what is below it.
-
-        Those named like it or like a network around it, and the one of its /24 or /64 with the
-        literal host label `0`, which comes first: it is the layout of the sync worker.
-        """
-        if not self.by_name:
-            return ()
-        around = reverse_layout.folder_around(name)
-        found = list(self.by_name.get(around, ())) if around is not None else []
-        for suffix in self._folder_names.of(name):
-            found += (folder for folder in self.by_name[suffix] if folder not in found)
-        return tuple(found)
-
-
-class ReverseEntry(Value, frozen=True):
-    """A key of a reverse folder: the address (its last part), and the names that it points to."""
-
-    address: str
-    targets: tuple[str, ...]  # presentation form, without a final dot
-    flags: int  # KV Flags: tells whose key it is (the sync worker marks its own)
-
-
-class ReverseEntries(View, frozen=True):
-    """The reverse names of one folder."""
-
-    entries: tuple[ReverseEntry, ...]
-
-    @cached_property
-    def by_address(self) -> dict[bytes, tuple[str, ...]]:
-        """Targets by packed address."""
-        found: dict[bytes, tuple[str, ...]] = {}
-        for entry in self.entries:
-            address = names.parse_address(entry.address)
-            if address is not None:
-                found[address.packed] = (*found.get(address.packed, ()), *entry.targets)
-        return found
-
-    @cached_property
-    def networks(self) -> Networks:
-        """The networks that hold an address of the folder."""
-        return Networks(self.by_address)
-
-
-class AddressIndex(View, frozen=True):
-    """Which services have an instance at an address (packed).
-
-    `services` has the first one, for PTR: those that a cluster's worker wrote do not count, since
-    the worker decides which of its addresses have a reverse name. `of_clusters` has those alone.
-    """
-
-    services: dict[bytes, str]
-    of_clusters: dict[bytes, tuple[str, ...]] = msgspec.field(default_factory=dict)
-
-    @cached_property
-    def networks(self) -> Networks:
-        """The networks that hold an address which has a reverse name."""
-        return Networks(self.services)
+    def by_name(self) -> dict[bytes, str]:
+        """Consul's spelling by folded name."""
+        return {names.fold_text(name): name for name in self.names}
 
 
 if TYPE_CHECKING:
@@ -387,6 +307,8 @@ else:  # what msgspec decodes: it tells them apart by their tags
         | Instances
         | QueryResult
         | PreparedQueries
+        | Peers
+        | PeerNodes
         | ReverseZones
         | ReverseEntries
         | AddressIndex

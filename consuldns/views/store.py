@@ -2,7 +2,7 @@
 
 from typing import Protocol, cast
 
-from consuldns.views import keys, model
+from consuldns.views import keys, model, reverse_names
 from consuldns.views.clusters import Clusters
 from consuldns.views.keys import Key, V, ViewKey
 from consuldns.views.model import AnyView
@@ -155,15 +155,15 @@ class ViewReader:
         """The prepared queries that are known by name."""
         return self.read(keys.PreparedQueryList(datacenter))
 
-    def reverse_zones(self) -> model.ReverseZones:
+    def reverse_zones(self) -> reverse_names.ReverseZones:
         """The folders of the KV tree that hold reverse names."""
         return self.read(keys.ReverseZoneList())
 
-    def reverse_entries(self, folder: str) -> model.ReverseEntries:
+    def reverse_entries(self, folder: str) -> reverse_names.ReverseEntries:
         """The reverse names of one folder."""
         return self.read(keys.ReverseZone(folder))
 
-    def service_addresses(self, datacenter: str) -> model.AddressIndex:
+    def service_addresses(self, datacenter: str) -> reverse_names.AddressIndex:
         """Which service has an address."""
         return self.read(keys.ServiceAddresses(datacenter))
 

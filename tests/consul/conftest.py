@@ -10,7 +10,7 @@ import pytest
 from consuldns.config.schema import ConsulSettings
 from consuldns.consul.http.client import Client
 from consuldns.consul.watch.watcher import Watcher
-from consuldns.views import keys, model, updates
+from consuldns.views import keys, model, reverse_names, updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
 from tests.support.consul_agent import ConsulAgent
@@ -85,7 +85,7 @@ class Worker:
     def zones(self) -> set[str]:
         """The folders of the reverse zones."""
         view = self.views.get(keys.ReverseZoneList())
-        return set(view.folders) if isinstance(view, model.ReverseZones) else set()
+        return set(view.folders) if isinstance(view, reverse_names.ReverseZones) else set()
 
 
 @asynccontextmanager

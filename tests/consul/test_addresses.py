@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from consuldns import descriptor
 from consuldns.consul.watch.address_index import AddressBook
-from consuldns.views import model
+from consuldns.views import model, reverse_names
 from consuldns.views.model import Health
 
 
@@ -103,13 +103,13 @@ def test_instances_of_clusters_are_listed_apart_and_never_first() -> None:
     book.take("a", marked(instances("a", ("a", "1", "10.0.0.1"))), 1.0)
     book.take("c", marked(instances("C", ("a", "1", "10.0.0.1"))), 1.0)
     book.take("b", instances("b"), 1.0)
-    assert book.index() == model.AddressIndex(0, {}, {address: ("C", "a")})
+    assert book.index() == reverse_names.AddressIndex(0, {}, {address: ("C", "a")})
     book.take("b", instances("b", ("z", "9", "10.0.0.1")), 2.0)
-    assert book.index() == model.AddressIndex(0, {address: "b"}, {address: ("C", "a")})
+    assert book.index() == reverse_names.AddressIndex(0, {address: "b"}, {address: ("C", "a")})
     book.list_services(["b"])
-    assert book.index() == model.AddressIndex(0, {address: "b"})
+    assert book.index() == reverse_names.AddressIndex(0, {address: "b"})
     book.list_services([])
-    assert book.index() == model.AddressIndex(0, {})
+    assert book.index() == reverse_names.AddressIndex(0, {})
 
 
 def test_a_service_may_have_both_at_one_address() -> None:
@@ -120,10 +120,10 @@ def test_a_service_may_have_both_at_one_address() -> None:
     of_cluster = marked(instances("a", ("a", "1", "10.0.0.1")))
     both = model.Instances(0, (*of_cluster.instances, *own.instances))
     for view, index in (
-        (both, model.AddressIndex(0, {address: "a"}, {address: ("a",)})),
-        (of_cluster, model.AddressIndex(0, {}, {address: ("a",)})),
-        (own, model.AddressIndex(0, {address: "a"})),
-        (both, model.AddressIndex(0, {address: "a"}, {address: ("a",)})),
+        (both, reverse_names.AddressIndex(0, {address: "a"}, {address: ("a",)})),
+        (of_cluster, reverse_names.AddressIndex(0, {}, {address: ("a",)})),
+        (own, reverse_names.AddressIndex(0, {address: "a"})),
+        (both, reverse_names.AddressIndex(0, {address: "a"}, {address: ("a",)})),
     ):
         book.take("a", view, 1.0)
         assert book.is_changed

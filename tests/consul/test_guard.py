@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from consuldns.consul.watch import loss_guard
-from consuldns.views import model
+from consuldns.views import model, reverse_names
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Service
 
 
@@ -42,8 +42,8 @@ def test_union_keeps_what_vanished_and_takes_what_came() -> None:
     after = model.Node("b", "", "10.0.0.3", "dc1", {}, {})
     merged = model.Nodes(2, (after,)).merged_with(model.Nodes(1, (kept, before)))
     assert merged == model.Nodes(2, (kept, after))
-    zones = model.ReverseZones(2, ("b",)).merged_with(model.ReverseZones(1, ("a",)))
-    assert zones == model.ReverseZones(2, ("a", "b"))
+    zones = reverse_names.ReverseZones(2, ("b",)).merged_with(reverse_names.ReverseZones(1, ("a",)))
+    assert zones == reverse_names.ReverseZones(2, ("a", "b"))
 
 
 def test_loss_settles_when_nothing_more_vanishes() -> None:

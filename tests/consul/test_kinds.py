@@ -10,7 +10,7 @@ from consuldns.consul import kinds
 from consuldns.consul.kinds import KINDS, Area, Kept, Place, kind_of
 from consuldns.consul.watch.schedule import State
 from consuldns.errors import BadResponse, NotFound
-from consuldns.views import keys, model, updates
+from consuldns.views import keys, model, reverse_names, updates
 from consuldns.views.base import ListView, View
 from consuldns.views.keys import Key
 from consuldns.views.store import MissingView, ViewStore
@@ -66,7 +66,7 @@ def test_labels_are_words_with_the_names_in_them() -> None:
 def test_members_of_a_list_are_proved_by_that_list(key_type: type[Key[View]]) -> None:
     listed = {
         keys.ServiceList: model.Services(1, ("Web.A",), ()),
-        keys.ReverseZoneList: model.ReverseZones(1, ("10.IN-ADDR.ARPA",)),
+        keys.ReverseZoneList: reverse_names.ReverseZones(1, ("10.IN-ADDR.ARPA",)),
     }[key_type]
     members = KINDS[key_type].members
     assert members is not None

@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.consul.watch.published import MAX_REASON, Published, Trust
-from consuldns.views import keys, model, updates
+from consuldns.views import keys, model, reverse_names, updates
 from consuldns.views.keys import ViewKey
 
 WEB, ZONES = keys.ServiceInstances("dc1", "web"), keys.ReverseZoneList()
 VIEWS = {
     WEB: (model.Instances(1, ()), model.Instances(2, ())),
-    ZONES: (model.ReverseZones(1, ("a",)), model.ReverseZones(2, ("b",))),
+    ZONES: (reverse_names.ReverseZones(1, ("a",)), reverse_names.ReverseZones(2, ("b",))),
 }
 
 

@@ -12,7 +12,7 @@ from consuldns.consul import decoders, kinds
 from consuldns.consul.http import replies, unread
 from consuldns.consul.kinds import Place, Source
 from consuldns.errors import BadResponse
-from consuldns.views import keys, model
+from consuldns.views import keys, model, reverse_names
 from consuldns.views.base import View
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.keys import Key, V
@@ -167,8 +167,8 @@ def test_reverse_zones_are_the_folders_that_are_named_so() -> None:
     folders = ("0.70.254.10.IN-ADDR.ARPA/", "10.in-addr.arpa/", "1.in-addr.arpa", "app/", "arpa/")
     body = json.dumps(folders).encode()
     view, _ = source_of(keys.ReverseZoneList()).decode(3, body)
-    assert view == model.ReverseZones(3, ("0.70.254.10.IN-ADDR.ARPA", "10.in-addr.arpa"))
-    assert source_of(keys.ReverseZoneList()).decode(1, b"")[0] == model.ReverseZones(1, ())
+    assert view == reverse_names.ReverseZones(3, ("0.70.254.10.IN-ADDR.ARPA", "10.in-addr.arpa"))
+    assert source_of(keys.ReverseZoneList()).decode(1, b"")[0] == reverse_names.ReverseZones(1, ())
 
 
 def key(address: str, value: str | None, flags: int = 0) -> dict[str, object]:
@@ -188,11 +188,13 @@ def test_reverse_entries_keep_what_can_be_answered() -> None:
     ]
     source = source_of(keys.ReverseZone("0.70.254.10.IN-ADDR.ARPA"))
     view, skipped = source.decode(9, json.dumps(records).encode())
-    assert view == model.ReverseEntries(
+    assert view == reverse_names.ReverseEntries(
         9,
         (
-            model.ReverseEntry("10.254.70.176", ("monitoring-heapster.service.dc1.consul",), 0),
-            model.ReverseEntry("10.254.70.177", ("a.example.com", "b.example.com"), 7),
+            reverse_names.ReverseEntry(
+                "10.254.70.176", ("monitoring-heapster.service.dc1.consul",), 0
+            ),
+            reverse_names.ReverseEntry("10.254.70.177", ("a.example.com", "b.example.com"), 7),
         ),
     )
     assert [each.listed for each in skipped] == ["10.254.70.179", "10.254.70.180"]

@@ -5,7 +5,7 @@ import pytest
 from consuldns.config.schema import ConsulSettings
 from consuldns.consul.watch.watcher import Watcher
 from consuldns.names import parse_address
-from consuldns.views import keys, model, updates
+from consuldns.views import keys, model, reverse_names, updates
 from consuldns.views.clusters import Clusters
 from consuldns.views.model import Health
 from tests.consul.conftest import Worker, deregister, register, watching
@@ -184,7 +184,7 @@ async def test_reverse_zones_of_the_kv_tree(agent: ConsulAgent) -> None:
         watcher.need(ZONE)
         await worker.until(lambda: ZONE in worker.views)
         agent.put(f"/v1/kv/{FOLDER}/10.254.70.176", "web.service.dc1.consul")
-        expected = model.ReverseEntry("10.254.70.176", ("web.service.dc1.consul",), 0)
+        expected = reverse_names.ReverseEntry("10.254.70.176", ("web.service.dc1.consul",), 0)
         await worker.until(lambda: getattr(worker.views[ZONE], "entries", ()) == (expected,))
         agent.client.delete(f"/v1/kv/{FOLDER}?recurse").raise_for_status()
         await worker.until(lambda: not worker.zones() and ZONE not in worker.views)
@@ -220,9 +220,11 @@ async def test_index_of_addresses_names_the_first_instance(agent: ConsulAgent) -
         index = keys.ServiceAddresses("dc1")
         await worker.until(lambda: index in worker.views)
         packed = bytes((10, 5, 5, 5))
-        assert worker.views[index] == model.AddressIndex(0, {packed: "web-a"})
+        assert worker.views[index] == reverse_names.AddressIndex(0, {packed: "web-a"})
         agent.put("/v1/catalog/deregister", {"Node": "aa", "ServiceID": "web-a"})
-        await worker.until(lambda: worker.views[index] == model.AddressIndex(0, {packed: "web-b"}))
+        await worker.until(
+            lambda: worker.views[index] == reverse_names.AddressIndex(0, {packed: "web-b"})
+        )
         watcher.need(index)
         assert worker.messages[-1] == updates.Current(index)
 

@@ -135,6 +135,29 @@ def answered(answer: Set[Record], additional: frozenset[Record] = NOTHING) -> Ex
     return Expected("NOERROR", True, None, frozenset(answer), additional)
 
 
+def renamed(expected: Expected, old: Labels, new: Labels, *, is_below: bool = False) -> Expected:
+    """What is expected of another name for the same thing; `is_below`: of all names below as well.
+
+    Then names in the data are renamed, too.
+    """
+    end, wanted = ("." if is_below else "") + text_of(old), ("." if is_below else "") + text_of(new)
+
+    def text(name: str) -> str:
+        is_it = name.endswith(end) if is_below else name == end
+        return name.removesuffix(end) + wanted if is_it else name
+
+    def rename(records: frozenset[Record] | None) -> frozenset[Record] | None:
+        if records is None:
+            return None
+        return frozenset(
+            replace(r, owner=text(r.owner), data=text(r.data) if is_below else r.data)
+            for r in records
+        )
+
+    answer, additional = rename(expected.answer), rename(expected.additional)
+    return replace(expected, answer=answer, additional=additional)
+
+
 def text_of(name: Labels) -> str:
     """A folded name as dnspython writes it."""
     return dns.name.Name((*name, b"")).to_text()

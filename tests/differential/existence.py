@@ -13,7 +13,11 @@ from tests.differential.generate import DATACENTER
 from tests.differential.settings import Settings
 
 DOMAIN: Labels = (b"consul",)
-BASES: tuple[Labels, ...] = (DOMAIN, (DATACENTER.encode(), *DOMAIN))
+BASES: tuple[Labels, ...] = (
+    DOMAIN,
+    (DATACENTER.encode(), *DOMAIN),
+    (DATACENTER.encode(), b"dc", *DOMAIN),
+)
 KEYWORDS = (b"service", b"connect", b"virtual", b"ingress", b"node", b"query", b"addr")
 DROPPED = ("critical", "")  # states of checks that take an instance away; Consul reads "" so
 

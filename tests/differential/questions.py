@@ -199,9 +199,9 @@ class _Names:
         names = (
             *("", "service", "node", "addr", "query", "connect", "ingress", "virtual", "ns"),
             *("_tcp", "_udp", "_tcp.service", "_web", "_tcp.dc1", "hostmaster", "port"),
-            *("web.query", "web.connect", "web.ingress", "web.virtual", "service.service"),
+            *("web.query", "web.connect", "web.ingress", "service.service"),
             *("dc1", "dc9", "service.dc1", "node.dc1", "service.dc9", "svc", "svc.dc1", "ns.dc1"),
-            *("default.svc.dc1", "web.default.svc.dc1", "web.default.service", "dc1.dc"),
+            *("default.svc.dc1", "web.default.svc.dc1", "web.default.service"),
         )
         return (*parse_name(self.chance.choice(names)), b"consul")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.differential.catalog import register
 from tests.differential.comparison import Verdict, broken_rules, judge
-from tests.differential.differences import DIFFERENCES, NOT_COMPARED
+from tests.differential.differences import DIFFERENCES, EXPLICIT, NOT_COMPARED
 from tests.differential.generate import generate
 from tests.differential.questions import generate_questions
 from tests.differential.remote import run_remote
@@ -64,4 +64,4 @@ def test_the_named_differences_are_those_of_the_document() -> None:
         for line in DOCUMENT.read_text().splitlines()
         if line.startswith("## ")
     }
-    assert {each.name for each in DIFFERENCES} | set(NOT_COMPARED) == headings
+    assert {EXPLICIT, *(each.name for each in DIFFERENCES), *NOT_COMPARED} == headings

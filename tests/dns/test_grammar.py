@@ -2,7 +2,9 @@
 
 import pytest
 
-from consuldns.dns.grammar import (
+from consuldns.dns.grammar.kubernetes import Form, RecordRequest, of_kubernetes
+from consuldns.dns.grammar.locality import NO_TENANCY
+from consuldns.dns.grammar.meanings import (
     AddressKey,
     AddressName,
     AddressOfKubernetes,
@@ -16,19 +18,21 @@ from consuldns.dns.grammar import (
     IngressName,
     Interpretation,
     KubernetesName,
+    LocalityNonTerminal,
     NameServer,
     NetworkNonTerminal,
     NodeName,
+    PeerNodeName,
+    PortName,
     QueryName,
     ServiceName,
     SeveralTags,
     TagNonTerminal,
-    interpretations,
-    nested,
-    of_consul,
-    of_reverse,
+    Tenancy,
+    TenantServiceName,
+    VirtualName,
 )
-from consuldns.dns.kubernetes_grammar import Form, RecordRequest, of_kubernetes
+from consuldns.dns.grammar.parse import interpretations, nested, of_consul, of_reverse
 from consuldns.names import parse_name
 
 LOOPBACK = bytes((127, 0, 0, 1))
@@ -118,8 +122,40 @@ TABLE: list[tuple[str, list[Interpretation]]] = [
     ("_db._tcp.query", [QueryName(b"db", None)]),
     ("_tcp.query.dc1", [DatacenterNonTerminal(b"dc1")]),
     ("_a._b._c.query", [QueryName(b"_a._b._c", None)]),
-    ("web.virtual", []),
-    ("web.virtual", []),
+    ("web.virtual", [VirtualName(b"web", None, NO_TENANCY)]),
+    ("web.virtual.west", [VirtualName(b"web", None, Tenancy(b"west"))]),
+    ("web.virtual.west.peer", [VirtualName(b"web", None, Tenancy(b"west"))]),
+    ("web.virtual.dc1.dc", [VirtualName(b"web", b"dc1", NO_TENANCY)]),
+    ("web.service.dc1.dc", [ServiceName(b"web", None, b"dc1")]),
+    (
+        "_web._tcp.dc1.dc",
+        [ServiceName(b"web", None, b"dc1", True), DottedTagNonTerminal(b"_tcp", b"_web", b"dc1")],
+    ),
+    ("web.node.dc1.dc", [NodeName(b"web", b"dc1")]),
+    ("web.connect.dc1.dc", [ConnectName(b"web", b"dc1")]),
+    ("q.query.dc1.dc", [QueryName(b"q", b"dc1")]),
+    ("service.dc1.dc", [DatacenterNonTerminal(b"dc1")]),
+    ("dc", [DatacenterNonTerminal(b"dc"), LocalityNonTerminal(b"", b"dc")]),
+    ("dc1.dc", [LocalityNonTerminal(b"dc1", b"dc")]),
+    ("west.peer", [LocalityNonTerminal(b"west", b"peer")]),
+    ("service.west.peer", [LocalityNonTerminal(b"west", b"peer")]),
+    ("v1.web.service.west.peer", [TenantServiceName(b"web", b"v1", None, Tenancy(b"west"))]),
+    ("web.service.team.ns", [TenantServiceName(b"web", None, None, Tenancy(b"", b"team"))]),
+    (
+        "web.service.team.ns.east.ap.dc2.dc",
+        [TenantServiceName(b"web", None, b"dc2", Tenancy(b"", b"team", b"east"))],
+    ),
+    ("web.service.g.sg", [TenantServiceName(b"web", None, None, Tenancy(group=b"g"))]),
+    ("n.m.node.west.peer", [PeerNodeName(b"n.m", b"west")]),
+    ("n.node.east.ap.dc1.dc", []),
+    ("web.service.http.port.dc1.dc", [PortName(b"http", b"web", b"dc1")]),
+    ("web.service.dc1.dc.west.peer", []),
+    ("web.service.east.ap.team.ns", []),
+    ("web.service.a.ns.b.ns", []),
+    ("web.service.west.peer.x", []),
+    ("web.connect.west.peer", []),
+    ("n.node.team.ns", []),
+    ("v1.web.service.http.port", []),
 ]
 
 

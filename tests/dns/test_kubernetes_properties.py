@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from consuldns.dns.answer import Address, Answer, Data, Outcome, Target
 from consuldns.dns.finder import Request
-from consuldns.dns.grammar import of_consul
+from consuldns.dns.grammar.parse import of_consul
 from consuldns.dns.policy import KubernetesPolicy, Policy
 from consuldns.dns.question import Type
 from consuldns.dns.resolver import look_up

@@ -4,7 +4,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consuldns.dns.answer import Answer, Outcome
-from consuldns.dns.grammar import AddressName, interpretations
+from consuldns.dns.grammar.meanings import AddressName
+from consuldns.dns.grammar.parse import interpretations
 from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question, Type
 from consuldns.dns.resolver import resolve
@@ -128,8 +129,8 @@ def names_of(draw: st.DrawFn, catalog: Catalog) -> Labels:
         )
     )
     is_local = payload["Datacenter"] == "dc1"
-    datacenter = () if is_local and draw(st.booleans()) else (payload["Datacenter"],)
-    where = (form, *datacenter, "consul")
+    datacenter: tuple[str, ...] = (payload["Datacenter"], *draw(st.sampled_from([(), (), ("dc",)])))
+    where = (form, *(() if is_local and draw(st.booleans()) else datacenter), "consul")
     whole = tuple(label.encode() for label in ".".join(where).split("."))
     name = fold((*draw(st.lists(labels, max_size=1)), *whole))
     return name if is_valid(name) else whole[-1:]

@@ -7,7 +7,7 @@ from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question, Type
 from consuldns.dns.resolver import resolve
 from consuldns.names import parse_name
-from consuldns.views import keys, model
+from consuldns.views import keys, model, reverse_names
 from consuldns.views.store import ViewStore
 from tests.support.catalog import Catalog
 
@@ -17,7 +17,7 @@ def views(*, services: int, nodes: int, folders: int) -> ViewStore:
     store = Catalog().views()
     store.replace(keys.ServiceList("dc1"), model.Services(services, (), ()))
     store.replace(keys.NodeList("dc1"), model.Nodes(nodes, ()))
-    store.replace(keys.ReverseZoneList(), model.ReverseZones(folders, ()))
+    store.replace(keys.ReverseZoneList(), reverse_names.ReverseZones(folders, ()))
     return store
 
 

@@ -12,7 +12,7 @@ from consuldns.process import link
 from consuldns.process.workers import Workers
 from consuldns.server.listen import Listener, Transport
 from consuldns.sockets import HostPort
-from consuldns.views import keys, model, updates
+from consuldns.views import keys, model, reverse_names, updates
 
 NODE = model.Node("n1", "id", "10.0.0.1", "dc1", {"lan_ipv4": "10.0.0.1"}, {"k": "v"})
 INSTANCE = model.Instance(
@@ -25,13 +25,17 @@ MESSAGES: list[link.ToWorker] = [
     updates.Replaced(keys.ServiceList("dc1"), model.Services(7, ("web", "consul"), ("a",))),
     updates.Replaced(keys.NodeList("dc1"), model.Nodes(7, (NODE,))),
     updates.Replaced(keys.ServiceInstances("dc1", "web"), model.Instances(7, (INSTANCE,))),
-    updates.Replaced(keys.ReverseZoneList(), model.ReverseZones(8, ("0.70.254.10.IN-ADDR.ARPA",))),
     updates.Replaced(
-        keys.ReverseZone("0.70.254.10.IN-ADDR.ARPA"),
-        model.ReverseEntries(8, (model.ReverseEntry("10.254.70.176", ("a.b",), 2**63),)),
+        keys.ReverseZoneList(), reverse_names.ReverseZones(8, ("0.70.254.10.IN-ADDR.ARPA",))
     ),
     updates.Replaced(
-        keys.ServiceAddresses("dc1"), model.AddressIndex(9, {b"\x0a\x00\x00\x01": "web"})
+        keys.ReverseZone("0.70.254.10.IN-ADDR.ARPA"),
+        reverse_names.ReverseEntries(
+            8, (reverse_names.ReverseEntry("10.254.70.176", ("a.b",), 2**63),)
+        ),
+    ),
+    updates.Replaced(
+        keys.ServiceAddresses("dc1"), reverse_names.AddressIndex(9, {b"\x0a\x00\x00\x01": "web"})
     ),
     updates.Current(keys.NodeList("dc1")),
     updates.Outdated(keys.ServiceInstances("dc1", "web")),

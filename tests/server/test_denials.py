@@ -25,7 +25,14 @@ EXTRA = [b"x", b"nothing", b"9", b"77", b"addr", b"ns", b"abcd", b"0a000001", b"
 BASES = [
     *("service.consul", "consul", "dc1.consul", "service.dc1.consul", "node.consul"),
     *("db.service.consul", "v1.web.service.consul", "service.dc9.consul", "connect.dc9.consul"),
-    *("svc.dc1.consul", "default.svc.dc1.consul", "query.dc9.consul", "_tcp.service.consul"),
+    *("dc1.dc.consul", "service.dc1.dc.consul", "web.service.dc1.dc.consul", "node.dc1.dc.consul"),
+    *(
+        "svc.dc1.consul",
+        "svc.dc1.dc.consul",
+        "default.svc.dc1.consul",
+        "query.dc9.consul",
+        "_tcp.service.consul",
+    ),
     *("10.in-addr.arpa", "0.10.in-addr.arpa", "0.0.10.in-addr.arpa", "d.f.ip6.arpa"),
     *("8.10.in-addr.arpa", "168.192.in-addr.arpa", "7.0.0.10.in-addr.arpa"),
 ]
@@ -124,6 +131,14 @@ CATALOG = Catalog(
         ("x.consul", "_web._tcp.consul", "NOERROR"),
         ("x.consul", "web.service.dc9.consul", "NXDOMAIN"),
         ("x.dc1.consul", "svc.dc1.consul", "NOERROR"),
+        ("x.web.service.dc1.dc.consul", "web.service.dc1.dc.consul", "NOERROR"),
+        ("x.service.dc1.dc.consul", "web.service.dc1.dc.consul", "NOERROR"),
+        ("x.node.dc1.dc.consul", "n2.node.dc1.dc.consul", "NOERROR"),
+        ("x.dc.consul", "dc1.dc.consul", "NOERROR"),
+        ("x.dc1.dc.consul", "service.dc1.dc.consul", "NOERROR"),
+        ("x.svc.dc1.dc.consul", "db.default.svc.dc1.dc.consul", "NOERROR"),
+        ("x.default.svc.dc1.dc.consul", "db.default.svc.dc1.dc.consul", "NOERROR"),
+        ("x.ns.consul", "ns.consul", "NOERROR"),
         ("x.service.consul", "web.service.consul", "NOERROR"),
         ("x.service.consul", "b.service.consul", "NOERROR"),
         ("x.service.consul", "default.service.consul", "NOERROR"),
@@ -287,7 +302,9 @@ def test_replies_without_compression_and_with_long_names_of_servers() -> None:
 
 
 def test_zones_that_are_forwarded_are_not_denied() -> None:
-    upstreams = {(b"corp", b"service", b"consul"): (HostPort("127.0.0.1", 53),)}
+    upstreams: dict[Labels, tuple[HostPort, ...]] = {
+        (b"corp", b"service", b"consul"): (HostPort("127.0.0.1", 53),)
+    }
     worker = Worker(CATALOG.views(), policy=Policy(forward=ForwardPolicy(upstreams=upstreams)))
     assert worker.reply(query_packet("x.service.consul")).rcode().name == "NXDOMAIN"
     assert worker.reply(query_packet("www.corp.service.consul")).rcode().name == "REFUSED"

@@ -11,7 +11,7 @@ from consuldns import descriptor, reverse_layout
 from consuldns.consul import decoders
 from consuldns.consul.http import replies
 from consuldns.consul.watch.address_index import AddressBook
-from consuldns.views import keys, model
+from consuldns.views import keys, model, reverse_names
 from consuldns.views.store import ViewStore
 
 Payload = dict[str, Any]
@@ -27,8 +27,10 @@ class CatalogViews(ViewStore):
         """The view, or MissingView."""
         if key not in self:
             match key:
-                case keys.ConnectInstances() | keys.IngressInstances():
+                case keys.ConnectInstances() | keys.IngressInstances() | keys.TenantInstances():
                     self.replace(key, model.Instances(0, ()))
+                case keys.PeerNodes():
+                    self.replace(key, model.PeerNodes(0, ()))
                 case keys.PreparedQueryResult():
                     self.replace(key, model.QueryResult(0, (), exists=False))
         return super().read(key)
@@ -50,6 +52,7 @@ class Catalog:
             keys.DatacenterList(), model.Datacenters(0, local, tuple(sorted(self.datacenters)))
         )
         store.replace(keys.PreparedQueryList(local), model.PreparedQueries(0))
+        store.replace(keys.PeerList(local), model.Peers(0))
         for datacenter in self.datacenters:
             self._add_datacenter(datacenter, store)
         self._add_reverse_zones(store)
@@ -101,15 +104,19 @@ class Catalog:
         store.replace(keys.ServiceAddresses(datacenter), book.index())
 
     def _add_reverse_zones(self, store: ViewStore) -> None:
-        folders: dict[str, list[model.ReverseEntry]] = {}
+        folders: dict[str, list[reverse_names.ReverseEntry]] = {}
         for key, value in self.kv.items():
             folder, slash, address = key.partition("/")
             if slash and reverse_layout.folder_name(folder) is not None:
                 targets = tuple(value.split())
-                folders.setdefault(folder, []).append(model.ReverseEntry(address, targets, 0))
-        store.replace(keys.ReverseZoneList(), model.ReverseZones(len(self.kv), tuple(folders)))
+                folders.setdefault(folder, []).append(
+                    reverse_names.ReverseEntry(address, targets, 0)
+                )
+        store.replace(
+            keys.ReverseZoneList(), reverse_names.ReverseZones(len(self.kv), tuple(folders))
+        )
         for folder, entries in folders.items():
-            store.replace(keys.ReverseZone(folder), model.ReverseEntries(0, tuple(entries)))
+            store.replace(keys.ReverseZone(folder), reverse_names.ReverseEntries(0, tuple(entries)))
 
 
 def _node(payload: Payload, datacenter: str) -> model.Node:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from consuldns.views import model, sharing
+from consuldns.views import model, reverse_names, sharing
 from consuldns.views.model import Health
 from consuldns.views.sharing import SharedParts
 
@@ -71,5 +71,5 @@ def test_bound_only_costs_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_views_are_left_alone() -> None:
-    zones = model.ReverseZones(1, ("10.in-addr.arpa",))
+    zones = reverse_names.ReverseZones(1, ("10.in-addr.arpa",))
     assert SharedParts().share(zones) is zones

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from consuldns import names
 from consuldns.names import Suffixes, parse_name
-from consuldns.views import model
+from consuldns.views import model, reverse_names
 from consuldns.views.endings import Endings
 from consuldns.views.networks import Networks
 
@@ -102,7 +102,7 @@ def test_a_tag_of_a_million_dots_takes_no_more_than_itself() -> None:
 def test_folders_around_a_reverse_name() -> None:
     ours, whole, wide = "0.70.254.10.IN-ADDR.ARPA", "70.254.10.in-addr.arpa.", "10.in-addr.arpa"
     six = "0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.IP6.ARPA"
-    zones = model.ReverseZones(1, (wide, whole, ours, six, "docs"))
+    zones = reverse_names.ReverseZones(1, (wide, whole, ours, six, "docs"))
     around = zones.folders_around(names.reverse_name(ip_address("10.254.70.176")))
     assert around == (ours, whole, wide)
     assert zones.folders_around(parse_name("254.10.in-addr.arpa")) == (wide,)

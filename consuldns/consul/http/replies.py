@@ -46,6 +46,14 @@ class TaggedAddress(_Record, frozen=True):
     port: Int64 = 0
 
 
+class NamedPort(_Record, frozen=True):
+    """One of several ports of a service, from Consul 1.22 on."""
+
+    name: str
+    port: Int64
+    default: bool = False
+
+
 class Service(_Record, frozen=True):
     """The service part of /v1/health/service."""
 
@@ -57,6 +65,7 @@ class Service(_Record, frozen=True):
     meta: dict[str, str] | None = None
     tagged_addresses: dict[str, TaggedAddress] | None = None
     weights: Weights | None = None
+    ports: tuple[NamedPort, ...] | None = None
 
 
 class StoredService(Service, frozen=True):
@@ -100,6 +109,12 @@ class QueryDefinition(_Record, frozen=True):
 
     id: str = msgspec.field(name="ID")
     name: str = ""
+
+
+class Peering(_Record, frozen=True):
+    """An entry of /v1/peerings."""
+
+    name: str
 
 
 class CheckState(_Record, frozen=True):
@@ -197,6 +212,7 @@ NODES = untrusted.Records(Node)
 HEALTH_ENTRIES = untrusted.Records(HealthEntry)
 CHECK_STATES = untrusted.Records(CheckState)
 QUERY_DEFINITIONS = untrusted.Records(QueryDefinition)
+PEERINGS = untrusted.Records(Peering)
 NODE_CHECKS = untrusted.Records(NodeCheck)
 KEY_VALUES = untrusted.Records(KeyValue)
 _SERVICE_TAGS = msgspec.json.Decoder(dict[str, list[str] | None])

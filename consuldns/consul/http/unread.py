@@ -51,6 +51,12 @@ def query_record(record: Unread) -> UnreadRecord:
     return UnreadRecord(_named("prepared query", name), record.reason, name)
 
 
+def peer_record(record: Unread) -> UnreadRecord:
+    """An entry of /v1/peerings."""
+    name = find(record.content, "Name")
+    return UnreadRecord(_named("peer", name), record.reason, name)
+
+
 def check_record(record: Unread) -> UnreadRecord:
     """An entry of /v1/health/state."""
     check = find(record.content, "CheckID")

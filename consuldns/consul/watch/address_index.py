@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from sys import intern
 
 from consuldns.names import parse_address
-from consuldns.views import model
+from consuldns.views import model, reverse_names
 
 # Whether the instance is a Kubernetes cluster's (those go last); node and instance id, folded, by
 # which Consul orders; service.
@@ -118,7 +118,7 @@ class AddressBook:
             self._of_clusters[packed] = tuple(marked)
         self.is_changed = True
 
-    def index(self) -> model.AddressIndex:
+    def index(self) -> reverse_names.AddressIndex:
         """The first instance of each address, in Consul's order: by node, then by id."""
         self.is_changed = False
-        return model.AddressIndex(0, dict(self._first), dict(self._of_clusters))
+        return reverse_names.AddressIndex(0, dict(self._first), dict(self._of_clusters))

@@ -85,7 +85,8 @@ class WatchedLists:
             polled = keys.DatacenterList()
             tasks.create_task(self._persist(polled.label, polled, self._poll_datacenters))
             tasks.create_task(self._persist(CHECKS, None, self._watch_checks))
-            tasks.create_task(self._follow_prepared_queries())
+            for each in _optional_of(self._local):
+                tasks.create_task(self._follow_optional(each))
 
     async def wait_until_read(self) -> None:
         """Wait until each list has been read since `run`."""
@@ -258,28 +259,40 @@ class WatchedLists:
             yield
             await asyncio.sleep(random.uniform(*DATACENTERS_SECONDS))
 
-    async def _follow_prepared_queries(self) -> None:
-        """Their definitions say which names are no guesses; without them, every one of them is.
+    async def _follow_optional(self, key: Key[AnyView]) -> None:
+        """Definitions of prepared queries, and peers: many tokens may not read them.
 
-        Many tokens may read none of them, and nothing else depends on them.
+        Nothing else depends on them: without the former, every name of a query is a guess.
         """
-        key, backoff = keys.PreparedQueryList(self._local), blocking.backoff()
-        source, nothing = kinds.source(key, Place(self._local)), model.PreparedQueries(0)
+        backoff, kind = blocking.backoff(), kind_of(key)
+        source = kinds.source(key, Place(self._local))
         while True:
             try:
-                async for reply in blocking.follow(self._client, source.request):
+                async for reply in self._replies(source.request):
                     view, bad = source.view_of(reply)
                     self._records.note(key.label, bad)
-                    self._published.replace(key, view)
-                    self._on_demand.queries_moved()
+                    if self._published.replace(key, view):
+                        self._on_demand.queries_moved()
                     backoff.reset()
             except ConsulError as error:
-                _log.debug("cannot read the definitions of prepared queries: %s", error)
+                _log.debug("cannot read %s: %s", key.label, error)
             except Exception as error:
                 self._errors.report(key.label, error)
-            if self._published.get(key) is None:
-                self._published.replace(key, nothing)
-            await backoff.pause()
+            if self._published.get(key) is None and kind.nothing is not None:
+                self._published.replace(key, kind.nothing)
+            if source.request.blocks:
+                await backoff.pause()
+            else:
+                await asyncio.sleep(random.uniform(*DATACENTERS_SECONDS))
+
+    async def _replies(self, request: blocking.Request) -> AsyncGenerator[Reply, None]:
+        """Replies as they change, or every now and then if the request cannot block."""
+        if request.blocks:
+            async for reply in blocking.follow(self._client, request):
+                yield reply
+        while True:
+            yield await blocking.read(self._client, request, "")
+            await asyncio.sleep(random.uniform(*DATACENTERS_SECONDS))
 
     def _mark_read(self, key: ViewKey) -> None:
         self._unread.discard(key)
@@ -289,9 +302,18 @@ class WatchedLists:
 
 def _lists_of(local: str) -> Iterator[Key[ListView]]:
     """Those that are watched, of the agent's own datacenter."""
+    return (cast(Key[ListView], key) for key in _kept(Kept.ALWAYS, local))
+
+
+def _optional_of(local: str) -> Iterator[Key[AnyView]]:
+    """Those that are followed as far as the token may read them."""
+    return _kept(Kept.IF_ALLOWED, local)
+
+
+def _kept(kept: Kept, local: str) -> Iterator[Key[AnyView]]:
     for key_type, kind in KINDS.items():
-        if kind.kept is Kept.ALWAYS:
-            yield cast(Key[ListView], key_type(*(local for _ in key_type.__struct_fields__)))
+        if kind.kept is kept:
+            yield key_type(*(local for _ in key_type.__struct_fields__))
 
 
 def _changed_nodes(before: AnyView | None, after: AnyView | None) -> set[str]:

@@ -3,6 +3,7 @@
 A name from a query gets no further than `source`, unless Consul itself has listed it.
 """
 
+import logging
 from collections.abc import AsyncGenerator, Sequence
 
 from consuldns.consul import kinds
@@ -14,12 +15,15 @@ from consuldns.consul.kinds import Place, Source, kind_of
 from consuldns.consul.watch.loss_guard import LossGuard
 from consuldns.consul.watch.published import Published
 from consuldns.errors import BadResponse, Denied, NotFound
-from consuldns.views import keys, model
+from consuldns.incidents import Incidents
+from consuldns.views import keys, model, reverse_names
 from consuldns.views.base import ListView
 from consuldns.views.keys import Key, V, ViewKey
 from consuldns.views.model import AnyView
 from consuldns.views.sharing import SharedParts
 from consuldns.views.store import MissingView
+
+_log = logging.getLogger(__name__)
 
 EMPTY = "listed, but empty: does the token lack node:read or key:read?"
 
@@ -42,6 +46,7 @@ class ViewReader:
         self._guard = guard
         self._records = records
         self._parts = SharedParts()
+        self._unsupported = Incidents(_log)
         self.local = ""
 
     def source(self, key: Key[V]) -> Source[V]:
@@ -72,6 +77,11 @@ class ViewReader:
         except Denied:
             if not (isinstance(nothing, ListView) and await self._is_left_out(key)):
                 raise
+            return nothing, ""
+        except BadResponse as error:
+            if nothing is None or not (kind_of(key).may_be_unsupported and error.status == 400):
+                raise
+            self._unsupported.began("namespaces, partitions and sameness groups", error)
             return nothing, ""
         found = await self._view(source, reply)
         if kind_of(key).is_empty(found[0], reply):
@@ -132,13 +142,17 @@ class ViewReader:
                     raise BadResponse(doubt)
         elif bad and isinstance(view, model.Instances) and not view.instances:
             raise BadResponse(f"no instance can be decoded: {unread.describe(bad)}")
-        elif isinstance(view, model.ReverseEntries) and isinstance(held, model.ReverseEntries):
+        elif isinstance(view, reverse_names.ReverseEntries) and isinstance(
+            held, reverse_names.ReverseEntries
+        ):
             view, kept = _with_unread(held, view, bad)
         return self._parts.share(view), kept
 
 
 def _with_unread(
-    old: model.ReverseEntries, new: model.ReverseEntries, bad: Sequence[UnreadRecord]
+    old: reverse_names.ReverseEntries,
+    new: reverse_names.ReverseEntries,
+    bad: Sequence[UnreadRecord],
 ) -> ReadView:
     """The entries, with those that were known under keys that cannot be read now."""
     present, lost = {each.address for each in new.entries}, unread.listed(bad)
@@ -149,5 +163,5 @@ def _with_unread(
     )
     if not kept:
         return new, ""
-    view = model.ReverseEntries(new.index, (*new.entries, *kept))
+    view = reverse_names.ReverseEntries(new.index, (*new.entries, *kept))
     return view, f"{len(bad)} keys of this reverse zone cannot be decoded"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from consuldns.dns.consul.instances import answer
 from consuldns.dns.finder import Finding, Reason, Request, Why, missing
-from consuldns.dns.grammar import ConnectName, IngressName
+from consuldns.dns.grammar.meanings import ConnectName, IngressName
 from consuldns.names import text_of
 from consuldns.views.keys import is_guessable
 from consuldns.views.model import Instances

@@ -14,10 +14,20 @@ from consuldns.names import Labels
 from consuldns.views.model import Instance
 
 
-def answer(instances: Sequence[Instance], datacenter: str, ttl: int, request: Request) -> Finding:
-    """What a name that stands for instances has; `ttl` in seconds."""
+def answer(
+    instances: Sequence[Instance],
+    datacenter: str,
+    ttl: int,
+    request: Request,
+    *,
+    by_address: bool = False,
+) -> Finding:
+    """What a name that stands for instances has; `ttl` in seconds.
+
+    `by_address`: names of nodes do not lead to them, so the target of SRV is an address as a name.
+    """
     if request.type == Type.SRV:
-        return locations(instances, datacenter, ttl, request)
+        return locations(instances, datacenter, ttl, request, by_address=by_address)
     return _addresses(instances, ttl, request)
 
 
@@ -50,7 +60,12 @@ def _addresses(instances: Sequence[Instance], ttl: int, request: Request) -> Fin
 
 
 def locations(
-    instances: Sequence[Instance], datacenter: str, ttl: int, request: Request
+    instances: Sequence[Instance],
+    datacenter: str,
+    ttl: int,
+    request: Request,
+    *,
+    by_address: bool = False,
 ) -> Finding:
     """An SRV for each distinct node, address and port, with the addresses of its target."""
     seen: set[tuple[str, str, int]] = set()
@@ -61,14 +76,14 @@ def locations(
             consul_rules.service_address(instance, Type.SRV),
             instance.port,
         )
-        target = _target(instance, datacenter, ttl, request)
+        target = _target(instance, datacenter, ttl, request, by_address)
         if key in seen or target is None or not 0 <= instance.port <= records.MAX_U16:
             continue
         seen.add(key)
         name, additional = target
         weight = consul_rules.weight(instance)
         record = records.service(request.name, ttl, weight, instance.port, name)
-        meta = _node_meta(instance, datacenter, ttl, request)
+        meta = () if by_address else _node_meta(instance, datacenter, ttl, request)
         same = (weight, instance.port, names.fold(name))
         # Two nodes with one service address: Consul sends the record twice (RFC 2181 section 5),
         # and the metadata of both.
@@ -79,7 +94,7 @@ def locations(
 
 
 def _target(
-    instance: Instance, datacenter: str, ttl: int, request: Request
+    instance: Instance, datacenter: str, ttl: int, request: Request, by_address: bool
 ) -> tuple[Labels, tuple[Record, ...]] | None:
     """What SRV points at, and the address record of it; None if the instance is nowhere.
 
@@ -94,7 +109,9 @@ def _target(
     name = None
     own = consul_rules.endpoint(consul_rules.service_address(instance, Type.SRV))
     is_own_name = isinstance(own, tuple)
-    if is_own_name or (own is None and endpoint == consul_rules.endpoint(instance.node.address)):
+    if by_address:
+        pass
+    elif is_own_name or (own is None and endpoint == consul_rules.endpoint(instance.node.address)):
         name = records.node_name(instance.node.name, datacenter, request.domain)
     if name is None:
         name = records.address_name(endpoint, datacenter, request.domain)

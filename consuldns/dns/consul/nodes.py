@@ -12,9 +12,11 @@ from consuldns.dns.finder import (
     missing,
     missing_below,
 )
-from consuldns.dns.grammar import AddressName, NodeName
+from consuldns.dns.grammar.meanings import AddressName, NodeName
 from consuldns.dns.question import Type
 from consuldns.views.model import Node, Nodes
+
+_NXDOMAIN = Outcome.NXDOMAIN
 
 
 def find(name: NodeName, request: Request) -> Finding:
@@ -23,14 +25,20 @@ def find(name: NodeName, request: Request) -> Finding:
     if datacenter is None:
         return request.no_datacenter(name.datacenter)
     nodes = request.views.nodes(datacenter)
-    node = nodes.by_name.get(name.node) or _by_id(name.node, nodes)
+    finding = find_among(nodes, name.node, request, datacenter)
+    return _missing(name, nodes, request) if finding.outcome is _NXDOMAIN else finding
+
+
+def find_among(nodes: Nodes, name: bytes, request: Request, datacenter: str = "") -> Finding:
+    """The node that a name or the beginning of an id stands for."""
+    node = nodes.by_name.get(name) or _by_id(name, nodes)
     if node is not None:
-        is_local = datacenter == request.views.datacenters().local
+        is_local = not datacenter or datacenter == request.views.datacenters().local
         translated = request.policy.translate_wan_addrs and not is_local
         return _answer(consul_rules.node_over_wan(node) if translated else node, request)
-    if name.node in nodes.name_suffixes:
+    if name in nodes.name_suffixes:
         return EMPTY_NON_TERMINAL
-    return _missing(name, nodes, request)
+    return missing(Reason.NO_NODE, label=name, among=nodes.by_name)
 
 
 def _missing(name: NodeName, nodes: Nodes, request: Request) -> Finding:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from consuldns.dns.consul.instances import answer
 from consuldns.dns.finder import EMPTY_NON_TERMINAL, Finding, Reason, Request, missing
-from consuldns.dns.grammar import QueryName
+from consuldns.dns.grammar.meanings import QueryName
 from consuldns.names import fold_text, text_of
 from consuldns.views.keys import is_guessable
 

@@ -20,7 +20,7 @@ from consuldns.dns.finder import (
     missing,
     missing_below,
 )
-from consuldns.dns.grammar import (
+from consuldns.dns.grammar.meanings import (
     ANY_TAG,
     DottedServiceName,
     DottedTagNonTerminal,

@@ -91,6 +91,8 @@ SENTENCES: dict[Reason, str | Callable[[Why], str]] = {
         "nothing accepts connections of the service mesh for {label}: no proxy, no native instance"
     ),
     Reason.NO_INGRESS: "no ingress gateway exposes {label}",
+    Reason.NO_PEER: "there is no peer {label}, or the token may not see it",
+    Reason.NO_NAMED_PORT: "no healthy instance of the service has a port {label}",
     Reason.NO_QUERY: "there is no prepared query {label}, and no template for it",
     Reason.QUERY_FINDS_NOTHING: "the query finds no healthy instance of {0}",
     Reason.NO_INSTANCE_WITH_TAGS: _without_tags,

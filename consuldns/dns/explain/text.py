@@ -2,7 +2,6 @@
 
 from ipaddress import ip_address
 
-from consuldns.dns import grammar
 from consuldns.dns.answer import (
     Address,
     Outcome,
@@ -15,8 +14,9 @@ from consuldns.dns.answer import (
 )
 from consuldns.dns.explain.reasons import quoted, sentence
 from consuldns.dns.finder import Finding, Reason
-from consuldns.dns.grammar import Interpretation
-from consuldns.dns.kubernetes_grammar import Form, RecordRequest
+from consuldns.dns.grammar import meanings
+from consuldns.dns.grammar.kubernetes import Form, RecordRequest
+from consuldns.dns.grammar.meanings import Interpretation, Tenancy
 from consuldns.dns.question import Type
 from consuldns.names import format_name
 from consuldns.views.keys import ViewKey
@@ -59,16 +59,16 @@ def _data(record: Record) -> str:
 def interpretation(meaning: Interpretation) -> str:
     """What an interpretation takes the name for."""
     match meaning:
-        case grammar.KubernetesName(asked, datacenter):
+        case meanings.KubernetesName(asked, datacenter):
             return f"Kubernetes: {_kubernetes(asked)}{_in(datacenter)}"
-        case grammar.ClusterName(asked):
+        case meanings.ClusterName(asked):
             return f"Kubernetes: {_kubernetes(asked)}, in the cluster that the zone is of"
-        case grammar.DottedServiceName(parts, datacenter):
+        case meanings.DottedServiceName(parts, datacenter):
             return f"service with dots in its name: {quoted(b'.'.join(parts))}{_in(datacenter)}"
-        case grammar.SeveralTags(service, tags, datacenter):
+        case meanings.SeveralTags(service, tags, datacenter):
             each = " and ".join(map(quoted, tags))
             return f"service {quoted(service)} with tags {each}{_in(datacenter)}"
-        case grammar.NetworkNonTerminal():
+        case meanings.NetworkNonTerminal():
             return "above the addresses of a network"
     if type(meaning) in FIXED:
         return FIXED[type(meaning)]
@@ -76,37 +76,63 @@ def interpretation(meaning: Interpretation) -> str:
 
 
 FIXED: dict[type[Interpretation], str] = {
-    grammar.Apex: "the zone itself",
-    grammar.NameServer: "the name server of the domain",
-    grammar.AddressKey: "a key of the KV tree",
-    grammar.AddressOfKubernetes: "a Kubernetes service",
-    grammar.AddressOfNode: "a node",
-    grammar.AddressOfService: "an instance of a service",
+    meanings.Apex: "the zone itself",
+    meanings.NameServer: "the name server of the domain",
+    meanings.AddressKey: "a key of the KV tree",
+    meanings.AddressOfKubernetes: "a Kubernetes service",
+    meanings.AddressOfNode: "a node",
+    meanings.AddressOfService: "an instance of a service",
 }
 
 
 def _of_consul(meaning: Interpretation) -> str:
     match meaning:
-        case grammar.ServiceName(service, tag, _, srv_only):
+        case meanings.ServiceName(service, tag, _, srv_only):
             name = f"service {quoted(service)}{'' if tag is None else f' with tag {quoted(tag)}'}"
             return f"{name}, the keyword left out" if srv_only else name
-        case grammar.ConnectName(service):
+        case meanings.ConnectName(service):
             return f"service mesh endpoints of {quoted(service)}"
-        case grammar.IngressName(service):
+        case meanings.IngressName(service):
             return f"ingress gateways of {quoted(service)}"
-        case grammar.QueryName(query):
+        case meanings.QueryName(query):
             return f"prepared query {quoted(query)}"
-        case grammar.NodeName(node):
+        case meanings.NodeName(node):
             return f"node {quoted(node)}"
-        case grammar.AddressName(packed):
+        case meanings.AddressName(packed):
             return f"the address {ip_address(packed)}, spelled by the name itself"
-        case grammar.DatacenterNonTerminal():
+        case meanings.DatacenterNonTerminal():
             return "above all names of a kind, or of a datacenter"
-        case grammar.TagNonTerminal(tag):
+        case meanings.TagNonTerminal(tag):
             return f"above names with tag {quoted(tag)}"
-        case grammar.DottedTagNonTerminal(service, suffix):
+        case meanings.DottedTagNonTerminal(service, suffix):
             return f"above a tag of service {quoted(service)} that ends in {quoted(b'.' + suffix)}"
+    return _of_later_versions(meaning)
+
+
+def _of_later_versions(meaning: Interpretation) -> str:
+    match meaning:
+        case meanings.TenantServiceName(service, tag, _, tenancy):
+            name = f"service {quoted(service)}{'' if tag is None else f' with tag {quoted(tag)}'}"
+            return f"{name}{_tenancy(tenancy)}"
+        case meanings.PeerNodeName(node, peer):
+            return f"node {quoted(node)}, peer {quoted(peer)}"
+        case meanings.VirtualName(service, _, tenancy):
+            return f"virtual address of {quoted(service)}{_tenancy(tenancy)}"
+        case meanings.PortName(port, service):
+            return f"port {quoted(port)} of service {quoted(service)}"
+        case meanings.LocalityNonTerminal():
+            return "above names that say where"
     raise AssertionError(meaning)
+
+
+def _tenancy(tenancy: Tenancy) -> str:
+    parts = {
+        "peer": tenancy.peer,
+        "namespace": tenancy.namespace,
+        "partition": tenancy.partition,
+        "sameness group": tenancy.group,
+    }
+    return "".join(f", {kind} {quoted(value)}" for kind, value in parts.items() if value)
 
 
 FORMS: dict[Form, str] = {

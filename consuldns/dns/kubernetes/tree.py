@@ -29,10 +29,10 @@ from consuldns.dns.finder import (
     missing,
     missing_below,
 )
-from consuldns.dns.grammar import ClusterName, KubernetesName
+from consuldns.dns.grammar.kubernetes import KUBERNETES_KINDS, Form, RecordRequest
+from consuldns.dns.grammar.meanings import ClusterName, KubernetesName
 from consuldns.dns.kubernetes import consul_k8s, external_names, targets
 from consuldns.dns.kubernetes.targets import ResolvedEndpoint
-from consuldns.dns.kubernetes_grammar import KUBERNETES_KINDS, Form, RecordRequest
 from consuldns.dns.question import Type
 from consuldns.names import Labels
 from consuldns.views.clusters import Namespaces, Port, Service

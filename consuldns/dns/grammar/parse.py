@@ -4,7 +4,7 @@
     '--parts-'  kind  'locality'
 
 Consul walks the labels from the right; the first keyword splits them. What is left of it says what
-is looked for, what is right of it says where: nothing, or a datacenter. For SRV the keyword
+is looked for, what is right of it says where (`locality`). For SRV the keyword
 `service` may be left out if a label begins with an underscore.
 
 A name can be interpreted in more than one way, so `interpretations` gives a list, best first: the
@@ -19,16 +19,42 @@ that Consul refuses: nested Kubernetes names, services with dots in their names,
 A name is parsed here and nowhere else: what a finder needs of it is a field.
 """
 
-import msgspec
-
 from consuldns import names
-from consuldns.dns.kubernetes_grammar import KUBERNETES_KINDS, RecordRequest, of_kubernetes
+from consuldns.dns.grammar import locality
+from consuldns.dns.grammar.kubernetes import KUBERNETES_KINDS, of_kubernetes
+from consuldns.dns.grammar.locality import Locality
+from consuldns.dns.grammar.meanings import (
+    ANY_TAG,
+    AddressKey,
+    AddressName,
+    AddressOfKubernetes,
+    AddressOfNode,
+    AddressOfService,
+    Apex,
+    ConnectName,
+    DatacenterNonTerminal,
+    DottedServiceName,
+    DottedTagNonTerminal,
+    IngressName,
+    Interpretation,
+    KubernetesName,
+    LocalityNonTerminal,
+    NameServer,
+    NetworkNonTerminal,
+    NodeName,
+    PeerNodeName,
+    PortName,
+    QueryName,
+    ServiceName,
+    SeveralTags,
+    TagNonTerminal,
+    Tenancy,
+    TenantServiceName,
+    VirtualName,
+)
 from consuldns.names import Labels
 
 KEYWORDS = frozenset((b"service", b"connect", b"virtual", b"ingress", b"node", b"query", b"addr"))
-
-# RFC 2782 wants a protocol; Consul takes `_tcp`, and an empty tag, for "whatever the tag".
-ANY_TAG = frozenset((b"tcp", b""))
 
 
 class _Underscored:
@@ -38,180 +64,11 @@ class _Underscored:
         return label[:1] == b"_"
 
 
-# Labels that may exist below any name of Consul's: keywords, `ns`, and tags, which are not listed
-# with underscores.
-ALWAYS_BELOW = (KEYWORDS | {b"ns"}, _Underscored())
-
-
-class _Interpretation(msgspec.Struct, frozen=True):
-    """What a name may mean. (A structure is made in a fifth of a dataclass's time.)"""
-
-
-class Apex(_Interpretation, frozen=True):
-    """The domain itself."""
-
-
-class NameServer(_Interpretation, frozen=True):
-    """`ns.D`: this server, named by the SOA of every zone."""
-
-
-class ServiceName(_Interpretation, frozen=True):
-    """`[<tag>.]<service>.service[.<dc>].D` and the RFC 2782 forms of it.
-
-    `datacenter` None is that of the agent. `srv_only`: the keyword is missing, which SRV alone may.
-    """
-
-    service: bytes
-    tag: bytes | None
-    datacenter: bytes | None
-    srv_only: bool = False
-
-
-class ConnectName(_Interpretation, frozen=True):
-    """`[<ignored>.]<service>.connect[.<dc>].D`: what accepts mesh connections for a service."""
-
-    service: bytes
-    datacenter: bytes | None
-
-
-class IngressName(_Interpretation, frozen=True):
-    """`[<ignored>.]<service>.ingress[.<dc>].D`: the ingress gateways that expose a service."""
-
-    service: bytes
-    datacenter: bytes | None
-
-
-class QueryName(_Interpretation, frozen=True):
-    """`<query>.query[.<dc>].D`, or `_<query>._tcp.query`: a prepared query, by its name or id.
-
-    A name may hold dots.
-    """
-
-    query: bytes
-    datacenter: bytes | None
-
-
-class NodeName(_Interpretation, frozen=True):
-    """`<node>.node[.<dc>].D`: a node's name, which may hold dots, or (the beginning of) its id."""
-
-    node: bytes
-    datacenter: bytes | None
-
-
-class AddressName(_Interpretation, frozen=True):
-    """`<hexadecimal>.addr.D`: an address as a name, so that SRV can point at it."""
-
-    packed: bytes
-
-
-class DatacenterNonTerminal(_Interpretation, frozen=True):
-    """`<dc>.D`, `service[.<dc>].D` and the like: exists if the datacenter does (None always)."""
-
-    datacenter: bytes | None
-
-
-class TagNonTerminal(_Interpretation, frozen=True):
-    """`_<tag>[.service][.<dc>].D`: exists if `_<service>._<tag>` may exist below it."""
-
-    tag: bytes
-    datacenter: bytes | None
-
-
-class DottedTagNonTerminal(_Interpretation, frozen=True):
-    """`2.db.service.D`: exists if `db` has a tag `v1.2`."""
-
-    service: bytes
-    suffix: bytes
-    datacenter: bytes | None
-
-
-class KubernetesName(_Interpretation, frozen=True):
-    """`<svc>.<ns>.svc.<dc>.D` and all of the Kubernetes DNS specification; the same by `service`.
-
-    `asked` is what stands left of the zone, `redis.default.svc`; `<svc>.<ns>.service…` has the
-    same.
-    """
-
-    asked: RecordRequest
-    datacenter: bytes | None
-
-
-class ClusterName(_Interpretation, frozen=True):
-    """A name in a zone of a Kubernetes cluster. `asked` is what stands left of the zone."""
-
-    asked: RecordRequest
-
-
-class DottedServiceName(_Interpretation, frozen=True):
-    """`[<tag>.]a.b.c.service[.<dc>].D`: a service `a.b.c`, or above one, `b.c.service…`."""
-
-    parts: Labels
-    datacenter: bytes | None
-
-
-class SeveralTags(_Interpretation, frozen=True):
-    """`<tag>.<tag>.<service>.service[.<dc>].D`: instances that have all the tags."""
-
-    service: bytes
-    tags: Labels
-    datacenter: bytes | None
-
-
-class AddressKey(_Interpretation, frozen=True):
-    """A whole address in a reverse tree (packed): what a key of the KV tree says of it."""
-
-    packed: bytes
-
-
-class AddressOfKubernetes(_Interpretation, frozen=True):
-    """A whole address in a reverse tree (packed), as that of a Kubernetes service."""
-
-    packed: bytes
-
-
-class AddressOfNode(_Interpretation, frozen=True):
-    """A whole address in a reverse tree (packed), as that of a node."""
-
-    packed: bytes
-
-
-class AddressOfService(_Interpretation, frozen=True):
-    """A whole address in a reverse tree (packed), as that of an instance of a service."""
-
-    packed: bytes
-
-
-class NetworkNonTerminal(_Interpretation, frozen=True):
-    """Above addresses in a reverse tree: exists if the network holds an address that we know.
-
-    `network` is as in `names.network_of`.
-    """
-
-    network: tuple[int, str]
-
-
-Interpretation = (
-    Apex
-    | NameServer
-    | ServiceName
-    | ConnectName
-    | IngressName
-    | QueryName
-    | NodeName
-    | AddressName
-    | DatacenterNonTerminal
-    | TagNonTerminal
-    | DottedTagNonTerminal
-    | KubernetesName
-    | ClusterName
-    | DottedServiceName
-    | SeveralTags
-    | AddressKey
-    | AddressOfKubernetes
-    | AddressOfNode
-    | AddressOfService
-    | NetworkNonTerminal
-)
+# Labels that may exist below any name of Consul's: keywords, kinds of localities, and tags, which
+# are not listed with underscores.
+ALWAYS_BELOW = (KEYWORDS.union(locality.KINDS), _Underscored())
+
+_BEFORE_DATACENTERS = KUBERNETES_KINDS | {b"service"}
 
 
 def of_reverse(name: Labels, *, is_apex: bool) -> list[Interpretation]:
@@ -264,12 +121,16 @@ def of_consul(labels: Labels) -> list[Interpretation]:
         found.append(NameServer())
     if len(labels) == 1:
         found.append(DatacenterNonTerminal(labels[0]))
+    if labels[-1] in locality.NON_TERMINALS and len(labels) <= 2 and labels != (b"ns",):
+        found.append(LocalityNonTerminal(labels[0] if len(labels) > 1 else b"", labels[-1]))
     return found
 
 
 def nested(labels: Labels) -> list[Interpretation]:
     """The interpretations that Consul refuses; at least one label."""
     found: list[Interpretation] = []
+    if len(labels) > 3 and labels[-1] == b"dc" and labels[-3] in _BEFORE_DATACENTERS:
+        labels = labels[:-1]  # `<dc>.dc`, as Consul's own names may end
     if len(labels) > 1 and labels[-2] in KUBERNETES_KINDS:
         found.append(KubernetesName(of_kubernetes(labels[:-1]), labels[-1]))
     if labels[-1] == b"service":
@@ -281,31 +142,73 @@ def nested(labels: Labels) -> list[Interpretation]:
     if parts:
         found.append(KubernetesName(of_kubernetes((*parts, b"svc")), datacenter))
         found.append(DottedServiceName(parts, datacenter))
+    if len(parts) == 3 and parts[1] == b"port":
+        found.append(PortName(parts[0], parts[2], datacenter))
     if len(parts) > 2:
         found.append(SeveralTags(parts[-1], parts[:-1], datacenter))
     return found
 
 
-def _with_keyword(keyword: bytes, parts: Labels, locality: Labels) -> list[Interpretation]:
+def _with_keyword(keyword: bytes, parts: Labels, right: Labels) -> list[Interpretation]:
     if keyword == b"addr" and parts:
         # Consul answers whatever the locality is, and so many labels of it.
         packed = _hexadecimal_address(parts[0]) if len(parts) == 1 else None
         return [] if packed is None else [AddressName(packed)]
-    if len(locality) > 1:
+    where = locality.of_labels(right)
+    if where is None:
         return []
-    datacenter = locality[0] if locality else None
+    if keyword == b"virtual" and parts:
+        return _virtual(parts, where, is_short=len(right) == 1)
+    if where.port or where.tenancy != locality.NO_TENANCY:
+        return _in_tenancy(keyword, parts, where)
     if not parts:
-        return [DatacenterNonTerminal(datacenter)]
+        return [DatacenterNonTerminal(where.datacenter)]
+    return _in_datacenter(keyword, parts, where.datacenter)
+
+
+def _in_datacenter(keyword: bytes, parts: Labels, datacenter: bytes | None) -> list[Interpretation]:
+    match keyword:
+        case b"service":
+            return _service(parts, datacenter, srv_only=False)
+        case b"node":
+            return [NodeName(b".".join(parts), datacenter)]
+        case b"connect":
+            return [ConnectName(parts[-1], datacenter)]
+        case b"ingress":
+            return [IngressName(parts[-1], datacenter)]
+        case b"query":
+            return _query(parts, datacenter)
+    return []
+
+
+def _virtual(parts: Labels, where: Locality, *, is_short: bool) -> list[Interpretation]:
+    """`<service>.virtual.<peer>`: alone, a label is a peer here, and not a datacenter."""
+    tenancy, datacenter = where.tenancy, where.datacenter
+    if is_short:
+        tenancy, datacenter = Tenancy(peer=datacenter or b""), None
+    return [] if where.port else [VirtualName(parts[-1], datacenter, tenancy)]
+
+
+def _in_tenancy(keyword: bytes, parts: Labels, where: Locality) -> list[Interpretation]:
+    """Names with explicit labels for where, but for a datacenter alone."""
+    datacenter, tenancy = where.datacenter, where.tenancy
+    if where.port:
+        is_plain = keyword == b"service" and len(parts) == 1
+        if not is_plain or tenancy != locality.NO_TENANCY:
+            return []
+        return [PortName(where.port, parts[0], datacenter)]
+    if not parts and keyword in (b"service", b"node"):
+        value, kind = (tenancy.peer, b"peer") if tenancy.peer else (b"", b"ap")
+        return [LocalityNonTerminal(value, kind)]
     if keyword == b"service":
-        return _service(parts, datacenter, srv_only=False)
-    if keyword == b"node":
-        return [NodeName(b".".join(parts), datacenter)]
-    if keyword == b"connect":
-        return [ConnectName(parts[-1], datacenter)]
-    if keyword == b"ingress":
-        return [IngressName(parts[-1], datacenter)]
-    if keyword == b"query":
-        return _query(parts, datacenter)
+        plain = _service(parts, datacenter, srv_only=False)
+        return [
+            TenantServiceName(each.service, each.tag, datacenter, tenancy)
+            for each in plain
+            if isinstance(each, ServiceName)
+        ]
+    if keyword == b"node" and parts and tenancy.peer:
+        return [PeerNodeName(b".".join(parts), tenancy.peer)]
     return []
 
 
@@ -319,10 +222,11 @@ def _query(parts: Labels, datacenter: bytes | None) -> list[Interpretation]:
     return [QueryName(b".".join(parts), datacenter)]
 
 
-def _without_keyword(parts: Labels, locality: Labels) -> list[Interpretation]:
-    if len(locality) > 1:
+def _without_keyword(parts: Labels, right: Labels) -> list[Interpretation]:
+    where = locality.of_labels(right)
+    if where is None or where.port or where.tenancy != locality.NO_TENANCY:
         return []
-    return _service(parts, locality[0] if locality else None, srv_only=True)
+    return _service(parts, where.datacenter, srv_only=True)
 
 
 def _service(parts: Labels, datacenter: bytes | None, *, srv_only: bool) -> list[Interpretation]:
