@@ -81,6 +81,11 @@ class Case:
         """Whether this keyword decides what the name means."""
         return self.in_domain and split_name(self.name)[0] == keyword
 
+    @property
+    def stands_for_instances(self) -> bool:
+        """Whether the name is one of a service, of its proxies or gateways, or a query."""
+        return any(map(self.has_form, (b"service", b"connect", b"ingress", b"query")))
+
     def owned(self, records: frozenset[Record] | None, *types: str) -> frozenset[Record]:
         """The records of these types at the name that is asked."""
         owner = text_of(self.name)

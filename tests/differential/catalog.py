@@ -30,6 +30,17 @@ class Instance:
     weights: tuple[int, int] | None = None  # passing, warning
     meta: dict[str, str] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    proxy_of: str = ""  # the service whose mesh connections it accepts
+
+
+@dataclass(frozen=True)
+class Query:
+    """A prepared query for the instances of a service. `ttl` is a duration, or empty."""
+
+    name: str
+    service: str
+    only_passing: bool = False
+    ttl: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class Catalog:
     nodes: tuple[Node, ...]
     keys: dict[str, str]
     descriptors: dict[str, str] = field(default_factory=dict)
+    queries: tuple[Query, ...] = ()
 
     def instances(self) -> Iterable[tuple[Node, Instance]]:
         """Each instance with its node."""
@@ -72,6 +84,10 @@ def register(agent: ConsulAgent, catalog: Catalog) -> None:
         register_node(agent, node)
     for key, value in (*catalog.keys.items(), *catalog.descriptors.items()):
         put_key(agent, key, value)
+    for query in catalog.queries:
+        service = {"Service": query.service, "OnlyPassing": query.only_passing}
+        body = {"Name": query.name, "Service": service, "DNS": {"TTL": query.ttl}}
+        agent.client.post("/v1/query", json=body).raise_for_status()
 
 
 def register_node(agent: ConsulAgent, node: Node) -> None:
@@ -132,6 +148,9 @@ def _service(instance: Instance) -> dict[str, Any]:
             for tag, (address, port) in instance.tagged_addresses.items()
         },
     }
+    if instance.proxy_of:
+        body["Kind"] = "connect-proxy"
+        body["Proxy"] = {"DestinationServiceName": instance.proxy_of}
     if instance.weights is not None:
         body["Weights"] = dict(zip(("Passing", "Warning"), instance.weights, strict=True))
     return body

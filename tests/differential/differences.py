@@ -157,7 +157,7 @@ def _above_a_protocol(case: Case, reply: Expected) -> Expected | None:
 
 
 def _text_of_a_service(case: Case, reply: Expected) -> Expected | None:
-    if not (case.has_form(b"service") and case.asks("TXT")):
+    if not (case.stands_for_instances and case.asks("TXT")):
         return None
     return from_reply(case.ask("MX"))
 
@@ -187,7 +187,7 @@ def _what_an_alias_leads_to(case: Case, reply: Expected) -> Expected | None:
         return None
     reached = NOTHING if case.asks("CNAME") else _follow(case, alias, case.question.type)
     texts = case.owned(reply.answer, "TXT") if case.asks("ANY") else NOTHING
-    if case.has_form(b"service"):
+    if case.stands_for_instances:
         reached = _with_ttl_of(alias, reached)
     return replace(reply, answer=alias | texts | reached)
 

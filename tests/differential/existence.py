@@ -8,7 +8,7 @@ cannot be asked.
 from collections.abc import Iterable
 
 from consuldns.names import Labels, ancestors
-from tests.differential.catalog import Catalog, Instance, Node
+from tests.differential.catalog import Catalog, Instance, Node, Query
 from tests.differential.generate import DATACENTER
 from tests.differential.settings import Settings
 
@@ -49,6 +49,11 @@ class Existence:
         self._bases = bases
         self._only_passing = settings.only_passing
         self._ids = [node_id.replace("-", "") for node_id in (*_ids(catalog), server_id)]
+        self._proxied = [
+            octets(instance.proxy_of)
+            for node, instance in catalog.instances()
+            if instance.proxy_of and is_answered(node, instance, only_passing=self._only_passing)
+        ]
         self._with_data = frozenset(self._names_with_data(catalog))
         self._above = ancestors(
             (*self._with_data, *_dotted_services(catalog, bases), *_tags(catalog, bases))
@@ -70,6 +75,7 @@ class Existence:
             or _is_computed_address(name)
             or self._is_node_id(name)
             or self._has_all_tags(name)
+            or self._is_of_mesh(name)
         )
 
     def is_empty_non_terminal(self, name: Labels) -> bool:
@@ -85,7 +91,27 @@ class Existence:
             for node, instance in (*catalog.instances(), (SERVER, SERVER.instances[0])):
                 if is_answered(node, instance, only_passing=self._only_passing):
                     yield from _service_names(instance, base)
+            yield from (
+                (*octets(q.name), b"query", *base) for q in self._queries_that_find(catalog)
+            )
         yield (b"ns", *DOMAIN)
+
+    def _queries_that_find(self, catalog: Catalog) -> Iterable[Query]:
+        """A prepared query has a filter of its own."""
+        for query in catalog.queries:
+            for node, instance in (*catalog.instances(), (SERVER, SERVER.instances[0])):
+                is_its = octets(instance.service) == octets(query.service)
+                if is_its and is_answered(node, instance, only_passing=query.only_passing):
+                    yield query
+                    break
+
+    def _is_of_mesh(self, name: Labels) -> bool:
+        """`[<anything>.]<service>.connect[.<dc>]`, if a proxy of the service is answered."""
+        return any(
+            name[-len(base) - 1 :] == (b"connect", *base)
+            and name[-len(base) - 2 : -len(base) - 1] in self._proxied
+            for base in self._bases
+        )
 
     def _has_all_tags(self, name: Labels) -> bool:
         """`<tag>.<tag>.<service>.service[.<dc>]`, in any order, if an instance has all of them."""

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from consuldns import descriptor
 from consuldns.names import format_name, parse_address, reverse_name
-from tests.differential.catalog import Catalog, Check, Instance, Node
+from tests.differential.catalog import Catalog, Check, Instance, Node, Query
 
 DATACENTER = "dc1"
 
@@ -121,7 +121,37 @@ class _Generator:
             Node(**(vars(node) | {"instances": tuple(instances[node.name])})) for node in nodes
         ]
         keys = self.keys()
-        return Catalog((*filled, *self.cluster_nodes(filled)), keys)
+        nodes = [*filled, *self.cluster_nodes(filled), self.mesh_node()]
+        return Catalog(tuple(nodes), keys, queries=tuple(self.queries()))
+
+    def plain_services(self, count: int) -> list[str]:
+        """Services whose names need no escapes and have no dots."""
+        plain = [*filter(PLAIN.fullmatch, self.services)]
+        return self.chance.sample(plain, min(count, len(plain)))
+
+    def mesh_node(self) -> Node:
+        """A node with nothing but proxies, some for the same service."""
+        chosen = self.plain_services(8)
+        proxies = [
+            replace(
+                self.instance(f"{service}-proxy", number, self.chance.choice(("", "ipv4", "ipv6"))),
+                proxy_of=service,
+            )
+            for number, service in enumerate([*chosen, *chosen[:3]])
+        ]
+        address = self.chance.choice(self.ipv4)
+        return Node("mesh-1", address, self.node_id(), meta=self.meta(), instances=tuple(proxies))
+
+    def queries(self) -> Iterator[Query]:
+        """Prepared queries for services that exist."""
+        for number, service in enumerate(self.plain_services(10)):
+            dotted = ".b" if number % 4 == 3 else ""
+            yield Query(
+                f"Query-{number}{dotted}",
+                service,
+                self.chance.random() < 0.3,
+                self.chance.choice(("", "13s")),
+            )
 
     def cluster_nodes(self, others: list[Node]) -> Iterator[Node]:
         """The nodes of Kubernetes clusters: what the sync worker wrote, and for whose addresses."""
@@ -232,7 +262,8 @@ class _Generator:
             if chance.random() < 0.08:
                 tagged[tag] = (chance.choice(pool), chance.choice((0, 80, 8443)))
         # Consul tells ids apart in lower case only, and there are services "web" and "Web".
-        identity = f"{service}-{self.services.index(service)}-{number}"
+        index = self.services.index(service) if service in self.services else "p"
+        identity = f"{service}-{index}-{number}"
         return Instance(
             id=identity,
             service=service,

@@ -1,6 +1,7 @@
 """Questions from a catalog and a seed: every form of a name, of existing things and of others."""
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -104,6 +105,9 @@ class _Names:
             name: sorted({tag for i in instances if i.service == name for tag in i.tags})
             for name in self.services
         }
+        plain = {s for s in self.services if re.fullmatch(r"[a-z0-9-]{1,63}", s)}
+        self.proxied = sorted(plain | {i.proxy_of for i in instances if i.proxy_of})
+        self.queries = sorted(query.name for query in catalog.queries)
         self.nodes = [node for node in catalog.nodes]
         self.addresses = _addresses(catalog)
         self.folders = sorted({key.split("/")[0] for key in catalog.keys if "ARPA/" in key.upper()})
@@ -121,6 +125,8 @@ class _Names:
             (6, self.left_of_existing),
             (6, self.part_of_existing),
             (3, self.random_labels),
+            (5, self.mesh),
+            (4, self.prepared_query),
             *([(12, self.kubernetes_service)] if self.kubernetes_names else []),
             (2, self.outside),
         )
@@ -160,6 +166,16 @@ class _Names:
         if self.chance.random() < 0.6:
             return self._below("service", name)
         return (*name, *self._datacenter(), b"consul")
+
+    def mesh(self) -> Labels:
+        """Of services that Consul lists: of others, few are looked up in a second (ADR 22)."""
+        service = self.chance.choice(self.proxied)
+        left = self.chance.choice(((), (), (b"x",), (b"v1", b"x")))
+        keyword = self.chance.choice(("connect", "connect", "connect", "ingress"))
+        return self._below(keyword, (*left, *self._labels(service)))
+
+    def prepared_query(self) -> Labels:
+        return self._below("query", self._labels(self.chance.choice(self.queries)))
 
     def node(self) -> Labels:
         known = self.chance.random() < 0.8
