@@ -327,6 +327,7 @@ FINDERS: dict[type[Interpretation], Callable[[Any, Request], Finding]] = {
     meanings.TenantServiceName: tenants.find_service,
     meanings.PeerNodeName: tenants.find_node,
     meanings.VirtualName: tenants.find_virtual,
+    meanings.ProtocolName: services.find_protocol,
     meanings.PortName: tenants.find_port,
     meanings.LocalityNonTerminal: tenants.find_non_terminal,
     meanings.ConnectName: connect.find_connect,

@@ -254,6 +254,18 @@ def _srv_without_the_keyword(case: Case, reply: Expected) -> Expected | None:
     return found if case.asks("ANY") else case.nodata()
 
 
+def _by_protocol(case: Case, reply: Expected) -> Expected | None:
+    """`_x._tcp.<service>.service` is SRV of the service, if nothing else has the name."""
+    if not case.in_domain or reply.rcode != "NXDOMAIN" or len(case.name) < 5:
+        return None
+    if not case.world.existence.is_by_protocol(case.name):
+        return None
+    plain = from_reply(case.world.ask_best(case.question.name[2:], "SRV"))
+    if plain.rcode != "NOERROR" or not case.asks("SRV", "ANY"):
+        return case.nodata()
+    return renamed(plain, case.name[2:], case.name)
+
+
 def _ports_that_are_none(case: Case, reply: Expected) -> Expected | None:
     """Consul takes any number as a port and sends it modulo 65536."""
     wrapped = {
@@ -331,6 +343,7 @@ DIFFERENCES = (
     ALIAS_CHAINS,
     Difference("computed-address-of-another-type", _computed_address_of_another_type),
     Difference("srv-without-the-keyword", _srv_without_the_keyword),
+    Difference("srv-of-a-service-and-protocol", _by_protocol),
     Difference("partial-answers", _what_a_target_leads_to),
     Difference("what-an-alias-leads-to", _alias_of_itself),
     Difference("invalid-ports", _ports_that_are_none),

@@ -76,12 +76,14 @@ class Existence:
             or self._is_node_id(name)
             or self._has_all_tags(name)
             or self._is_of_mesh(name)
+            or self.is_by_protocol(name)
         )
 
     def is_empty_non_terminal(self, name: Labels) -> bool:
         """Whether the name exists only because names below it do."""
         is_above_queries = name[1:] in [(b"query", *base) for base in self._bases]
         is_above_queries = is_above_queries and name[0].startswith(b"_")
+        is_above_queries = is_above_queries or self._is_protocol(name)
         return is_above_queries or (name in self._above and not self.has_data(name))
 
     def _names_with_data(self, catalog: Catalog) -> Iterable[Labels]:
@@ -104,6 +106,19 @@ class Existence:
                 if is_its and is_answered(node, instance, only_passing=query.only_passing):
                     yield query
                     break
+
+    def is_by_protocol(self, name: Labels) -> bool:
+        """`_<anything>._<tcp or udp>.<service>.service[.<dc>]`."""
+        return bool(name) and name[0].startswith(b"_") and self._is_protocol(name[1:])
+
+    def _is_protocol(self, name: Labels) -> bool:
+        """`_<tcp or udp>.<service>.service[.<dc>]`, which is above such names."""
+        return name[:1] in ((b"_tcp",), (b"_udp",)) and any(
+            name[2:] == (b"service", *base)
+            and not name[1].startswith(b"_")
+            and any(octets(each.service) == name[1:2] for each in self._answered)
+            for base in self._bases
+        )
 
     def _is_of_mesh(self, name: Labels) -> bool:
         """`[<anything>.]<service>.connect[.<dc>]`, if a proxy of the service is answered."""

@@ -24,6 +24,7 @@ from consuldns.dns.grammar.meanings import (
     ANY_TAG,
     DottedServiceName,
     DottedTagNonTerminal,
+    ProtocolName,
     ServiceName,
     SeveralTags,
     TagNonTerminal,
@@ -62,6 +63,14 @@ def find_with_all_tags(name: SeveralTags, request: Request) -> Finding:
     ttl = request.policy.ttl_of_service(name.service)
     finding = answer(instances, datacenter, ttl, request)
     return replace(finding, why=why) if why else finding
+
+
+def find_protocol(name: ProtocolName, request: Request) -> Finding:
+    """SRV of a service by a name as in RFC 2782, whatever is said of the protocol."""
+    finding = find(ServiceName(name.service, None, name.datacenter, srv_only=True), request)
+    if finding.outcome is Outcome.NXDOMAIN or name.is_whole:
+        return finding
+    return EMPTY_NON_TERMINAL
 
 
 Chosen = tuple[tuple[Instance, ...], str, tuple[Why, ...]]

@@ -118,6 +118,9 @@ def _of_later_versions(meaning: Interpretation) -> str:
             return f"node {quoted(node)}, peer {quoted(peer)}"
         case meanings.VirtualName(service, _, tenancy):
             return f"virtual address of {quoted(service)}{_tenancy(tenancy)}"
+        case meanings.ProtocolName(service, _, is_whole):
+            name = f"service {quoted(service)}, by service and protocol"
+            return name if is_whole else f"above {name}"
         case meanings.PortName(port, service):
             return f"port {quoted(port)} of service {quoted(service)}"
         case meanings.LocalityNonTerminal():

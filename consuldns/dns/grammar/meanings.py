@@ -9,6 +9,9 @@ from consuldns.names import Labels
 ANY_TAG = frozenset((b"tcp", b""))
 
 
+PROTOCOLS = frozenset((b"_tcp", b"_udp"))
+
+
 class Tenancy(msgspec.Struct, frozen=True):
     """Where a name is to be found, beside its datacenter; empty is the default of each.
 
@@ -67,6 +70,14 @@ class VirtualName(_Interpretation, frozen=True):
     service: bytes
     datacenter: bytes | None
     tenancy: Tenancy
+
+
+class ProtocolName(_Interpretation, frozen=True):
+    """`_<anything>._<protocol>.<service>.service[.<dc>].D` as RFC 2782 has it, and above that."""
+
+    service: bytes
+    datacenter: bytes | None
+    is_whole: bool
 
 
 class PortName(_Interpretation, frozen=True):
@@ -214,6 +225,7 @@ Interpretation = (
     | TenantServiceName
     | PeerNodeName
     | VirtualName
+    | ProtocolName
     | PortName
     | LocalityNonTerminal
     | ConnectName

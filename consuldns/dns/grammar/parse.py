@@ -25,6 +25,7 @@ from consuldns.dns.grammar.kubernetes import KUBERNETES_KINDS, of_kubernetes
 from consuldns.dns.grammar.locality import Locality
 from consuldns.dns.grammar.meanings import (
     ANY_TAG,
+    PROTOCOLS,
     AddressKey,
     AddressName,
     AddressOfKubernetes,
@@ -44,6 +45,7 @@ from consuldns.dns.grammar.meanings import (
     NodeName,
     PeerNodeName,
     PortName,
+    ProtocolName,
     QueryName,
     ServiceName,
     SeveralTags,
@@ -146,6 +148,9 @@ def nested(labels: Labels) -> list[Interpretation]:
         found.append(PortName(parts[0], parts[2], datacenter))
     if len(parts) > 2:
         found.append(SeveralTags(parts[-1], parts[:-1], datacenter))
+    is_whole = len(parts) == 3 and parts[0][0] == ord("_")
+    if (is_whole or len(parts) == 2) and parts[-2] in PROTOCOLS and parts[-1][0] != ord("_"):
+        found.append(ProtocolName(parts[-1], datacenter, is_whole))
     return found
 
 
