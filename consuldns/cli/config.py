@@ -1,13 +1,12 @@
 """`consuldns config`: check, show and document settings."""
 
-import os
 from pathlib import Path
 
 import click
 
 from consuldns.cli.options import config_option, configuration
 from consuldns.config import consul_agent, reference
-from consuldns.config.load import Configuration, Level, near_misses
+from consuldns.config.load import Configuration, Level
 from consuldns.errors import ConfigError
 
 
@@ -35,8 +34,6 @@ def check(given: Path | None, file: Path | None) -> None:
     if given is not None and file is not None:
         raise click.UsageError("FILE and --config mean the same: use only one of them")
     found = configuration(given or file, {})
-    for warning in near_misses(os.environ):
-        click.echo(f"Warning: {warning}", err=True)
     _check_kubernetes(found)
     click.echo("the configuration is valid")
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from consuldns.config.load import DEFAULT_FILE, Configuration, load
+from consuldns.config.load import DEFAULT_FILE, Configuration, load, unknown_variables
 from consuldns.config.schema import declared
 from consuldns.config.values import format_value
 
@@ -41,7 +41,12 @@ config_option = click.option(
 
 
 def configuration(file: Path | None, flags: Mapping[str, Any]) -> Configuration:
-    """The configuration of a command with these flags, by the path of the setting."""
+    """The configuration of a command with these flags, by the path of the setting.
+
+    Prints a warning for each variable that is named like a setting, and is none.
+    """
+    for warning in unknown_variables(os.environ):
+        click.echo(f"Warning: {warning}", err=True)
     if file is None and DEFAULT_FILE.exists():
         file = DEFAULT_FILE
     return load(file=file, environment=os.environ, flags=flags)

@@ -27,6 +27,11 @@ from consuldns.sockets import HostPort, is_own_address
 DEFAULT_FILE = Path("/etc/consuldns/consuldns.toml")  # read if it exists and no other is named
 
 _TABLE = re.compile(r"\s*\[\s*([\w.\"' -]+?)\s*\]")
+_PREFIX = "CONSULDNS_"
+# The variables that Kubernetes sets for services.
+_OF_KUBERNETES = re.compile(
+    r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$"
+)
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 Section = TypeVar("Section", bound=msgspec.Struct)
@@ -91,8 +96,8 @@ def load(
     return Configuration(_assemble(Settings, values, ""), origins)
 
 
-def near_misses(environment: Mapping[str, str]) -> list[str]:
-    """A warning for each variable that looks like a misspelt setting.
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A warning for each variable that is named like a setting, and is none.
 
     Not an error, because Kubernetes sets variables such as CONSULDNS_PORT in every pod if there is
     a service named consuldns.
@@ -100,9 +105,12 @@ def near_misses(environment: Mapping[str, str]) -> list[str]:
     known = {setting.variable for setting in declared().values()}
     found = []
     for name in environment:
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
-        if name.startswith("CONSULDNS_") and name not in known and close:
-            found.append(f"environment {name} is not a known setting (did you mean {close[0]}?)")
+        if not name.startswith(_PREFIX) or name in known or _OF_KUBERNETES.search(name):
+            continue
+        rest = {each.removeprefix(_PREFIX): each for each in known}
+        close = difflib.get_close_matches(name.removeprefix(_PREFIX), rest, n=1)
+        hint = f"did you mean {rest[close[0]]}?" if close else "see 'consuldns config reference'"
+        found.append(f"environment {name} is not a known setting ({hint})")
     return found
 
 

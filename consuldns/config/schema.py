@@ -40,8 +40,9 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Declaration(
             URL,
-            "Base URL of a Consul agent's HTTP API. The default is Consul's own default port on "
-            "this machine, which is where the agent should run.",
+            "Base URL of a Consul agent's HTTP API, or `unix://` and the path of its socket. The "
+            "default is Consul's own default port on this machine, which is where the agent should "
+            "run.",
             flag="--consul-addr",
             consul_variable="CONSUL_HTTP_ADDR",
         ),
@@ -65,6 +66,33 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
             consul_variable="CONSUL_HTTP_TOKEN_FILE",
         ),
     ] = ""
+    http_auth: Annotated[
+        Secret,
+        Declaration(
+            SECRET,
+            "User name and password, `user:password`, for a proxy before the agent that asks for "
+            "them (HTTP Basic authentication, RFC 7617). Default: none.",
+            consul_variable="CONSUL_HTTP_AUTH",
+        ),
+    ] = Secret()
+    namespace: Annotated[
+        str,
+        Declaration(
+            DATACENTER,
+            "Namespace of names that do not include one (Consul Enterprise). Default: that of the "
+            "token.",
+            consul_variable="CONSUL_NAMESPACE",
+        ),
+    ] = ""
+    partition: Annotated[
+        str,
+        Declaration(
+            DATACENTER,
+            "Admin partition of names that do not include one (Consul Enterprise). Default: that "
+            "of the agent.",
+            consul_variable="CONSUL_PARTITION",
+        ),
+    ] = ""
     ca_file: Annotated[
         str,
         Declaration(
@@ -72,6 +100,14 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
             "File with the CA certificates (PEM) that Consul's certificate is verified against. "
             "Default: the system's trusted CAs.",
             consul_variable="CONSUL_CACERT",
+        ),
+    ] = ""
+    ca_path: Annotated[
+        str,
+        Declaration(
+            FILE,
+            "Directory of CA certificates (PEM), in addition to `ca_file`.",
+            consul_variable="CONSUL_CAPATH",
         ),
     ] = ""
     client_certificate: Annotated[

@@ -125,7 +125,9 @@ def read_url(raw: Any) -> str:
     """The base URL of Consul's HTTP API; a bare `host:port` is plain HTTP, as for Consul itself."""
     text = _text(raw)
     if text.startswith("unix:"):
-        raise ValueError("is a unix socket, and only http:// and https:// are supported")
+        if not text.startswith("unix:///"):
+            raise ValueError(f"must have the whole path of a socket, as unix:///run/x, not {raw!r}")
+        return text
     url = urlsplit(text if "://" in text else f"http://{text}")
     try:
         port = url.port

@@ -57,9 +57,9 @@ def test_an_address_that_is_taken(arguments: list[str], taken: str) -> None:
             id="workers",
         ),
         pytest.param(
-            ["serve", "--consul-addr", "unix:///run/consul.sock"],
-            "Error: --consul-addr: consul.address is a unix socket, and only http:// and https:// "
-            "are supported",
+            ["serve", "--consul-addr", "unix://consul.sock"],
+            "Error: --consul-addr: consul.address must have the whole path of a socket, as "
+            "unix:///run/x, not 'unix://consul.sock'",
             id="unix",
         ),
         pytest.param(

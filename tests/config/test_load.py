@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consuldns.config.load import Level, load, near_misses
+from consuldns.config.load import Level, load, unknown_variables
 from consuldns.config.schema import ConsulSettings, Settings, declared
 from consuldns.config.values import Secret, format_value
 from consuldns.errors import ConfigError
@@ -235,6 +235,10 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("CONSULDNS_CONSUL_ADDRESS", "https://c:1", "consul.address", "https://c:1"),
         ("CONSULDNS_CONSUL_TOKEN", "t", "consul.token", Secret("t")),
         ("CONSULDNS_CONSUL_TOKEN_FILE", os.devnull, "consul.token_file", os.devnull),
+        ("CONSULDNS_CONSUL_HTTP_AUTH", "u:p", "consul.http_auth", Secret("u:p")),
+        ("CONSULDNS_CONSUL_NAMESPACE", "team", "consul.namespace", "team"),
+        ("CONSULDNS_CONSUL_PARTITION", "east", "consul.partition", "east"),
+        ("CONSULDNS_CONSUL_CA_PATH", "/", "consul.ca_path", "/"),
         ("CONSULDNS_CONSUL_CA_FILE", os.devnull, "consul.ca_file", os.devnull),
         ("CONSULDNS_CONSUL_CLIENT_CERTIFICATE", os.devnull, "consul.client_certificate", None),
         ("CONSULDNS_CONSUL_CLIENT_KEY", os.devnull, "consul.client_key", None),
@@ -349,6 +353,11 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("CONSUL_HTTP_SSL", "false", "consul.address", "http://127.0.0.1:8500"),
         ("CONSUL_HTTP_TOKEN", "t", "consul.token", Secret("t")),
         ("CONSUL_HTTP_TOKEN_FILE", os.devnull, "consul.token_file", os.devnull),
+        ("CONSUL_HTTP_ADDR", "unix:///run/c.sock", "consul.address", "unix:///run/c.sock"),
+        ("CONSUL_HTTP_AUTH", "u:p", "consul.http_auth", Secret("u:p")),
+        ("CONSUL_NAMESPACE", "team", "consul.namespace", "team"),
+        ("CONSUL_PARTITION", "east", "consul.partition", "east"),
+        ("CONSUL_CAPATH", "/", "consul.ca_path", "/"),
         ("CONSUL_CACERT", os.devnull, "consul.ca_file", os.devnull),
         ("CONSUL_CLIENT_CERT", os.devnull, "consul.client_certificate", None),
         ("CONSUL_CLIENT_KEY", os.devnull, "consul.client_key", None),
@@ -406,16 +415,10 @@ def test_consul_http_ssl_means_https(environment: dict[str, str], address: str) 
     ("environment", "message"),
     [
         pytest.param(
-            {"CONSUL_HTTP_ADDR": "unix:///run/consul.sock"},
-            "environment CONSUL_HTTP_ADDR: consul.address is a unix socket, and only http:// and "
-            "https:// are supported",
+            {"CONSUL_HTTP_ADDR": "unix://consul.sock"},
+            "environment CONSUL_HTTP_ADDR: consul.address must have the whole path of a socket, as "
+            "unix:///run/x, not 'unix://consul.sock'",
             id="unix",
-        ),
-        pytest.param(
-            {"CONSUL_HTTP_ADDR": "unix:///run/consul.sock", "CONSUL_HTTP_SSL": "1"},
-            "environment CONSUL_HTTP_ADDR: consul.address is a unix socket, and only http:// and "
-            "https:// are supported",
-            id="unix-tls",
         ),
         pytest.param(
             {"CONSUL_HTTP_SSL": "yes"},
@@ -493,10 +496,20 @@ def test_of_consuls_own_two_variables_the_token_file_wins() -> None:
 
 
 def test_misspelt_variables_are_noticed_but_not_those_of_kubernetes() -> None:
-    environment = {"CONSULDNS_DNS_DOMIAN": "a", "CONSULDNS_PORT": "tcp://10.0.0.1:53"}
-    assert near_misses(environment | {"CONSULDNS_WORKERS": "1"}) == [
+    of_kubernetes = {
+        "CONSULDNS_PORT": "tcp://10.0.0.1:53",
+        "CONSULDNS_SERVICE_HOST": "10.0.0.1",
+        "CONSULDNS_SERVICE_PORT": "53",
+        "CONSULDNS_SERVICE_PORT_DNS_TCP": "53",
+        "CONSULDNS_DNS_PORT_53_UDP_ADDR": "10.0.0.1",
+        "CONSULDNS_PORT_53_TCP": "tcp://10.0.0.1:53",
+    }
+    wrong = {"CONSULDNS_DNS_DOMIAN": "a", "CONSULDNS_LISTENERS": "b", "CONSULDNS_QQQ": "c"}
+    assert unknown_variables(of_kubernetes | wrong | {"CONSULDNS_WORKERS": "1"}) == [
         "environment CONSULDNS_DNS_DOMIAN is not a known setting "
-        "(did you mean CONSULDNS_DNS_DOMAIN?)"
+        "(did you mean CONSULDNS_DNS_DOMAIN?)",
+        "environment CONSULDNS_LISTENERS is not a known setting (did you mean CONSULDNS_LISTEN?)",
+        "environment CONSULDNS_QQQ is not a known setting (see 'consuldns config reference')",
     ]
 
 

@@ -105,8 +105,8 @@ URL_EXPECTED = "must be a URL such as http://127.0.0.1:8500, not "
         (values.URL, "http://a:1/v1", "must be scheme, host and port only"),
         (
             values.URL,
-            "unix:///run/consul.sock",
-            "is a unix socket, and only http:// and https:// are supported",
+            "unix://run/consul.sock",
+            "must have the whole path of a socket, as unix:///run/x, not 'unix://run/consul.sock'",
         ),
         (values.DOMAIN, ".", "must be a DNS name such as consul, not '.'"),
         (values.DOMAIN, "a..b", "must be a DNS name such as consul, not 'a..b'"),

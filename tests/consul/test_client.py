@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from consuldns.config.schema import ConsulSettings
 from consuldns.config.values import Secret
@@ -403,3 +404,35 @@ async def test_refused_transaction_tells_which_operation() -> None:
 def test_unusable_settings_are_told_at_once(settings: ConsulSettings) -> None:
     with pytest.raises(ConfigError):
         Client(settings)
+
+
+@pytest.mark.parametrize(
+    ("auth", "header"),
+    [("user:secret", "Basic dXNlcjpzZWNyZXQ="), ("user", "Basic dXNlcjo="), ("", None)],
+)
+async def test_user_name_and_password(auth: str, header: str | None) -> None:
+    async with ScriptedServer.of(reply("{}", X_Consul_Index=5)) as server:
+        settings = replace(server.settings, http_auth=Secret(auth))
+        client = Client(settings)
+        await client.get(*SERVICES)
+        await client.aclose()
+    assert server.requests[0].headers.get("authorization") == header
+
+
+async def test_namespace_and_partition_are_told_unless_the_request_has_its_own() -> None:
+    async with ScriptedServer.of(reply("{}", X_Consul_Index=5)) as server:
+        client = Client(replace(server.settings, namespace="team", partition="east"))
+        await client.get(*SERVICES)
+        await client.get(*SERVICES, query={"ns": "other"})
+        await client.aclose()
+    assert [each.target for each in server.requests] == [
+        "/v1/catalog/services?ns=team&partition=east",
+        "/v1/catalog/services?ns=other&partition=east",
+    ]
+
+
+async def test_a_socket_that_is_not_there() -> None:
+    client = Client(ConsulSettings(address="unix:///nonexistent/consul.sock"))
+    with pytest.raises(Unreachable, match=r"unix:///nonexistent/consul\.sock"):
+        await client.get(*SERVICES)
+    await client.aclose()

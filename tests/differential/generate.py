@@ -135,6 +135,7 @@ class _Generator:
         proxies = [
             replace(
                 self.instance(f"{service}-proxy", number, self.chance.choice(("", "ipv4", "ipv6"))),
+                port=20_000 + number,  # a proxy must have one
                 proxy_of=service,
             )
             for number, service in enumerate([*chosen, *chosen[:3]])

@@ -10,6 +10,7 @@ import logging
 import re
 import ssl
 import time
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -87,6 +88,11 @@ class Client:
         address, self.host = _address(settings)
         self._pool = ConnectionPool(address, settings.connections)
         self._token = TokenSource(settings)
+        auth = settings.http_auth.reveal()
+        auth += "" if not auth or ":" in auth else ":"
+        self._basic_auth = b"Basic " + b64encode(auth.encode()) if auth else b""
+        tenancy = {"ns": settings.namespace, "partition": settings.partition}
+        self._tenancy = {name: value for name, value in tenancy.items() if value}
         self._max_body = max_body
         self._requests: Counter[tuple[str, str]] = Counter()
         self.settings = settings
@@ -171,7 +177,7 @@ class Client:
         deadline: float,
     ) -> Reply:
         endpoint = _endpoint(path)
-        target = encode_target(path, query)
+        target = encode_target(path, {**self._tenancy, **query})
         outcome = "cancelled"
         try:
             try:
@@ -220,6 +226,8 @@ class Client:
         token = self._token.current()
         if token:
             headers.append((b"X-Consul-Token", token.encode()))
+        if self._basic_auth:
+            headers.append((b"Authorization", self._basic_auth))
         return headers
 
 
@@ -306,6 +314,8 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 
 def _address(settings: ConsulSettings) -> tuple[Address, bytes]:
     """Where to connect to, and the Host header."""
+    if settings.address.startswith("unix://"):
+        return Address("localhost", 0, path=settings.address.removeprefix("unix://")), b"localhost"
     try:
         url = urlsplit(settings.address)
         host, port = url.hostname or "", url.port
@@ -330,7 +340,9 @@ def _address(settings: ConsulSettings) -> tuple[Address, bytes]:
 
 def _tls_context(settings: ConsulSettings) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
+        context = ssl.create_default_context(
+            cafile=settings.ca_file or None, capath=settings.ca_path or None
+        )
         if not settings.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -340,6 +352,6 @@ def _tls_context(settings: ConsulSettings) -> ssl.SSLContext:
         raise ConfigError(
             f"a certificate cannot be used: {error}",
             where="consul",
-            hint="ca_file, client_certificate and client_key are PEM files",
+            hint="ca_file, client_certificate and client_key are PEM files; ca_path has such files",
         ) from error
     return context

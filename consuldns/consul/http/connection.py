@@ -25,12 +25,16 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where Consul listens. `tls`: None for plain HTTP; `server_name`: checked in place of host."""
+    """Where Consul listens. `tls`: None for plain HTTP; `server_name`: checked in place of host.
+
+    `path` is that of a socket of this machine, in place of host and port.
+    """
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
     server_name: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +97,9 @@ class Connection:
         if self._stream is not None and not self._stream[0].at_eof():
             return self._stream
         self.close()
-        address = self._address
-        server_name = (address.server_name or address.host) if address.tls else None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                self._stream = await asyncio.open_connection(
-                    address.host,
-                    address.port,
-                    ssl=address.tls,
-                    server_hostname=server_name,
-                    limit=PIECE,
-                )
+                self._stream = await _connect(self._address)
         except TimeoutError as error:
             raise Unreachable(f"no connection within {CONNECT_SECONDS:g} s") from error
         except OSError as error:
@@ -147,6 +143,15 @@ class Connection:
             http.start_next_cycle()
         else:
             self.close()
+
+
+async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if address.path:
+        return await asyncio.open_unix_connection(address.path, limit=PIECE)
+    server_name = (address.server_name or address.host) if address.tls else None
+    return await asyncio.open_connection(
+        address.host, address.port, ssl=address.tls, server_hostname=server_name, limit=PIECE
+    )
 
 
 async def _read(reader: asyncio.StreamReader, seconds: float | None) -> bytes:
