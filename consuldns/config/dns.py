@@ -26,7 +26,7 @@ from consuldns.config.values import (
     table_of,
     whole_number,
 )
-from consuldns.dns.policy import PodNames, Strategy
+from consuldns.dns.policy import AnswerOrder, PodNames, Strategy
 from consuldns.sockets import HostPort
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
@@ -169,6 +169,25 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
             "no limit.",
         ),
     ] = timedelta(hours=87_600)
+    answer_order: Annotated[
+        AnswerOrder,
+        Declaration(
+            one_of(AnswerOrder),
+            "Order of the addresses of a service. `random` (the default): each comes first equally "
+            "often, as in Consul. `weighted`: each comes first in proportion to its weight "
+            "(`Weights` of its registration), for clients that take the first address. `nearest`: "
+            "by network distance from the agent, as far as Consul knows it (its network "
+            "coordinates), for SRV as well.",
+        ),
+    ] = "random"
+    all_reverse_names: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether PTR has every name of an address: of all nodes and services that have it. "
+            "Default: the first, a node before a service, as in Consul.",
+        ),
+    ] = False
     udp_answer_limit: Annotated[
         int,
         Declaration(

@@ -40,6 +40,8 @@ def policy(settings: Settings) -> Policy:
         name_servers=tuple(fold(parse_name(name)) for name in dns.name_servers),
         name_server_addresses=_name_server_addresses(settings),
         translate_wan_addrs=dns.translate_wan_addrs,
+        answer_order=dns.answer_order,
+        all_reverse_names=dns.all_reverse_names,
         forward=_forward(settings),
         messages=_messages(settings),
         kubernetes=KubernetesPolicy(

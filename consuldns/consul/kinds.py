@@ -50,10 +50,14 @@ class Area(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to read a view: the agent's own datacenter, and Consul's spelling of its name there."""
+    """Where to read a view: the agent's own datacenter, and Consul's spelling of its name there.
+
+    `is_sorted`: the instances nearest to the agent first.
+    """
 
     local: str
     spelling: str = ""
+    is_sorted: bool = False
 
 
 @dataclass(frozen=True)
@@ -320,7 +324,8 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
     keys.ServiceInstances: Kind[keys.ServiceInstances, model.Instances](
         kept=Kept.ON_DEMAND,
         request=lambda key, place: Request(
-            ("v1", "health", "service", place.spelling), {"dc": key.datacenter}
+            ("v1", "health", "service", place.spelling),
+            {"dc": key.datacenter, **({"near": "_agent"} if place.is_sorted else {})},
         ),
         decode=_instances,
         proof=_of_listed_service,

@@ -106,11 +106,13 @@ class RecordGroup(msgspec.Struct, frozen=True):
 
     `additional` holds what clients need next (addresses of a target), `optional_additional` what
     Consul adds beside it (node metadata as TXT), which goes first when a message is too small.
+    `weight` is how often the group ought to be the first, if the order goes by weights.
     """
 
     records: tuple[Record, ...]
     additional: tuple[Record, ...] = ()
     optional_additional: tuple[Record, ...] = ()
+    weight: int = 1
 
 
 class LabelSet(Protocol):
@@ -140,10 +142,11 @@ class Answer(msgspec.Struct, frozen=True):
     `dependencies` are the views that it was made from: when one is replaced, the answer is void.
     `exclusive`: exactly one of the groups is to be sent, a random one (two CNAMEs at one name are
     not valid DNS). Otherwise all are sent, in an order that is to be shuffled when `shuffled` is
-    set. NODATA may have a group without records, for its `optional_additional` (metadata of a
-    node). `authoritative`, `recursion_available` and `authentic_data` are the header's AA, RA and
-    AD. `is_recursive`: made from replies of upstream servers, whose TTLs run down, or in want of
-    them. `closest_encloser` goes with NXDOMAIN, where it is known.
+    set, by weight if `by_weight` is. NODATA may have a group without records, for its
+    `optional_additional` (metadata of a node). `authoritative`, `recursion_available` and
+    `authentic_data` are the header's AA, RA and AD. `is_recursive`: made from replies of upstream
+    servers, whose TTLs run down, or in want of them. `closest_encloser` goes with NXDOMAIN, where
+    it is known.
     """
 
     outcome: Outcome
@@ -152,6 +155,7 @@ class Answer(msgspec.Struct, frozen=True):
     dependencies: frozenset[ViewKey] = frozenset()
     exclusive: bool = False
     shuffled: bool = True
+    by_weight: bool = False
     authoritative: bool = True
     recursion_available: bool = False
     authentic_data: bool = False

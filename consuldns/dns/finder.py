@@ -89,7 +89,8 @@ class Finding(msgspec.Struct, frozen=True):
     nothing at the name, but below it (or for another type of a name that Consul knows for one type
     alone), so that another interpretation of the name may still have the answer.
 
-    `is_ordered`: the groups are in an order that is to be kept.
+    `is_ordered`: the groups are in an order that is to be kept; `by_weight`: in a random one that
+    goes by their weights.
 
     `why` are the reasons, the main one first. `existing` of a denial: as many labels of the name,
     from the right, exist for this interpretation, with `labels_below` them; 0 if not known. What
@@ -106,6 +107,7 @@ class Finding(msgspec.Struct, frozen=True):
     labels_below: LabelSet = ()
     closest_encloser: ClosestEncloser | None = None
     is_ordered: bool = False
+    by_weight: bool = False
 
 
 # Looked up once: a member of an Enum costs 75 ns each time on CPython 3.11.

@@ -83,6 +83,9 @@ class MessagePolicy:
     a_record_limit: int = 0
 
 
+AnswerOrder = Literal["random", "weighted", "nearest"]
+"""In which order the instances of a service are given."""
+
 Strategy = Literal["sequential", "random"]
 """In which order upstream servers are asked."""
 
@@ -149,6 +152,8 @@ class Policy:
     only_passing: bool = False
     enable_additional_node_meta_txt: bool = True
     translate_wan_addrs: bool = False
+    answer_order: AnswerOrder = "random"
+    all_reverse_names: bool = False
     soa: StartOfAuthorityTimes = StartOfAuthorityTimes()
     reverse_zones: tuple[Labels, ...] = PRIVATE_REVERSE_ZONES
     name_servers: tuple[Labels, ...] = ()

@@ -19,6 +19,8 @@ class Type(IntEnum):
     AAAA = 28
     SRV = 33
     OPT = 41
+    SVCB = 64
+    HTTPS = 65
     IXFR = 251
     AXFR = 252
     ANY = 255

@@ -161,6 +161,7 @@ def _complete(finding: Finding, zone: Zone, views: ViewReader, policy: Policy) -
         frozenset(views.dependencies),
         exclusive=finding.exclusive,
         shuffled=not finding.is_ordered,
+        by_weight=finding.by_weight,
         closest_encloser=finding.closest_encloser,
     )
 

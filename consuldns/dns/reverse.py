@@ -99,22 +99,39 @@ def find_node(name: AddressOfNode, request: Request) -> Finding:
         if marked is None:
             return NO_ADDRESS
         return missing(Reason.NODE_OF_CLUSTER, marked.meta[descriptor.NODE_CLUSTER])
-    target = records.node_name(node.name, datacenter, request.policy.domain)
-    return NO_ADDRESS if target is None else _pointers([target], request)
+    every: list[str] = [node.name]
+    if request.policy.all_reverse_names:
+        every = [each.name for each in nodes.all_by_address[name.packed]]
+    found_names = [records.node_name(each, datacenter, request.policy.domain) for each in every]
+    targets = [each for each in found_names if each is not None]
+    if request.policy.all_reverse_names:
+        targets += _services_at(name.packed, datacenter, request)
+    return _pointers(targets, request) if targets else NO_ADDRESS
+
+
+def _services_at(packed: bytes, datacenter: str, request: Request) -> list[Labels]:
+    """The names of the services at an address: the first one, or all that are set to be given."""
+    index = request.views.service_addresses(datacenter)
+    first = index.services.get(packed)
+    every = [] if first is None else [first]
+    if request.policy.all_reverse_names:
+        every += index.others.get(packed, ())
+    domain = request.policy.domain
+    found_names = [records.service_name(each, datacenter, domain) for each in every]
+    return [each for each in found_names if each is not None]
 
 
 def find_service(name: AddressOfService, request: Request) -> Finding:
     """The service that has an instance at an address."""
     datacenter = request.views.datacenters().local
     index = request.views.service_addresses(datacenter)
-    service = index.services.get(name.packed)
-    if service is None:
+    if name.packed not in index.services:
         of_clusters = index.of_clusters.get(name.packed, ())
         if not of_clusters:
             return NO_ADDRESS
         return missing(Reason.INSTANCES_OF_CLUSTERS, tuple(of_clusters))
-    target = records.service_name(service, datacenter, request.policy.domain)
-    return NO_ADDRESS if target is None else _pointers([target], request)
+    targets = _services_at(name.packed, datacenter, request)
+    return _pointers(targets, request) if targets else NO_ADDRESS
 
 
 def _pointers(targets: list[Labels], request: Request) -> Finding:

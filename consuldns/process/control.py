@@ -69,6 +69,7 @@ class Control:
         listeners = listen.listen(settings.listen, settings.workers or usable_cpus())
         self._client = Client(settings.consul)
         self._client.staleness = _staleness(settings)
+        self._client.is_sorted = settings.dns.answer_order == "nearest"
         self._watcher = Watcher(self._client, self._publish)
         self._workers = Workers(
             listeners,
@@ -188,6 +189,8 @@ class Control:
         self._settings = running
         self._workers.set_policy(policy(running))
         self._client.staleness = _staleness(running)
+        self._client.is_sorted = running.dns.answer_order == "nearest"
+        self._watcher.read_again()
         _log.info("SIGHUP: the new settings of [%s] are in use", reload.RELOADED)
 
     def _read_credentials_again(self) -> None:

@@ -210,6 +210,16 @@ class Nodes(ListView, frozen=True):
         return _by_address(node for node in self.nodes if not node.is_marked)
 
     @cached_property
+    def all_by_address(self) -> dict[bytes, tuple[Node, ...]]:
+        """All nodes of each packed address, as `by_address`."""
+        found: dict[bytes, tuple[Node, ...]] = {}
+        for node in self.nodes:
+            address = names.parse_address(node.address)
+            if address is not None and not node.is_marked:
+                found[address.packed] = (*found.get(address.packed, ()), node)
+        return found
+
+    @cached_property
     def marked_by_address(self) -> dict[bytes, Node]:
         """Those that were left out."""
         return _by_address(node for node in self.nodes if node.is_marked)

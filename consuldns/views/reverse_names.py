@@ -106,10 +106,12 @@ class AddressIndex(View, frozen=True):
 
     `services` has the first one, for PTR: those that a cluster's worker wrote do not count, since
     the worker decides which of its addresses have a reverse name. `of_clusters` has those alone.
+    `others` are the services of an address beside the first, which few have.
     """
 
     services: dict[bytes, str]
     of_clusters: dict[bytes, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    others: dict[bytes, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     @cached_property
     def networks(self) -> Networks:

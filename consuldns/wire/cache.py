@@ -115,7 +115,7 @@ class _Entry:
         self._order = list(range(count))
         self._turns = 1
         if count > 1 and (answer.exclusive or answer.shuffled):
-            self._turns = min(MAX_ORDERS, count)
+            self._turns = MAX_ORDERS if self.compiled.weights else min(MAX_ORDERS, count)
             randomness.shuffle(self._order)
         # ANY is what attackers use to make small questions into large replies (RFC 8482).
         self._largest_udp = edns_max_size(0) if query.question.type == Type.ANY else TCP_MAX_SIZE
@@ -147,6 +147,8 @@ class _Entry:
         """Record groups in a random order; another one comes first at each turn."""
         if self.compiled.exclusive:
             return self._order[turn : turn + 1]
+        if self.compiled.weights:
+            return _by_weight(self.compiled.weights, randomness)
         if turn == 0:
             return self._order
         first = self._order[turn]
@@ -157,10 +159,19 @@ class _Entry:
 
     def renew(self, randomness: Random) -> None:
         """Forget the renderings if they cannot all have been made: others get their turn."""
-        if 1 < self._turns < len(self._order):
+        if 1 < self._turns < len(self._order) or self.compiled.weights:
             self.rotations.clear()
             self._started.clear()
             randomness.shuffle(self._order)
+
+
+def _by_weight(weights: list[int], randomness: Random) -> list[int]:
+    """A random order in which each comes first in proportion to its weight, and so on.
+
+    (Efraimidis and Spirakis, "Weighted random sampling with a reservoir".) Weights of 0 go last.
+    """
+    keys = [randomness.random() ** (1 / weight) if weight else 0.0 for weight in weights]
+    return sorted(range(len(weights)), key=keys.__getitem__, reverse=True)
 
 
 class _Opt:

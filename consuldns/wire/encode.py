@@ -80,7 +80,8 @@ class CompiledAnswer:
 
     `size` is that of the largest reply in bytes, without OPT; clients that accept it get all.
     `options` is the length and content of the OPT record's data (empty: none of its own).
-    `count` is the number of groups; `exclusive` says that only one of them may be sent.
+    `count` is the number of groups, `weights` are theirs if they decide the order; `exclusive` says
+    that only one of them may be sent.
     """
 
     __slots__ = (
@@ -94,6 +95,7 @@ class CompiledAnswer:
         "options",
         "rcode",
         "size",
+        "weights",
     )
 
     def __init__(self, answer: Answer, question: Question, messages: MessagePolicy) -> None:
@@ -104,6 +106,7 @@ class CompiledAnswer:
         self._authority = encode_authority(answer.authority, question_names)
         self._groups = _encode_groups(answer, question_names)
         self.count = len(self._groups)
+        self.weights = [group.weight for group in self._groups] if answer.by_weight else []
         self.exclusive = answer.exclusive
         self.rcode: int = RCODES[answer.outcome]
         self._flags = _flags_of(answer)

@@ -121,12 +121,13 @@ class EncodedGroup:
     `size` in bytes, of all of them.
     """
 
-    __slots__ = ("additional", "answers", "optional", "size")
+    __slots__ = ("additional", "answers", "optional", "size", "weight")
 
     def __init__(
         self, group: RecordGroup, question: QuestionNames, answers: Sent, additional: Sent
     ) -> None:
         targets: _Targets = {}
+        self.weight = group.weight
         self.answers = _encode(group.records, question, answers, targets, first=True)
         self.additional = self.optional = NO_RECORDS
         self.size = self.answers.size

@@ -279,6 +279,8 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("CONSULDNS_DNS_REVERSE_ZONES", "10.0.0.0/8", "dns.reverse_zones", ("10.0.0.0/8",)),
         ("CONSULDNS_DNS_ALLOW_STALE", "false", "dns.allow_stale", False),
         ("CONSULDNS_DNS_MAX_STALE", "1s", "dns.max_stale", timedelta(seconds=1)),
+        ("CONSULDNS_DNS_ANSWER_ORDER", "weighted", "dns.answer_order", "weighted"),
+        ("CONSULDNS_DNS_ALL_REVERSE_NAMES", "1", "dns.all_reverse_names", True),
         ("CONSULDNS_DNS_UDP_ANSWER_LIMIT", "3", "dns.udp_answer_limit", 3),
         ("CONSULDNS_DNS_A_RECORD_LIMIT", "2", "dns.a_record_limit", 2),
         ("CONSULDNS_DNS_ENABLE_TRUNCATE", "false", "dns.enable_truncate", False),

@@ -7,6 +7,7 @@ import dns.rcode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from consuldns.dns.answer import Answer, Outcome
 from consuldns.dns.policy import MessagePolicy
@@ -362,3 +363,22 @@ def test_exactly_what_has_expired_goes(
         is_kept = expires_at is None or expires_at > now
         assert (cache.find(packet, False) is not None) == is_kept
         assert (cache.find_for(packets.as_query(packet), False) is not None) == is_kept
+
+
+@pytest.mark.parametrize("weights", [(9, 1), (1, 1, 8), (0, 5, 5)])
+def test_the_first_address_goes_by_weight(weights: tuple[int, ...]) -> None:
+    cache = new_cache()
+    plain = made_answers.addresses(len(weights))
+    groups = tuple(
+        replace(group, weight=weight) for group, weight in zip(plain.groups, weights, strict=True)
+    )
+    query = packets.as_query(query_packet())
+    cache.add(query, replace(plain, groups=groups, by_weight=True), over_tcp=False)
+    firsts: Counter[str] = Counter()
+    for _ in range(500):
+        for _ in range(MAX_ORDERS):
+            firsts[records(parse(cache.find_for(query, False)).answer)[0]] += 1
+        cache.rotate()
+    shares = [firsts[f"web.service.consul. 0 A 10.0.0.{n}"] / 4000 for n in range(1, 4)]
+    for weight, share in zip(weights, shares, strict=False):
+        assert share == pytest.approx(weight / sum(weights), abs=0.05)

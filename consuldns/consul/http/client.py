@@ -97,6 +97,7 @@ class Client:
         self._requests: Counter[tuple[str, str]] = Counter()
         self.settings = settings
         self.staleness = Staleness()
+        self.is_sorted = False  # instances that are read, the nearest to the agent first
 
     async def get(
         self,

@@ -25,6 +25,7 @@ class AddressBook:
         self._addresses: dict[str, tuple[bytes, ...]] = {}  # by folded name of the service
         self._first: dict[bytes, str] = {}
         self._of_clusters: dict[bytes, tuple[str, ...]] = {}
+        self._others: dict[bytes, tuple[str, ...]] = {}
         self._read_at: OrderedDict[str, float] = OrderedDict()  # oldest first
         self._moved_at = float("-inf")
         self.is_changed = False
@@ -108,11 +109,15 @@ class AddressBook:
         self._owners.pop(packed, None)
         self._first.pop(packed, None)
         self._of_clusters.pop(packed, None)
+        self._others.pop(packed, None)
         if owners:
             self._owners[packed] = owners
         others = [each for each in owners if not each[0]]
         if others:
-            self._first[packed] = min(others)[3]
+            first, *rest = dict.fromkeys(each[3] for each in sorted(others))
+            self._first[packed] = first
+            if rest:
+                self._others[packed] = tuple(rest)
         marked = sorted({each[3] for each in owners if each[0]})
         if marked:
             self._of_clusters[packed] = tuple(marked)
@@ -121,4 +126,6 @@ class AddressBook:
     def index(self) -> reverse_names.AddressIndex:
         """The first instance of each address, in Consul's order: by node, then by id."""
         self.is_changed = False
-        return reverse_names.AddressIndex(0, dict(self._first), dict(self._of_clusters))
+        return reverse_names.AddressIndex(
+            0, dict(self._first), dict(self._of_clusters), dict(self._others)
+        )

@@ -55,7 +55,7 @@ class ViewReader:
             spelling = kind_of(key).proof(key, self._published)
         except MissingView as missing:
             raise BadResponse(f"{missing.key.label} are not known yet") from missing
-        return kinds.source(key, Place(self.local, spelling))
+        return kinds.source(key, Place(self.local, spelling, self._client.is_sorted))
 
     def is_guess(self, key: ViewKey) -> bool:
         """Whether no list names the view, which `source` has let through."""

@@ -15,7 +15,7 @@ from consuldns.consul.http import blocking
 from consuldns.consul.http.client import Client
 from consuldns.consul.http.datacenter import local_datacenter
 from consuldns.consul.http.unread import UnreadRecords
-from consuldns.consul.kinds import Kept
+from consuldns.consul.kinds import Area, Kept
 from consuldns.consul.watch.address_indexer import AddressIndexer
 from consuldns.consul.watch.lists import WatchedLists
 from consuldns.consul.watch.loss_guard import LossGuard
@@ -91,6 +91,11 @@ class Watcher:
                 publish(update)
 
         return contained
+
+    def read_again(self) -> None:
+        """Settings have changed that requests depend on: what is asked for is read again."""
+        if self._is_in_session:
+            self._on_demand.moved(Area.SERVICES)
 
     async def run(self) -> None:
         """Watch until cancelled. An error of ours ends the session, and another begins."""

@@ -53,7 +53,11 @@ def _addresses(instances: Sequence[Instance], ttl: int, request: Request) -> Fin
             endpoint = consul_rules.instance_endpoint(instance, request.type, request.name)
         if isinstance(endpoint, bytes) and request.type in (Type.ANY, address_type(endpoint)):
             record = records.address(request.name, ttl, endpoint)
-            addresses.setdefault(endpoint, RecordGroup((record,)))
+            weight = consul_rules.weight(instance)
+            same = addresses.get(endpoint)
+            if same is not None:
+                weight += same.weight
+            addresses[endpoint] = RecordGroup((record,), weight=weight)
     if has_address:
         return found(list(addresses.values()))
     return found(list(aliases.values()), exclusive=True)
@@ -76,7 +80,7 @@ def locations(
             consul_rules.service_address(instance, Type.SRV),
             instance.port,
         )
-        target = _target(instance, datacenter, ttl, request, by_address)
+        target = target_of(instance, datacenter, ttl, request, by_address=by_address)
         if key in seen or target is None or not 0 <= instance.port <= records.MAX_U16:
             continue
         seen.add(key)
@@ -93,8 +97,13 @@ def locations(
     return found(list(distinct.values()))
 
 
-def _target(
-    instance: Instance, datacenter: str, ttl: int, request: Request, by_address: bool
+def target_of(
+    instance: Instance,
+    datacenter: str,
+    ttl: int,
+    request: Request,
+    *,
+    by_address: bool = False,
 ) -> tuple[Labels, tuple[Record, ...]] | None:
     """What SRV points at, and the address record of it; None if the instance is nowhere.
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from consuldns.dns import consul_rules
 from consuldns.dns.answer import LabelSet, Outcome
+from consuldns.dns.consul import registration
 from consuldns.dns.consul.instances import answer, locations
 from consuldns.dns.finder import (
     EMPTY_NON_TERMINAL,
@@ -44,14 +45,36 @@ def find(name: ServiceName, request: Request) -> Finding:
     if isinstance(chosen, Finding):
         return chosen
     instances, datacenter, why = chosen
-    ttl = request.policy.ttl_of_service(name.service)
     if not name.srv_only:
-        finding = answer(instances, datacenter, ttl, request)
+        finding = _records(instances, datacenter, name.service, request)
     elif request.type in (Type.SRV, Type.ANY):
+        ttl = _ttl(instances, name.service, request)
         finding = locations(instances, datacenter, ttl, request)
     else:
         return EMPTY_NON_TERMINAL
     return replace(finding, why=why) if why else finding
+
+
+def _ttl(instances: tuple[Instance, ...], service: bytes, request: Request) -> int:
+    return registration.ttl(instances, request.policy.ttl_of_service(service))
+
+
+def _records(
+    instances: tuple[Instance, ...], datacenter: str, service: bytes, request: Request
+) -> Finding:
+    """What a service has, in the order that is set; what its metadata say if it has nothing."""
+    ttl, order = _ttl(instances, service, request), request.policy.answer_order
+    finding = answer(instances, datacenter, ttl, request)
+    if not finding.groups and request.type == Type.TXT:
+        return registration.texts(instances, ttl, request)
+    if not finding.groups and request.type in (Type.SVCB, Type.HTTPS):
+        return registration.bindings(instances, datacenter, ttl, request)
+    if order == "random":
+        return finding
+    is_address = request.type in (Type.A, Type.AAAA, Type.ANY)
+    return replace(
+        finding, is_ordered=order == "nearest", by_weight=order == "weighted" and is_address
+    )
 
 
 def find_with_all_tags(name: SeveralTags, request: Request) -> Finding:
@@ -60,8 +83,7 @@ def find_with_all_tags(name: SeveralTags, request: Request) -> Finding:
     if isinstance(chosen, Finding):
         return chosen
     instances, datacenter, why = chosen
-    ttl = request.policy.ttl_of_service(name.service)
-    finding = answer(instances, datacenter, ttl, request)
+    finding = _records(instances, datacenter, name.service, request)
     return replace(finding, why=why) if why else finding
 
 
