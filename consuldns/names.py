@@ -232,3 +232,17 @@ def parse_address(text: str) -> IPAddress | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def registered_address(text: str) -> IPAddress | None:
+    """The address that an instance or a node of Consul is registered with.
+
+    As `parse_address`, but octets may have leading zeros: `010.001.000.007` is 10.1.0.7, as Consul
+    1.8.7 reads it (measured; versions built with Go 1.17 and newer take it for a hostname).
+    """
+    address = parse_address(text)
+    if address is None and text.count(".") == 3:
+        octets = text.split(".")
+        if all(each.isascii() and each.isdecimal() for each in octets):
+            return parse_address(".".join(each.lstrip("0") or "0" for each in octets))
+    return address

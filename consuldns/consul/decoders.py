@@ -1,5 +1,6 @@
 """From Consul's records to views. Pure and total: a record that makes no sense is left out."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from consuldns.views import model, reverse_names
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
 
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 MAX_TTL = 2**31 - 1  # seconds (RFC 2181 section 8)
 MAX_CHECK_TEXT = 100  # characters
 MAX_FAILING = 5  # checks of an instance that are named
@@ -277,17 +279,23 @@ def reverse_entries(
         if address is None:
             continue
         try:
-            entry = reverse_names.ReverseEntry(address, _targets(record), _flags(record))
+            targets, wrong = _targets(record)
+            entry = reverse_names.ReverseEntry(address, targets, _flags(record))
         except (Unreadable, ValueError) as error:
             bad.append(unread.key_named(record.key, error, address))
         else:
-            entries += [entry] if entry.targets else []
+            entries += [entry] if targets or wrong else []
+            if wrong:
+                reason = f"its value is not a host name: {wrong[0][:MAX_CHECK_TEXT]!r}"
+                bad.append(unread.key_named(record.key, reason, address))
     return reverse_names.ReverseEntries(index=index, entries=tuple(entries)), bad
 
 
-def _targets(record: replies.KeyValue) -> tuple[str, ...]:
-    lines = (line.strip().removesuffix(".") for line in (record.value or b"").decode().splitlines())
-    return tuple(line for line in lines if line)
+def _targets(record: replies.KeyValue) -> tuple[tuple[str, ...], list[str]]:
+    """The host names in the value, one a line, and the lines that are none."""
+    lines = [line.strip().removesuffix(".") for line in (record.value or b"").decode().splitlines()]
+    wrong = [line for line in lines if line and not _HOST_NAME.fullmatch(line)]
+    return tuple(line for line in lines if line and line not in wrong), wrong
 
 
 def _flags(record: replies.KeyValue) -> int:

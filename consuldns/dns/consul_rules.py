@@ -5,6 +5,7 @@ does not exist; tagged addresses of the LAN go before plain ones. Those of the W
 other datacenters, if `translate_wan_addrs` is set.
 """
 
+import re
 from functools import lru_cache
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from consuldns.views.model import Health, Instance, Instances, Node
 
 AnyInstances = TypeVar("AnyInstances", bound=Instances)
 
+_NO_HOSTNAME = re.compile(r"[\s:\[\]]|\A[\d./]*\Z")
 VERSIONS = ("ipv4", "ipv6")  # in the names of tagged addresses
 
 Endpoint = bytes | Labels
@@ -128,11 +130,15 @@ def instance_endpoint(instance: Instance, type_: int, asked: Labels) -> Endpoint
 
 @lru_cache(maxsize=65536)
 def endpoint(text: str) -> Endpoint | None:
-    """The packed address or the hostname that Consul's text stands for."""
-    address = names.parse_address(text)
+    """The packed address or the hostname that Consul's text stands for.
+
+    None for what is neither, such as an address with a port, a scheme, brackets, a zone or a length
+    of a prefix.
+    """
+    address = names.registered_address(text)
     if address is not None:
         return address.packed
-    if ":" in text:  # a broken IPv6 address is no hostname
+    if _NO_HOSTNAME.search(text):
         return None
     try:
         return names.parse_name(text) or None

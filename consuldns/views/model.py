@@ -214,7 +214,7 @@ class Nodes(ListView, frozen=True):
         """All nodes of each packed address, as `by_address`."""
         found: dict[bytes, tuple[Node, ...]] = {}
         for node in self.nodes:
-            address = names.parse_address(node.address)
+            address = names.registered_address(node.address)
             if address is not None and not node.is_marked:
                 found[address.packed] = (*found.get(address.packed, ()), node)
         return found
@@ -233,7 +233,7 @@ class Nodes(ListView, frozen=True):
 def _by_address(nodes: Iterable[Node]) -> dict[bytes, Node]:
     found: dict[bytes, Node] = {}
     for node in nodes:
-        address = names.parse_address(node.address)
+        address = names.registered_address(node.address)
         if address is not None:
             found.setdefault(address.packed, node)
     return found

@@ -73,7 +73,10 @@ class ReverseZones(ListView, frozen=True):
 
 
 class ReverseEntry(Value, frozen=True):
-    """A key of a reverse folder: the address (its last part), and the names that it points to."""
+    """A key of a reverse folder: the address (its last part), and the names that it points to.
+
+    Without targets its value holds none that makes sense.
+    """
 
     address: str
     targets: tuple[str, ...]  # presentation form, without a final dot
@@ -91,7 +94,7 @@ class ReverseEntries(View, frozen=True):
         found: dict[bytes, tuple[str, ...]] = {}
         for entry in self.entries:
             address = names.parse_address(entry.address)
-            if address is not None:
+            if address is not None and entry.targets:
                 found[address.packed] = (*found.get(address.packed, ()), *entry.targets)
         return found
 

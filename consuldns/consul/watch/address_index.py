@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from sys import intern
 
-from consuldns.names import parse_address
+from consuldns.names import registered_address
 from consuldns.views import model, reverse_names
 
 # Whether the instance is a Kubernetes cluster's (those go last); node and instance id, folded, by
@@ -77,7 +77,7 @@ class AddressBook:
         self._read_at.move_to_end(service)
         first: dict[tuple[bytes, bool], AddressOwner] = {}
         for instance in view.instances:
-            address = parse_address(instance.address)
+            address = registered_address(instance.address)
             if address is not None:
                 node, is_marked = intern(instance.node.name.lower()), instance.is_marked
                 owner = (is_marked, node, instance.id.lower(), instance.service)

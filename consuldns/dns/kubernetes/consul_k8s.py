@@ -87,7 +87,7 @@ def _at_hostnames(instances: list[Instance]) -> Iterator[ResolvedEndpoint]:
 
 def _place(instance: Instance) -> tuple[bytes, bytes, tuple[Port, ...]] | None:
     """Label, packed address and ports; None if the instance has a hostname."""
-    address = names.parse_address(instance.address)
+    address = names.registered_address(instance.address)
     if address is None:
         return None
     pod = names.fold_text(instance.meta.get(descriptor.REFERENCE_NAME, ""))
