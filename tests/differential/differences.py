@@ -153,7 +153,8 @@ def _above_a_protocol(case: Case, reply: Expected) -> Expected | None:
     if not case.has_form(b"query") or reply.rcode != "NXDOMAIN":
         return None
     left = case.name[: case.name.index(b"query")]
-    return case.nodata() if len(left) == 1 and left[0].startswith(b"_") else None
+    is_protocol = len(left) == 1 and left[0].startswith(b"_") and b"." not in left[0]
+    return case.nodata() if is_protocol else None
 
 
 def _text_of_a_service(case: Case, reply: Expected) -> Expected | None:

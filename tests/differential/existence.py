@@ -82,7 +82,7 @@ class Existence:
     def is_empty_non_terminal(self, name: Labels) -> bool:
         """Whether the name exists only because names below it do."""
         is_above_queries = name[1:] in [(b"query", *base) for base in self._bases]
-        is_above_queries = is_above_queries and name[0].startswith(b"_")
+        is_above_queries = is_above_queries and name[0].startswith(b"_") and b"." not in name[0]
         is_above_queries = is_above_queries or self._is_protocol(name)
         return is_above_queries or (name in self._above and not self.has_data(name))
 

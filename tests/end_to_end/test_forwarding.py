@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import dns.exception
@@ -24,6 +23,7 @@ from consuldns.forward.forwarder import Forwarder
 from tests.support.ask import answers, ask, extended_errors, rcode, wait_for_answer
 from tests.support.consul_agent import ConsulAgent, free_ports, wait_until
 from tests.support.consuldns_process import Serve
+from tests.support.daemon import running
 from tests.support.scripted_upstream import BIG, FORGED, ScriptedUpstream
 
 HONEST, OTHER = "198.51.100.1", "198.51.100.2"
@@ -248,24 +248,6 @@ def test_ourselves_as_upstream_is_refused(listen: str, tmp_path: Path) -> None:
     assert "dns.recursors contains 127.0.0.1:8653, where this server itself listens" in (
         result.stderr
     )
-
-
-@contextmanager
-def running(command: list[str], port: int, name: str) -> Iterator[None]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def is_ready() -> bool:
-        try:
-            return bool(ask(port, name, tcp=True, timeout=1).answer)
-        except (dns.exception.DNSException, OSError):
-            return False
-
-    try:
-        wait_until(is_ready, f"an answer by {command[0]}")
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
 
 
 RECORDS = [f"many.real.test. 300 IN A 10.9.{n // 250}.{n % 250 + 1}" for n in range(300)]
