@@ -19,6 +19,8 @@ from consuldns.views.model import Health, Instance, Instances, Node
 
 AnyInstances = TypeVar("AnyInstances", bound=Instances)
 
+_WAN_TAGS = ("wan", "wan_ipv4", "wan_ipv6")
+_BEFORE = "before translation"  # no tag of Consul's: the address that `node_over_wan` replaced
 _NO_HOSTNAME = re.compile(r"[\s:\[\]]|\A[\d./]*\Z")
 VERSIONS = ("ipv4", "ipv6")  # in the names of tagged addresses
 
@@ -83,10 +85,26 @@ def node_over_wan(node: Node) -> Node:
     """The node as other datacenters reach it (`translate_wan_addrs`), if it says how."""
     tagged = node.tagged_addresses
     lan = {f"lan_{v}": tagged.get(f"wan_{v}") or tagged.get(f"lan_{v}") for v in VERSIONS}
+    translated = {tag: each for tag, each in lan.items() if each}
     return replace(
         node,
         address=tagged.get("wan") or node.address,
-        tagged_addresses=tagged | {tag: each for tag, each in lan.items() if each},
+        tagged_addresses=tagged | translated | {_BEFORE: node.address},
+    )
+
+
+def is_at_node(node: Node, packed: bytes) -> bool:
+    """Whether the address is the node's own, so that its name leads there.
+
+    Not if it was translated: here, or by the agent, which does so in its replies as well if it is
+    set to (measured on 1.8.7).
+    """
+    tagged = node.tagged_addresses
+    if endpoint(tagged.get(_BEFORE, node.address)) != packed:
+        return False
+    of_wan = [endpoint(tagged[tag]) for tag in _WAN_TAGS if tag in tagged]
+    return (
+        _BEFORE not in tagged or packed not in of_wan or endpoint(tagged.get("lan", "")) == packed
     )
 
 

@@ -120,7 +120,7 @@ def target_of(
     is_own_name = isinstance(own, tuple)
     if by_address:
         pass
-    elif is_own_name or (own is None and endpoint == consul_rules.endpoint(instance.node.address)):
+    elif is_own_name or (own is None and consul_rules.is_at_node(instance.node, endpoint)):
         name = records.node_name(instance.node.name, datacenter, request.domain)
     if name is None:
         name = records.address_name(endpoint, datacenter, request.domain)
