@@ -1,19 +1,23 @@
 """`consuldns query`: query a DNS server, and print the reply as dig does."""
 
+import json
+import os
 import secrets
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from consuldns.cli.options import config_option, setting_option
-from consuldns.config.values import HOST_PORT
-from consuldns.errors import ConsuldnsError
-from consuldns.names import Labels, parse_address, parse_name, reverse_name
+from consuldns.cli.dig_arguments import Transport, read_words
+from consuldns.cli.options import config_option, configuration, setting_option
+from consuldns.config.load import Level
+from consuldns.config.values import DNS_PORT, HOST_PORT
+from consuldns.errors import ConfigError, ConsuldnsError
 from consuldns.sockets import HostPort
 
 if TYPE_CHECKING:  # dnslib is behind it, and help and completion must not wait for that
@@ -35,16 +39,18 @@ class NoReply(ConsuldnsError):
     """The server did not reply."""
 
 
-@click.command()
-@click.argument("name")
-@click.argument("type", required=False)
+@click.command(context_settings={"ignore_unknown_options": False})
+@click.argument("words", metavar="NAME [TYPE] [@SERVER] [+short] [+tcp]", nargs=-1)
 @click.option(
     "--server",
     metavar="ADDR:PORT",
-    default=SERVER,
-    help=f"Server to query.  [default: {SERVER}, the port of Consul and of 'consuldns dev']",
+    help="Server to query, as @SERVER.  [default: the first address in 'listen', if that is set, "
+    f"else {SERVER}, the port of Consul and of 'consuldns dev']",
 )
-@click.option("-x", "reverse", is_flag=True, help="Reverse lookup: NAME is an IP address.")
+@click.option("-p", "port", type=click.IntRange(1, 65535), metavar="PORT", help="Its port.")
+@click.option("-t", "type_", metavar="TYPE", help="Type of the records, as TYPE.")
+@click.option("-x", "is_reverse", is_flag=True, help="Reverse lookup: NAME is an IP address.")
+@click.option("--json", "is_json", is_flag=True, help="Print the reply as JSON.")
 @click.option(
     "--explain",
     "is_explained",
@@ -56,10 +62,12 @@ class NoReply(ConsuldnsError):
 @click.pass_context
 def command(
     context: click.Context,
-    name: str,
-    type: str | None,
-    server: str,
-    reverse: bool,
+    words: tuple[str, ...],
+    server: str | None,
+    port: int | None,
+    type_: str | None,
+    is_reverse: bool,
+    is_json: bool,
     is_explained: bool,
     consul_addr: str | None,
     file: Path | None,
@@ -67,7 +75,8 @@ def command(
     """Query a DNS server, and print the reply as dig does.
 
     TYPE is A, AAAA, SRV, TXT, PTR, ANY and so on. The default is A, or PTR if NAME is an IP
-    address. The query is sent over UDP, and again over TCP if the reply is truncated.
+    address. Words may be in any order. The query is sent over UDP, and again over TCP if the reply
+    is truncated; with +tcp over TCP only. With +short only the data of the records is printed.
 
     Exit status: 0 answer, 9 no reply, 10 the name exists but has no such records (NODATA), 11 the
     name does not exist (NXDOMAIN), 12 SERVFAIL, 13 REFUSED or any other error.
@@ -79,57 +88,66 @@ def command(
     """
     from consuldns.wire import client
 
-    address = _server(server)
-    labels, number = _question(name, type, reverse=reverse)
-    query = client.build_query(labels, number, id=secrets.randbelow(65536))
-    status = _show_reply(query, address)
+    try:
+        asked = read_words(words, type_, is_reverse=is_reverse)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    address = _address(server, asked.server, port, file)
+    query = client.build_query(asked.name, asked.type, id=secrets.randbelow(65536))
+    form = _JSON if is_json else _SHORT if asked.is_short else _LONG
+    status = _show_reply(query, address, asked.transport, form)
     if is_explained:
         from consuldns.cli import explanation
 
         click.echo()
-        for line in explanation.lines(labels, number, consul_addr, file):
+        for line in explanation.lines(asked.name, asked.type, consul_addr, file):
             click.echo(line)
     context.exit(status)
 
 
-def _show_reply(query: bytes, server: HostPort) -> int:
+def _address(
+    option: str | None, word: HostPort | None, port: int | None, file: Path | None
+) -> HostPort:
+    """The server to ask: the one that is named, else the one that is configured here."""
+    try:
+        named = HOST_PORT.read(option) if option is not None else word
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--server") from error
+    if named is not None:
+        return HostPort(named.host, port or named.port or DNS_PORT)
+    own = _configured(file)
+    return HostPort(own.host, port or own.port)
+
+
+def _configured(file: Path | None) -> HostPort:
+    """The first address that `serve` listens on, if it is set; else that of `dev`."""
+    try:
+        found = configuration(file, {})
+    except ConfigError:
+        return HOST_PORT.read(SERVER)
+    if found.origins["listen"].level is Level.DEFAULT:
+        return HOST_PORT.read(SERVER)
+    first = found.settings.listen[0]
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    return HostPort(loopback.get(first.host, first.host), first.port)
+
+
+def _show_reply(query: bytes, server: HostPort, transport: Transport, form: "Form") -> int:
     """Send the query, and print the reply or the error; returns the exit status."""
     from consuldns.wire import client
 
     started = time.perf_counter()
     try:
-        packet, transport = exchange(query, (server.host, server.port))
+        packet, used = exchange(query, (server.host, server.port), transport=transport)
     except NoReply as error:
         click.echo(f"Error: {error}", err=True)
         return EXIT_NO_REPLY
     seconds = time.perf_counter() - started
     reply = client.read_reply(packet)
-    click.echo("\n".join(_as_dig_does(reply)))
-    click.echo(f";; Query time: {seconds * 1000:.1f} ms")
-    click.echo(f";; SERVER: {server} ({transport})")
-    click.echo(f";; MSG SIZE rcvd: {len(packet)}")
+    shown = Shown(reply, f"{server}", used, seconds, len(packet))
+    for line in form(shown):
+        click.echo(line, color=None if "NO_COLOR" not in os.environ else False)
     return _exit_status(reply)
-
-
-def _server(text: str) -> HostPort:
-    try:
-        return HOST_PORT.read(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--server") from error
-
-
-def _question(name: str, type: str | None, *, reverse: bool) -> tuple[Labels, int]:
-    from consuldns.wire.client import type_number
-
-    address = parse_address(name)
-    try:
-        if reverse and address is None:
-            raise ValueError(f"not an IP address: {name!r}")
-        if address is not None and (reverse or type is None):
-            return reverse_name(address), type_number(type or "PTR")
-        return parse_name(name), type_number(type or "A")
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
 
 
 def _exit_status(reply: "Reply") -> int:
@@ -138,19 +156,38 @@ def _exit_status(reply: "Reply") -> int:
     return EXIT_OF_RCODE.get(reply.rcode, EXIT_OTHER)
 
 
-def _as_dig_does(reply: "Reply") -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A reply, and how it came."""
+
+    reply: "Reply"
+    server: str
+    transport: str
+    seconds: float
+    size: int
+
+
+def _long(shown: Shown) -> Iterator[str]:
+    from consuldns.wire import client
+
+    reply = shown.reply
     has_edns = reply.udp_size is not None
     counts = (
         f"QUERY: {len(reply.question)}, ANSWER: {len(reply.answer)}, "
         f"AUTHORITY: {len(reply.authority)}, ADDITIONAL: {len(reply.additional) + has_edns}"
     )
-    yield f";; ->>HEADER<<- opcode: {reply.opcode}, status: {reply.rcode}, id: {reply.id}"
+    status = click.style(reply.rcode, fg="green" if reply.rcode == "NOERROR" else "red", bold=True)
+    yield f";; ->>HEADER<<- opcode: {reply.opcode}, status: {status}, id: {reply.id}"
     yield f";; flags: {' '.join(reply.flags)}; {counts}"
     yield ""
     if has_edns:
         yield ";; OPT PSEUDOSECTION:"
         yield f"; EDNS: version: 0, udp: {reply.udp_size}"
-        yield from (f"; EDE: {code} ({text})" for code, text in reply.extended_errors)
+        for code, text in reply.extended_errors:
+            error = (
+                f"; EDE: {code} ({client.extended_error_name(code)}){f': ({text})' if text else ''}"
+            )
+            yield click.style(error, fg="yellow")
     yield ";; QUESTION SECTION:"
     yield from (f";{question}" for question in reply.question)
     yield ""
@@ -159,15 +196,57 @@ def _as_dig_does(reply: "Reply") -> Iterator[str]:
             yield f";; {name.upper()} SECTION:"
             yield from map(str, records)
             yield ""
+    yield f";; Query time: {shown.seconds * 1000:.1f} ms"
+    yield f";; SERVER: {shown.server} ({shown.transport})"
+    yield f";; MSG SIZE rcvd: {shown.size}"
+
+
+def _short(shown: Shown) -> Iterator[str]:
+    return (record.data for record in shown.reply.answer)
+
+
+def _as_json(shown: Shown) -> Iterator[str]:
+    from consuldns.wire import client
+
+    reply = {name: getattr(shown.reply, name) for name in shown.reply.__slots__}
+    for name in ("answer", "authority", "additional"):
+        reply[name] = [
+            {slot.rstrip("_"): getattr(record, slot) for slot in record.__slots__}
+            for record in reply[name]
+        ]
+    reply["extended_errors"] = [
+        {"code": code, "name": client.extended_error_name(code), "text": text}
+        for code, text in shown.reply.extended_errors
+    ]
+    how = {
+        "server": shown.server,
+        "transport": shown.transport,
+        "milliseconds": round(shown.seconds * 1000, 3),
+        "size": shown.size,
+    }
+    yield json.dumps(reply | how, indent=2)
+
+
+Form = Callable[[Shown], Iterator[str]]
+_LONG: Form = _long
+_SHORT: Form = _short
+_JSON: Form = _as_json
 
 
 def exchange(
-    query: bytes, server: tuple[str, int], *, seconds: float = SECONDS
+    query: bytes,
+    server: tuple[str, int],
+    *,
+    seconds: float = SECONDS,
+    transport: Transport = Transport.UDP_THEN_TCP,
 ) -> tuple[bytes, str]:
     """The reply to a query, and "udp" or "tcp" (if truncated over UDP). Raises NoReply."""
     try:
+        if transport is Transport.TCP:
+            return _over_tcp(query, server, seconds), "tcp"
         reply = _over_udp(query, server, seconds)
-        if reply[2] & 0x02:  # TC, RFC 1035 4.1.1
+        is_truncated = bool(reply[2] & 0x02)  # TC, RFC 1035 4.1.1
+        if is_truncated and transport is Transport.UDP_THEN_TCP:
             return _over_tcp(query, server, seconds), "tcp"
     except OSError as error:
         reason = error.strerror or str(error)

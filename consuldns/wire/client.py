@@ -62,6 +62,47 @@ def type_number(text: str) -> int:
     return number
 
 
+# RFC 8914 section 5.2, and those that were registered later.
+_EXTENDED_ERRORS = {
+    0: "Other",
+    1: "Unsupported DNSKEY Algorithm",
+    2: "Unsupported DS Digest Type",
+    3: "Stale Answer",
+    4: "Forged Answer",
+    5: "DNSSEC Indeterminate",
+    6: "DNSSEC Bogus",
+    7: "Signature Expired",
+    8: "Signature Not Yet Valid",
+    9: "DNSKEY Missing",
+    10: "RRSIGs Missing",
+    11: "No Zone Key Bit Set",
+    12: "NSEC Missing",
+    13: "Cached Error",
+    14: "Not Ready",
+    15: "Blocked",
+    16: "Censored",
+    17: "Filtered",
+    18: "Prohibited",
+    19: "Stale NXDOMAIN Answer",
+    20: "Not Authoritative",
+    21: "Not Supported",
+    22: "No Reachable Authority",
+    23: "Network Error",
+    24: "Invalid Data",
+    25: "Signature Expired before Valid",
+    26: "Too Early",
+    27: "Unsupported NSEC3 Iterations Value",
+    28: "Unable to conform to policy",
+    29: "Synthesized",
+    30: "Invalid Query Type",
+}
+
+
+def extended_error_name(code: int) -> str:
+    """What an extended error is called."""
+    return _EXTENDED_ERRORS.get(code, "unknown")
+
+
 def build_query(
     name: Labels, type_: int, *, id: int, recursion_desired: bool = True, udp_size: int = 1232
 ) -> bytes:

@@ -140,7 +140,7 @@ def test_every_section_and_extended_error_is_shown() -> None:
 
     with answering(reply) as server:
         lines = query(server, "a", "SRV").output.splitlines()
-    assert "; EDE: 3 (Consul is away)" in lines
+    assert "; EDE: 3 (Stale Answer): (Consul is away)" in lines
     for section, record in {
         "ANSWER": "a. 0 IN SRV 1 1 80 b.",
         "AUTHORITY": ". 0 IN NS ns.",
@@ -248,7 +248,7 @@ def test_somebody_there_who_says_nothing() -> None:
     ("arguments", "problem"),
     [
         (["a..b"], "not a DNS name: 'a..b'"),
-        (["a", "AAA"], "not a type of records: 'AAA'"),
+        (["web", "AAA"], "not a type of records: 'AAA'"),
         (["-x", "a"], "not an IP address: 'a'"),
         (["a", "--server", "localhost"], "must be an IP address and a port"),
     ],
