@@ -8,8 +8,6 @@ being ready; let the workers finish; end.
 import asyncio
 import gc
 import logging
-import os
-import sys
 from collections.abc import Callable
 from signal import Signals
 
@@ -21,7 +19,7 @@ from consuldns.consul.http.client import Client, Staleness
 from consuldns.consul.watch.watcher import Watcher
 from consuldns.errors import ConfigError, Denied
 from consuldns.incidents import UnexpectedErrors
-from consuldns.process import systemd
+from consuldns.process import processors, systemd
 from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.sync_child import SyncChild
 from consuldns.process.workers import Workers
@@ -34,13 +32,6 @@ _log = logging.getLogger(__name__)
 
 WATCH_AGAIN_SECONDS = 1.0  # after an unexpected error
 CANCEL_AGAIN_SECONDS = 0.05
-
-
-def usable_cpus() -> int:
-    """The processors that this process may use; where the system does not say so, all."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 async def cancel_until_done(task: asyncio.Task[None]) -> None:
@@ -66,7 +57,13 @@ class Control:
         self._admin_socket = listen_tcp(
             settings.admin_addr, what="the admin endpoint", option="--admin-addr"
         )
-        listeners = listen.listen(settings.listen, settings.workers or usable_cpus())
+        workers = settings.workers or processors.usable()
+        inherited = systemd.inherited_sockets()
+        if inherited:
+            listeners = listen.adopt(inherited, workers)
+        else:
+            listeners = listen.listen(settings.listen, workers)
+        self._addresses = listen.addresses_of(listeners)
         self._client = Client(settings.consul)
         self._client.staleness = _staleness(settings)
         self._client.is_sorted = settings.dns.answer_order == "nearest"
@@ -83,6 +80,7 @@ class Control:
         self._sync = SyncChild(settings) if settings.sync.enabled else None
         self._stop = asyncio.Event()
         self._said_ready = False
+        self._status = ""  # as systemd was told
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -95,8 +93,8 @@ class Control:
                 Signals.SIGUSR1: self._log_figures,
             }
         )
-        for address in self._settings.listen:
-            _log.info("listening on %s (udp, tcp)", address)
+        for address in self._addresses:
+            _log.info("listening on %s", address)
         application = admin.application(self, FiguresCollector(self.figures), self._sync_metrics)
         async with (
             serving.serving(application, self._admin_socket, connections=admin.CONNECTIONS),
@@ -107,8 +105,10 @@ class Control:
             if self._sync is not None:
                 syncing = tasks.create_task(self._sync.run(), name="sync")
             tasks.create_task(self._workers.run(), name="workers")
+            feeding = tasks.create_task(systemd.feed_watchdog(), name="watchdog")
             await self._stop.wait()
             systemd.notify("STOPPING=1")
+            feeding.cancel()
             self._workers.stop()
             if syncing is not None:
                 syncing.cancel()
@@ -132,12 +132,21 @@ class Control:
             self._consider_ready()
 
     def _consider_ready(self) -> None:
-        """Say `ready`, once, when nothing is missing any more."""
-        if self._said_ready or self.not_ready():
+        """Say `ready`, once, when nothing is missing any more.
+
+        systemd hears it when the workers serve: it must not give up while Consul is away, for which
+        there are answers as well.
+        """
+        if self._said_ready or self._workers.not_serving():
             return
-        self._said_ready = True
-        logs.write("ready")
-        systemd.notify("READY=1")
+        reasons = self.not_ready()
+        status = "; ".join(reasons) or "ready"
+        if status != self._status:
+            self._status = status
+            systemd.notify("READY=1", f"STATUS={status}")
+        if not reasons:
+            self._said_ready = True
+            logs.write("ready")
 
     def not_ready(self) -> list[str]:
         """What keeps this server from answering, one reason each; empty: it is ready."""
@@ -169,8 +178,10 @@ class Control:
 
     def _reload(self) -> None:
         """SIGHUP: everything that can change without a restart."""
+        systemd.notify_reloading()
         self._read_settings_again()
         self._read_credentials_again()
+        systemd.notify("READY=1")
 
     def _read_settings_again(self) -> None:
         try:

@@ -8,6 +8,7 @@ from enum import Enum
 
 import msgspec
 
+from consuldns.errors import StartupError
 from consuldns.sockets import HostPort, listen_tcp, set_common_options, startup_error
 
 # 4 MB hold 5,000 waiting queries and more, such as come while a worker is being replaced. The
@@ -25,6 +26,12 @@ class Transport(Enum):
 
     UDP = "udp"
     TCP = "tcp"
+
+
+_ADOPTED: dict[int, Transport] = {
+    socket.SOCK_DGRAM: Transport.UDP,
+    socket.SOCK_STREAM: Transport.TCP,
+}
 
 
 class Listener(msgspec.Struct, frozen=True):
@@ -62,6 +69,39 @@ def listen(addresses: Sequence[HostPort], workers: int) -> list[tuple[Listener, 
                 own.append(Listener(Transport.TCP, tcp, address))
         opened.pop_all()
     return [tuple(own) for own in listeners]
+
+
+def adopt(sockets: Sequence[socket.socket], workers: int) -> list[tuple[Listener, ...]]:
+    """The listeners of each worker, from sockets that were opened for us (socket activation).
+
+    All workers share them. Raises StartupError for one that is neither UDP nor listening TCP.
+    """
+    listeners = []
+    for each in sockets:
+        is_ip = each.family in (socket.AF_INET, socket.AF_INET6)
+        kind = _ADOPTED.get(each.type)
+        if kind is None or not is_ip:
+            raise StartupError(
+                f"a socket that was handed over is neither UDP nor TCP: {each!r} "
+                "(ListenDatagram= and ListenStream= in the socket unit)"
+            )
+        each.setblocking(False)
+        host, port = each.getsockname()[:2]
+        listeners.append(Listener(kind, each, HostPort(host, port)))
+    if {each.transport for each in listeners} != set(Transport):
+        raise StartupError(
+            "the sockets that were handed over are not UDP and TCP both "
+            "(ListenDatagram= and ListenStream= in the socket unit)"
+        )
+    return [tuple(listeners) for _ in range(workers)]
+
+
+def addresses_of(listeners: Sequence[tuple[Listener, ...]]) -> list[str]:
+    """The addresses in words: `127.0.0.1:8653 (udp, tcp)`."""
+    found: dict[HostPort, list[str]] = {}
+    for each in listeners[0]:
+        found.setdefault(each.address, []).append(each.transport.value)
+    return [f"{address} ({', '.join(kinds)})" for address, kinds in found.items()]
 
 
 def _spreads_datagrams() -> bool:
