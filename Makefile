@@ -12,7 +12,7 @@ QUICK  := tests/config tests/dns tests/views tests/wire tests/agent tests/test_i
 PURE   := consuldns/dns/*,consuldns/wire/*,consuldns/views/*,consuldns/config/*,consuldns/sync/desired/*,consuldns/names.py
 
 .PHONY: help run test setup consul tools lint format types contracts dependencies unit quick \
-        coverage pythons lock differential bench clean
+        coverage pythons lock differential bench binary deb test-binary test-deb clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -92,10 +92,42 @@ lock: setup ## resolve the dependencies of pyproject.toml again into requirement
 	@$(BIN)/pip-compile $(LOCK) --output-file requirements/run.txt pyproject.toml
 	@$(BIN)/pip-compile $(LOCK) --extra dev --constraint requirements/run.txt \
 	    --output-file requirements/dev.txt pyproject.toml
+	@$(BIN)/pip-compile $(LOCK) --extra packaging --constraint requirements/run.txt \
+	    --output-file requirements/packaging.txt pyproject.toml
 
 # No index, no addresses: a lock is names, versions and hashes.
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
         --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+PACKAGING := .cache/packaging
+
+$(PACKAGING)/.installed: requirements/packaging.txt pyproject.toml
+	@echo "== installing what packages are built with into $(PACKAGING)"
+	@tests/support/ensure_python.sh $(PYTHON) $(PACKAGING)
+	@$(PACKAGING)/bin/python -m pip install --quiet --require-hashes --requirement requirements/packaging.txt
+	@$(PACKAGING)/bin/python -m pip install --quiet --no-deps .
+	@touch $@
+
+binary: $(PACKAGING)/.installed ## dist/consuldns-<version>-linux-<arch>.tar.gz: the program with its own Python
+	@$(PACKAGING)/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	@packaging/binary.sh $(PACKAGING)/bin/python
+
+deb: binary ## dist/consuldns_<version>_<arch>.deb: the same for Debian and Ubuntu, with a systemd unit
+	@packaging/deb.sh $(PACKAGING)/bin/python
+
+# What a package must do: the walk-through, serving, the sync worker, a worker that is killed, reload.
+PACKAGED := tests/end_to_end/test_dev.py tests/end_to_end/test_serve.py tests/end_to_end/test_processes.py \
+            tests/end_to_end/test_serve_with_sync.py tests/end_to_end/test_nested_names.py
+
+test-binary: binary setup consul tools ## the end-to-end tests with the standalone binary
+	@rm -rf .cache/binary && mkdir -p .cache/binary
+	@tar --strip-components=1 -C .cache/binary -xzf dist/consuldns-*-linux-$$(uname -m).tar.gz
+	@PROGRAM_UNDER_TEST=$(CURDIR)/.cache/binary/consuldns $(BIN)/python -m pytest -n 2 $(PACKAGED) $(ARGS)
+
+test-deb: deb setup consul tools ## the same with the files of the .deb, unpacked
+	@rm -rf .cache/deb && mkdir -p .cache/deb
+	@dpkg-deb -x dist/consuldns_*.deb .cache/deb
+	@PROGRAM_UNDER_TEST=$(CURDIR)/.cache/deb/usr/bin/consuldns $(BIN)/python -m pytest -n 2 $(PACKAGED) $(ARGS)
 
 differential: setup consul ## this server and a real Consul side by side: 50,000 generated questions
 	@echo "== the same questions to Consul and to consuldns"

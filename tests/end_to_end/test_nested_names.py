@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -14,7 +13,7 @@ import pytest
 from tests.support import kubernetes_data
 from tests.support.ask import answers, ask, extended_errors, rcode, wait_for_answer
 from tests.support.consul_agent import REPOSITORY, ConsulAgent, free_ports, wait_until
-from tests.support.consuldns_process import Serve
+from tests.support.consuldns_process import PROGRAM, Serve
 from tests.support.replies import expected, read
 from tests.support.scenarios import Scenario, scenarios
 
@@ -191,7 +190,7 @@ def _without_ttl(reply: tuple[str, frozenset[str]]) -> tuple[str, frozenset[str]
 
 def test_explain(consul: ConsulAgent, serve: Serve) -> None:
     def explained(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "consuldns", "query", *arguments, "--explain"]
+        command = [*PROGRAM, "query", *arguments, "--explain"]
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 

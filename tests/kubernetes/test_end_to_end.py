@@ -22,7 +22,7 @@ from tests.kubernetes.objects import (
 )
 from tests.support.ask import answers, ask, dig
 from tests.support.consul_agent import REPOSITORY, ConsulAgent, free_ports, wait_until
-from tests.support.consuldns_process import Serve
+from tests.support.consuldns_process import PROGRAM, Serve
 
 FLAT_NAMES = {
     "elasticsearch-logging",
@@ -57,7 +57,7 @@ def sync(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`consuldns sync ...`, to its end."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONSUL_", "CONSULDNS_"))}
     return subprocess.run(
-        [sys.executable, "-m", "consuldns", "sync", *arguments],
+        [*PROGRAM, "sync", *arguments],
         capture_output=True,
         text=True,
         check=False,

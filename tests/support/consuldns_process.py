@@ -17,6 +17,10 @@ import httpx
 
 from tests.support.consul_agent import REPOSITORY, free_ports, wait_until
 
+# A standalone binary or an installed package can be put in the place of this source.
+UNDER_TEST = os.environ.get("PROGRAM_UNDER_TEST")
+PROGRAM = (UNDER_TEST,) if UNDER_TEST else (sys.executable, "-m", "consuldns")
+
 
 class ConsuldnsProcess:
     """A command of consuldns that runs until it is stopped. Its stderr is kept, line by line."""
@@ -26,7 +30,7 @@ class ConsuldnsProcess:
         arguments: Sequence[str],
         *,
         environment: dict[str, str] | None = None,
-        program: Sequence[str] = (sys.executable, "-m", "consuldns"),
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self._program = program
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CONSUL_", "CONSULDNS_"))}
@@ -137,7 +141,7 @@ class Serve(ConsuldnsProcess):
         arguments: Sequence[str] = (),
         wait_ready: bool = True,
         host: str = "127.0.0.1",
-        program: Sequence[str] = (sys.executable, "-m", "consuldns"),
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self.port, self.admin_port = free_ports(2)
         self._wait_ready = wait_ready

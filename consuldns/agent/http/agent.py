@@ -151,7 +151,7 @@ class ServerEndpoints:
             Route("/v1/config", self.put_config, methods=["PUT"]),
             Route("/v1/config/{kind}/{name}", self.get_config),
             Route("/v1/config/{kind}/{name}", self.delete_config, methods=["DELETE"]),
-            Route("/v1/query/{name:path}", self.query),
+            Route("/v1/peerings", self.peerings),
         ]
 
     async def leader(self, request: Request) -> Response:
@@ -185,10 +185,9 @@ class ServerEndpoints:
             self._gateways.delete(request.path_params["kind"], request.path_params["name"])
         return reply(request, {})
 
-    async def query(self, request: Request) -> Response:
-        """GET: no prepared query can be defined here, so none is found."""
-        self._exchange.check_datacenter(request)
-        raise Refused("Query not found", 404)
+    async def peerings(self, request: Request) -> Response:
+        """GET: the clusters that this one is peered with (Consul 1.13 and newer): none."""
+        return reply(request, [])
 
 
 def _id(request: Request, problem: str, status: int) -> str:
