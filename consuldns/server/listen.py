@@ -1,5 +1,6 @@
 """The sockets that the control process opens once and hands to its workers."""
 
+import logging
 import socket
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ import msgspec
 
 from consuldns.errors import StartupError
 from consuldns.sockets import HostPort, listen_tcp, set_common_options, startup_error
+
+_log = logging.getLogger(__name__)
 
 # 4 MB hold 5,000 waiting queries and more, such as come while a worker is being replaced. The
 # kernel grants at most net.core.rmem_max.
@@ -55,7 +58,7 @@ def listen(addresses: Sequence[HostPort], workers: int) -> list[tuple[Listener, 
     """
     listeners: list[list[Listener]] = [[] for _ in range(workers)]
     with ExitStack() as opened:
-        for address in addresses:
+        for address in _possible(addresses):
             # TCP first: UDP sockets of the same user share a port without an error, so only the
             # TCP port tells that another server of ours is running.
             tcp = opened.enter_context(listen_tcp(address, option=OPTION))
@@ -69,6 +72,27 @@ def listen(addresses: Sequence[HostPort], workers: int) -> list[tuple[Listener, 
                 own.append(Listener(Transport.TCP, tcp, address))
         opened.pop_all()
     return [tuple(own) for own in listeners]
+
+
+def _possible(addresses: Sequence[HostPort]) -> list[HostPort]:
+    """The addresses without `[::]`, if this machine has no IPv6 and there are others.
+
+    Images and manifests listen on both families, wherever they run.
+    """
+    others = [each for each in addresses if each.host != "::"]
+    if not others or len(others) == len(addresses) or _has_ipv6():
+        return list(addresses)
+    _log.warning("not listening on [::]: this machine has no IPv6")
+    return others
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
 
 
 def adopt(sockets: Sequence[socket.socket], workers: int) -> list[tuple[Listener, ...]]:

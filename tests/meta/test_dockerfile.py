@@ -8,6 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from consuldns.cli import main
+from consuldns.config.load import load
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
@@ -44,8 +45,35 @@ def test_the_command_that_is_run_exists() -> None:
 
 
 def test_the_ports_of_the_command_are_exposed() -> None:
-    listen, admin = re.findall(r"0\.0\.0\.0:(\d+)", instructions("CMD")[0])
-    assert instructions("EXPOSE") == [f"{listen}/udp {listen}/tcp {admin}/tcp"]
+    settings = load(file=REPOSITORY / "packaging/container.toml", environment={}).settings
+    (listen,) = {address.port for address in settings.listen}
+    assert {address.host for address in settings.listen} == {"0.0.0.0", "::"}
+    assert instructions("EXPOSE") == [f"{listen}/udp {listen}/tcp {settings.admin_addr.port}/tcp"]
+
+
+def test_the_environment_goes_before_the_settings_of_the_image() -> None:
+    assert json.loads(instructions("CMD")[0]) == ["serve"]
+    settings = load(
+        file=REPOSITORY / "packaging/container.toml",
+        environment={"CONSULDNS_LISTEN": "127.0.0.1:53", "CONSUL_HTTP_ADDR": "consul:8500"},
+    ).settings
+    assert [str(each) for each in settings.listen] == ["127.0.0.1:53"]
+    assert settings.consul.address == "http://consul:8500"
+
+
+def test_dependencies_are_those_of_the_lock() -> None:
+    runs = " ".join(instructions("RUN"))
+    assert "--require-hashes --requirement requirements/run.txt" in runs
+    assert "--no-deps ." in runs
+
+
+def test_the_health_check_is_of_the_admin_port() -> None:
+    (command,) = re.findall(r"^    CMD (.*)$", DOCKERFILE, re.MULTILINE)
+    program, option, code = json.loads(command)
+    assert (program, option) == ("python3", "-c")
+    compile(code, "health check", "exec")
+    settings = load(file=REPOSITORY / "packaging/container.toml", environment={}).settings
+    assert f":{settings.admin_addr.port}/health" in code
 
 
 def test_the_user_is_a_number_and_not_root() -> None:
