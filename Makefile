@@ -43,12 +43,12 @@ tools: ## Debian's DNS tools for the tests: dig, kdig, dnsperf, unbound, dnsmasq
 
 lint: setup ## ruff: rules and format
 	@echo "== lint"
-	@$(BIN)/ruff check consuldns tests benchmarks
-	@$(BIN)/ruff format --check consuldns tests benchmarks
+	@$(BIN)/ruff check consuldns tests benchmarks packaging
+	@$(BIN)/ruff format --check consuldns tests benchmarks packaging
 
 format: setup ## format the code with ruff, and fix what it can fix
-	@$(BIN)/ruff check --fix-only consuldns tests benchmarks
-	@$(BIN)/ruff format consuldns tests benchmarks
+	@$(BIN)/ruff check --fix-only consuldns tests benchmarks packaging
+	@$(BIN)/ruff format consuldns tests benchmarks packaging
 
 types: setup ## mypy, strict
 	@echo "== types"
