@@ -146,7 +146,7 @@ class Answer(msgspec.Struct, frozen=True):
     `optional_additional` (metadata of a node). `authoritative`, `recursion_available` and
     `authentic_data` are the header's AA, RA and AD. `is_recursive`: made from replies of upstream
     servers, whose TTLs run down, or in want of them. `closest_encloser` goes with NXDOMAIN, where
-    it is known.
+    it is known. `zone` is what metrics have for the zone, empty for none of ours.
     """
 
     outcome: Outcome
@@ -163,6 +163,7 @@ class Answer(msgspec.Struct, frozen=True):
     extended_error: ExtendedError | None = None
     error_text: str = ""
     closest_encloser: ClosestEncloser | None = None
+    zone: str = ""
 
 
 def address_type(packed: bytes) -> Type:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from consuldns import names
-from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes
+from consuldns.names import IN_ADDR_ARPA, IP6_ARPA, Labels, Suffixes, format_name
 from consuldns.sockets import HostPort
 
 PodNames = Literal["disabled", "insecure", "verified"]
@@ -194,6 +194,14 @@ class Policy:
             domain = self.domains.longest_of(apex) or self.domain
             found.setdefault(apex, Zone(apex, domain, cluster))
         return found
+
+    def label_of(self, zone: Zone) -> str:
+        """The zone in metrics; reverse zones that the KV tree has, by the thousand, are one."""
+        return self._labels.get(zone.apex) or format_name(zone.apex[-2:])
+
+    @cached_property
+    def _labels(self) -> dict[Labels, str]:
+        return {apex: format_name(apex) for apex in (*self.zones, *self.reverse_zones)}
 
     @cached_property
     def apexes(self) -> Suffixes:

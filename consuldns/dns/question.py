@@ -34,6 +34,17 @@ class Class(IntEnum):
     ANY = 255
 
 
+def type_number(text: str) -> int:
+    """The number of a type: `SRV`, `any`, `TYPE65280`. ValueError if it has no name here."""
+    name = text.upper()
+    if name.startswith("TYPE") and name[4:].isdecimal() and int(name[4:]) < 1 << 16:
+        return int(name[4:])
+    try:
+        return Type[name].value
+    except KeyError:
+        raise ValueError(f"not a type of records that is known here: {text!r}") from None
+
+
 class Question(msgspec.Struct, frozen=True):
     """A question. `name` is folded; the spelling that was asked is kept by the wire layer.
 

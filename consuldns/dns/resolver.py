@@ -136,6 +136,7 @@ def _forward(question: Question, views: ViewReader, policy: Policy, recursion: R
         frozenset(views.dependencies),
         shuffled=False,
         authoritative=False,
+        zone=".",
     )
 
 
@@ -163,6 +164,7 @@ def _complete(finding: Finding, zone: Zone, views: ViewReader, policy: Policy) -
         shuffled=not finding.is_ordered,
         by_weight=finding.by_weight,
         closest_encloser=finding.closest_encloser,
+        zone=policy.label_of(zone),
     )
 
 

@@ -17,8 +17,12 @@ from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
 from consuldns.consul.http.client import Client, Staleness
 from consuldns.consul.watch.watcher import Watcher
+from consuldns.dns.explain.lines import as_text
+from consuldns.dns.explain.steps import explain
+from consuldns.dns.question import Question, type_number
 from consuldns.errors import ConfigError, Denied
 from consuldns.incidents import UnexpectedErrors
+from consuldns.names import fold, parse_name
 from consuldns.process import processors, systemd
 from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.sync_child import SyncChild
@@ -95,7 +99,9 @@ class Control:
         )
         for address in self._addresses:
             _log.info("listening on %s", address)
-        application = admin.application(self, FiguresCollector(self.figures), self._sync_metrics)
+        application = admin.application(
+            self, FiguresCollector(self.figures), self._sync_metrics, self.explain
+        )
         async with (
             serving.serving(application, self._admin_socket, connections=admin.CONNECTIONS),
             asyncio.TaskGroup() as tasks,
@@ -167,6 +173,13 @@ class Control:
             is_ready=not self.not_ready(),
             sync=self._sync.figures() if self._sync is not None else None,
         )
+
+    async def explain(self, name: str, type_: str) -> str:
+        """How a name is answered from the data at hand. Raises ValueError, or ConsulError."""
+        question = Question(fold(parse_name(name)), type_number(type_))
+        obeyed = policy(self._settings)
+        found = await self._watcher.answer(lambda views: explain(question, views, obeyed))
+        return "".join(f"{line}\n" for line in as_text(found))
 
     def notes(self) -> list[str]:
         """The state of the sync worker. DNS does not depend on it: it is not a reason."""

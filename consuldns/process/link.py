@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 LENGTH = struct.Struct(">I")
 
+# In the name of a counter of answers: zone, type, rcode, protocol.
+ANSWERS, SEPARATOR = "answers\t", "\t"
+
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A message about a process."""

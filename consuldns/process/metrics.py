@@ -4,15 +4,22 @@ The hot path counts with plain integers; names, labels and help texts are given 
 scrape. No label ever takes a value that a client chose.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from consuldns import __version__
 from consuldns.consul.watch.watcher import WatcherStatistics
+from consuldns.process import link
 from consuldns.process.sync_child import SyncFigures
+from consuldns.server import durations
 from consuldns.server.listen import Transport
 
 # Counters of a worker (`server.handler.Counters`): metric and what it counts.
@@ -33,7 +40,7 @@ WORKER_COUNTERS: Mapping[str, tuple[str, str]] = {
     "tcp_refused": ("tcp_refused", "TCP connections closed because there were too many."),
 }
 QUERIES = "queries_"  # and the transport's name
-RESPONSES = "replies_"  # and the rcode's name
+ENTRIES = "entries_"  # and the part of the response cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +81,59 @@ def _of_workers(figures: Figures) -> Iterator[Metric]:
         count = figures.workers.get(f"{QUERIES}{transport.value}", 0)
         requests.add_metric([transport.value], count)
     yield requests
-    responses = CounterMetricFamily("consuldns_dns_responses", "Replies sent.", labels=["rcode"])
-    for counter, count in figures.workers.items():
-        if counter.startswith(RESPONSES):
-            responses.add_metric([counter.removeprefix(RESPONSES).upper()], count)
-    yield responses
+    yield from _of_answers(figures.workers)
     for counter, (name, text) in WORKER_COUNTERS.items():
         yield _counter(name, text, figures.workers.get(counter, 0))
     yield _counter(
         "worker_restarts", "Worker processes that were replaced.", figures.worker_restarts
     )
+
+
+def _of_answers(workers: Mapping[str, int]) -> Iterator[Metric]:
+    """Labels are CoreDNS's where it has them."""
+    responses = CounterMetricFamily(
+        "consuldns_dns_responses",
+        "Replies sent; zone dropped: none of our zones, type other: one without a name here.",
+        labels=["zone", "type", "rcode", "proto"],
+    )
+    entries = GaugeMetricFamily(
+        "consuldns_cache_entries", "Entries of the response caches of all workers.", labels=["type"]
+    )
+    for counter, count in workers.items():
+        if counter.startswith(link.ANSWERS):
+            responses.add_metric(counter.removeprefix(link.ANSWERS).split(link.SEPARATOR), count)
+        elif counter.startswith(ENTRIES):
+            entries.add_metric([counter.removeprefix(ENTRIES)], count)
+    yield responses
+    yield entries
+    yield _histogram(
+        "dns_request_duration_seconds",
+        "Time from reading a query to sending its reply; of a batch of hits, the first one's.",
+        [durations.FIRST_NANOSECONDS * 2**n / 1e9 for n in range(durations.BUCKETS)],
+        [workers.get(f"duration_{n}", 0) for n in range(durations.BUCKETS + 1)],
+        workers.get("duration_nanoseconds", 0) / 1e9,
+    )
+    yield _histogram(
+        "dns_response_size_bytes",
+        "Sizes of replies; of a batch of hits, the first one's.",
+        list(durations.SIZES),
+        [workers.get(f"size_{n}", 0) for n in range(len(durations.SIZES) + 1)],
+        workers.get("size_octets", 0),
+    )
+
+
+def _histogram(
+    name: str, text: str, ends: Sequence[float], counts: Sequence[int], total: float
+) -> Metric:
+    """`ends` are those of the buckets; the last count is of what is beyond them."""
+    buckets = []
+    below = 0
+    for end, count in zip([*map(str, ends), "+Inf"], counts, strict=True):
+        below += count
+        buckets.append((end, float(below)))
+    histogram = HistogramMetricFamily(f"consuldns_{name}", text)
+    histogram.add_metric([], buckets, total)
+    return histogram
 
 
 def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:

@@ -26,7 +26,6 @@ from consuldns.server.tcp import TcpServer
 from consuldns.server.udp import UdpServer
 from consuldns.views import updates
 from consuldns.views.store import ViewStore
-from consuldns.wire.decode import Rcode
 
 _log = logging.getLogger(__name__)
 
@@ -140,9 +139,14 @@ class Worker:
         if self._handler is None or self._forwarder is None:
             return {}
         counters = asdict(self._handler.counters) | self._forwarder.statistics()
-        queries, replies = counters.pop("queries"), counters.pop("replies")
+        queries = counters.pop("queries")
         counters |= {f"queries_{transport}": count for transport, count in queries.items()}
-        return counters | {f"replies_{code.name.lower()}": replies[code] for code in Rcode}
+        counters |= {f"entries_{part}": count for part, count in self._handler.entries()}
+        counters |= {
+            link.ANSWERS + link.SEPARATOR.join(labels): count
+            for *labels, count in self._handler.tally
+        }
+        return counters | dict(self._handler.durations)
 
     def _log_figures(self) -> None:
         counts = (f"{name}={count}" for name, count in self._counters().items() if count)

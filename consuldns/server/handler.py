@@ -5,10 +5,11 @@ asked for the view, and the reply is sent when the view has come, is unavailable
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
+from time import perf_counter_ns
 
 import msgspec
 from msgspec.structs import replace
@@ -20,13 +21,15 @@ from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question
 from consuldns.incidents import UnexpectedErrors
 from consuldns.names import format_name
+from consuldns.server.durations import Durations
 from consuldns.server.listen import Transport
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import Views, ViewStore
 from consuldns.wire.cache import ResponseCache
-from consuldns.wire.decode import Query, Rcode, Rejection, read_query
+from consuldns.wire.decode import Query, Rejection, read_query
 from consuldns.wire.encode import encode_rejection
+from consuldns.wire.tally import Tally
 
 Resolve = Callable[[Question, Views, Policy, Forwarded | None], Answer | Needs]
 SendReply = Callable[[bytes], None]
@@ -70,7 +73,6 @@ class Counters:
     send_errors: int = 0
     tcp_connections: int = 0
     tcp_refused: int = 0
-    replies: list[int] = field(default_factory=lambda: [0] * (max(Rcode) + 1))  # by rcode
 
 
 class _Query(msgspec.Struct, frozen=True):
@@ -83,6 +85,7 @@ class _Query(msgspec.Struct, frozen=True):
     transport: Transport
     reply: SendReply
     deadline: float
+    arrived: int  # nanoseconds of the clock that durations are measured by
 
 
 class Handler:
@@ -112,7 +115,9 @@ class Handler:
         self._forwarded = forwarded
         self._need = need
         self._clock = clock
-        self._cache = ResponseCache(randomness, self.counters.replies, policy.messages)
+        self.tally = Tally()
+        self.durations = Durations()
+        self._cache = ResponseCache(randomness, self.tally, policy.messages)
         self._pending: dict[Pending, list[_Query]] = {}
         self.pending_count = 0  # queries, whatever they wait for
         self._unavailable: dict[ViewKey, tuple[str, float]] = {}  # reason, when to ask again
@@ -130,10 +135,18 @@ class Handler:
             return Unanswered.DROPPED
         if isinstance(query, Rejection):
             self.counters.rejected += 1
-            self.counters.replies[query.rcode] += 1
+            self.tally.counter("", 0, query.rcode)[transport is Transport.TCP] += 1
             return encode_rejection(packet, query)
+        arrived = perf_counter_ns()
         deadline = self._clock() + PENDING_SECONDS
-        return self._answer(_Query(query, transport, reply, deadline))
+        return self._measured(_Query(query, transport, reply, deadline, arrived))
+
+    def _measured(self, query: _Query) -> bytes | Unanswered:
+        """The reply to a query, unless it has to wait; how long it took is noted."""
+        outcome = self._answer(query)
+        if isinstance(outcome, bytes):
+            self.durations.observe(perf_counter_ns() - query.arrived, len(outcome))
+        return outcome
 
     def receive(self, update: updates.ToWorker) -> None:
         """Take a message from control: views change, and pending queries may get their replies."""
@@ -187,6 +200,10 @@ class Handler:
         """The views that answers were given from since the last call, for `updates.Asked`."""
         return self._cache.rotate()
 
+    def entries(self) -> Iterator[tuple[str, int]]:
+        """How many answers each part of the response cache holds."""
+        return self._cache.sizes()
+
     def set_policy(self, policy: Policy) -> None:
         """Answer by other settings from now on."""
         self._policy = policy
@@ -212,7 +229,7 @@ class Handler:
         """Try the queries again that waited for this; they may come to wait for something else."""
         for query in self._pending.pop(awaited, ()):
             self.pending_count -= 1
-            outcome = self._answer(query)
+            outcome = self._measured(query)
             if isinstance(outcome, bytes):
                 query.reply(outcome)
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
+from time import perf_counter_ns
 
 from consuldns.incidents import FloodLog
 from consuldns.server.handler import Handler, Unanswered
@@ -227,8 +228,10 @@ class _Connection(asyncio.Protocol):
             self._invalid = True
             query = read_query(message)
             return None if query is None else encode_rejection(message, Rejection(Rcode.FORMERR))
+        began = perf_counter_ns()
         reply = self._handler.find(message, True)
         if reply is not None:
+            self._handler.durations.observe(perf_counter_ns() - began, len(reply))
             return reply
         outcome = self._handler.handle(message, Transport.TCP, self._reply_later)
         if isinstance(outcome, bytes):

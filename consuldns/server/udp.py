@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from functools import partial
+from time import perf_counter_ns
 from typing import Any
 
 from consuldns.incidents import FloodLog
@@ -54,18 +55,21 @@ class UdpServer:
         find = self._handler.find
         counters = self._handler.counters
         queries = counters.queries
+        hits = spent = size = began = 0
         for _ in range(_BATCH):
             try:
                 packet, client = receive(_MAX_QUERY)
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 self._flood_log.warning("receive", "cannot receive over UDP: %s", error)
-                return
+                break
             queries[_TRANSPORT] += 1
             if client[1] in _NEVER_CLIENTS:
                 counters.dropped += 1
                 continue
+            if not hits:
+                began = perf_counter_ns()
             reply = find(packet, False)
             if reply is None:
                 self._answer(packet, client)
@@ -74,6 +78,11 @@ class UdpServer:
                 send(reply, client)
             except OSError as error:
                 self._not_sent(error)
+            if not hits:
+                spent, size = perf_counter_ns() - began, len(reply)
+            hits += 1
+        if hits:
+            self._handler.durations.observe(spent, size, hits)
 
     def _answer(self, packet: bytes, client: Any) -> None:
         reply = self._handler.handle(packet, Transport.UDP, partial(self._send, client))

@@ -2,10 +2,11 @@
 
 `/health` says that the process is alive, whatever Consul does (a restart would only lose what it
 knows); `/ready` is 200 when nothing is missing, else 503 with a reason a line; notes follow in
-either case, which change nothing in that; `/metrics` is Prometheus' text format.
+either case, which change nothing in that; `/metrics` is Prometheus' text format; `/explain` says
+how a name is answered (`?name=web.service.consul&type=SRV`), from the data that the server has.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,6 +15,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+
+from consuldns.errors import ConsulError
 
 CONNECTIONS = 100  # at once; probes and scrapers need a handful
 
@@ -28,8 +31,15 @@ class Status(Protocol):
         """What else there is to say, without being a reason."""
 
 
+Explain = Callable[[str, str], Awaitable[str]]
+"""How a name and a type are answered, as lines. Raises ValueError, or ConsulError."""
+
+
 def application(
-    status: Status, collector: Collector, further_metrics: Callable[[], str] = str
+    status: Status,
+    collector: Collector,
+    further_metrics: Callable[[], str] = str,
+    explain: Explain | None = None,
 ) -> Starlette:
     """The routes; `collector` makes the metrics at each scrape, to which further ones are added."""
     registry = CollectorRegistry()
@@ -48,10 +58,22 @@ def application(
         text = generate_latest(registry) + further_metrics().encode()
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
-    return Starlette(
-        routes=[
-            Route("/health", health),
-            Route("/ready", ready),
-            Route("/metrics", metrics),
-        ]
-    )
+    async def explained(request: Request) -> Response:
+        assert explain is not None
+        name = request.query_params.get("name", "")
+        try:
+            text = await explain(name, request.query_params.get("type", "A"))
+        except ValueError as error:
+            return PlainTextResponse(f"{error}\n", status_code=400)
+        except ConsulError as error:
+            return PlainTextResponse(f"{error}\n", status_code=503)
+        return PlainTextResponse(text)
+
+    routes = [
+        Route("/health", health),
+        Route("/ready", ready),
+        Route("/metrics", metrics),
+    ]
+    if explain is not None:
+        routes.append(Route("/explain", explained))
+    return Starlette(routes=routes)

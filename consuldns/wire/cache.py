@@ -13,6 +13,7 @@ An entry goes when one of its dependencies changes. One that depends on time ins
 `expires_at`: `expire`, called several times a second, removes it, so that a hit need not ask.
 """
 
+from collections.abc import Iterator
 from itertools import cycle, product
 from random import Random
 from struct import Struct
@@ -38,6 +39,7 @@ from consuldns.wire.encode import (
     opt_start,
 )
 from consuldns.wire.generations import Generations
+from consuldns.wire.tally import Tally
 
 MAX_ORDERS = 8  # renderings of one answer that are rotated
 _MAX_ROTATION = 65_536  # bytes of them all
@@ -90,6 +92,7 @@ class _Entry:
         "_started",
         "_turns",
         "compiled",
+        "counter",
         "dependencies",
         "expires_at",
         "memory",
@@ -97,13 +100,19 @@ class _Entry:
     )
 
     def __init__(
-        self, query: Query, answer: Answer, randomness: Random, messages: MessagePolicy
+        self,
+        query: Query,
+        answer: Answer,
+        randomness: Random,
+        messages: MessagePolicy,
+        tally: Tally,
     ) -> None:
         if answer.shuffled and len(answer.groups) > _MANY:
             # Not all may fit into a message: let chance choose.
             chosen = randomness.sample(answer.groups, len(answer.groups))
             answer = replace(answer, groups=tuple(chosen))
         self.compiled = CompiledAnswer(answer, query.question, messages)
+        self.counter = tally.counter(answer.zone, query.question.type, self.compiled.rcode)
         is_limited = query.question.type in _ADDRESS_TYPES and not answer.is_recursive
         self._limit = (messages.a_record_limit if is_limited else 0) or _NO_LIMIT
         self._plain_limit = min(messages.udp_answer_limit, MAX_UDP_ANSWER_LIMIT) or _NO_LIMIT
@@ -186,13 +195,13 @@ class _Opt:
 
 
 class ResponseCache:
-    """See the module. `replies` counts what it sends, by rcode."""
+    """See the module. `tally` counts what it sends."""
 
     def __init__(
-        self, randomness: Random, replies: list[int], messages: MessagePolicy | None = None
+        self, randomness: Random, tally: Tally, messages: MessagePolicy | None = None
     ) -> None:
         self._randomness = randomness
-        self._replies = replies
+        self._tally = tally
         self._opts: dict[bytes, _Opt] = {}
         self._options = (NO_OPTIONS, NO_OPTIONS)
         self.set_messages(messages or MessagePolicy())
@@ -203,7 +212,7 @@ class ResponseCache:
         self._opts.clear()
         self._positive = Generations[_Entry](_MAX_ENTRIES)
         self._negative = Generations[_Entry](_MAX_NEGATIVE)
-        self._denials = Denials(messages)
+        self._denials = Denials(messages, self._tally)
 
     def find(self, packet: bytes, over_tcp: bool) -> bytes | None:
         """The reply to a packet, None if it is not known here. The hot path: nothing can fail."""
@@ -218,7 +227,7 @@ class ResponseCache:
         if entry is None:
             denial = self._denials.find(key)
             if denial is not None:
-                return self._deny(packet, kind, end, denial)
+                return self._deny(packet, kind, end, denial, over_tcp)
             entry = self._older(key)
             if entry is None:
                 return None
@@ -234,7 +243,7 @@ class ResponseCache:
         if rotation is None:
             return None
         compiled = entry.compiled
-        self._replies[compiled.rcode] += 1
+        entry.counter[over_tcp] += 1
         headers, body = next(rotation)
         start = (packet[:2], headers[kind], packet[HEADER_SIZE:end], body)
         if opt is None:
@@ -242,19 +251,21 @@ class ResponseCache:
         options = compiled.options or self._options[compiled.rcode == _NXDOMAIN]
         return b"".join((*start, opt.reply, options))
 
-    def _deny(self, packet: bytes, kind: int, end: int, denial: Rendered) -> bytes | None:
+    def _deny(
+        self, packet: bytes, kind: int, end: int, denial: Rendered, over_tcp: bool
+    ) -> bytes | None:
         """The reply to a packet whose question ends at an offset, for a name that is denied."""
-        headers, body, own_options = denial
+        headers, body, own_options, counter = denial
         start = (packet[:2], headers[kind], packet[HEADER_SIZE:end], body)
         if kind < _WITH_EDNS:
             if len(packet) != end:
                 return None
-            self._replies[_NXDOMAIN] += 1
+            counter[over_tcp] += 1
             return b"".join(start)
         opt = self._opts.get(packet[end : end + _OPT_KEY])
         if opt is None or len(packet) - end != opt.length:
             return None
-        self._replies[_NXDOMAIN] += 1
+        counter[over_tcp] += 1
         return b"".join((*start, opt.reply, own_options or self._options[True]))
 
     def find_for(self, query: Query, over_tcp: bool) -> bytes | None:
@@ -270,8 +281,8 @@ class ResponseCache:
         if entry is not None:
             return self._reply(entry, query, over_tcp=over_tcp)
         assert denial is not None
-        headers, body, own_options = denial
-        self._replies[_NXDOMAIN] += 1
+        headers, body, own_options, counter = denial
+        counter[over_tcp] += 1
         return assemble(query, (headers, body), own_options or self._options[True])
 
     def add(
@@ -288,7 +299,7 @@ class ResponseCache:
             denied = self.find_for(query, over_tcp)
             if denied is not None:
                 return denied
-        entry = _Entry(query, answer, self._randomness, self._messages)
+        entry = _Entry(query, answer, self._randomness, self._messages, self._tally)
         entry.expires_at = expires_at
         if b"\0" not in query.key[:-5]:
             exists = answer.outcome is Outcome.ANSWER or (
@@ -299,7 +310,7 @@ class ResponseCache:
 
     def reply(self, query: Query, answer: Answer, *, over_tcp: bool) -> bytes:
         """The reply to this query alone."""
-        entry = _Entry(query, answer, self._randomness, self._messages)
+        entry = _Entry(query, answer, self._randomness, self._messages, self._tally)
         return self._reply(entry, query, over_tcp=over_tcp)
 
     def drop(self, dependency: ViewKey) -> None:
@@ -307,6 +318,12 @@ class ResponseCache:
         self._positive.drop(dependency)
         self._negative.drop(dependency)
         self._denials.drop(dependency)
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """How many entries there are: of answers, of denials of a name, of all names below one."""
+        yield "success", len(self._positive)
+        yield "denial", len(self._negative)
+        yield "closest_encloser", len(self._denials)
 
     def expire(self, now: float) -> None:
         """Forget the answers whose time is up."""
@@ -344,7 +361,7 @@ class ResponseCache:
             max_size = edns_max_size(query.edns.size, self._messages.max_udp_size)
         rendering = entry.render(TCP_MAX_SIZE if over_tcp else max_size, self._randomness)
         compiled = entry.compiled
-        self._replies[compiled.rcode] += 1
+        entry.counter[over_tcp] += 1
         options = compiled.options or self._options[compiled.rcode == _NXDOMAIN]
         return assemble(query, rendering, options)
 

@@ -4,30 +4,32 @@ A flood of random names is what attackers send, and no two of them are the same.
 not hold the names: it holds the name above them with the labels that exist below it (RFC 4592
 section 3.3.1, RFC 8020), and compares. The replies differ in their question, and in where the SOA
 points into it, which the length of the question's name says: so there is a rendering for each
-length that was asked for, at most 254.
+length (and each type, for the counters) that was asked for.
 """
 
 from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from consuldns.dns.answer import Answer, ClosestEncloser, LabelSet
+from consuldns.dns.answer import Answer, ClosestEncloser, LabelSet, Outcome
 from consuldns.dns.policy import MessagePolicy
 from consuldns.dns.question import Class, Question, Type
 from consuldns.dns.resolver import NOT_ASKABLE, TRANSFERS
 from consuldns.names import MAX_LABEL, MAX_NAME, Labels, to_wire
 from consuldns.views.keys import ViewKey
-from consuldns.wire.encode import PLAIN_MAX_SIZE, RESERVED, CompiledAnswer, Headers
+from consuldns.wire.encode import PLAIN_MAX_SIZE, RCODES, RESERVED, CompiledAnswer, Headers
+from consuldns.wire.tally import Counter, Tally
 
 _MAX_DENIALS = 1_000
+_MAX_RENDERINGS = 1_000  # of one denial, by length and type
 _SUFFIX_SIZE = 5  # of a question's key: the root, type and class
 _LONGEST = MAX_NAME - 1  # octets of a name without the root
 _CLASS_IN = Class.IN.value.to_bytes(2)
 # Questions for these get an error, whatever the name.
 _NEVER_DENIED = frozenset(int(each).to_bytes(2) for each in NOT_ASKABLE | TRANSFERS)
 
-# Headers, records and own options of a reply; see `CompiledAnswer`.
-Rendered = tuple[Headers, bytes, bytes]
+# Headers, records and own options of a reply (see `CompiledAnswer`), and where it is counted.
+Rendered = tuple[Headers, bytes, bytes, Counter]
 
 
 class _Denial:
@@ -41,7 +43,7 @@ class _Denial:
         self._name = encloser.name
         self._labels: list[LabelSet] = [each for each in encloser.labels if each]
         self._marker = _wire((encloser.unless,)) if encloser.unless else b""
-        self.renderings: dict[int, Rendered] = {}
+        self.renderings: dict[tuple[int, bytes], Rendered] = {}
         self.is_used = True
 
     @property
@@ -63,13 +65,18 @@ class _Denial:
         question = Question((*labels, *self._name), Type.A)
         return CompiledAnswer(self._answer, question, self._messages)
 
-    def render(self, length: int) -> Rendered:
-        """The same as bytes; kept."""
-        found = self.renderings.get(length)
+    def render(self, length: int, type_: bytes, tally: Tally) -> Rendered:
+        """The same as bytes, for a type; kept."""
+        found = self.renderings.get((length, type_))
         if found is None:
             compiled = self.compile(length)
-            found = (*compiled.render((), PLAIN_MAX_SIZE), compiled.options)
-            self.renderings[length] = found
+            counter = tally.counter(
+                self._answer.zone, int.from_bytes(type_), RCODES[Outcome.NXDOMAIN]
+            )
+            found = (*compiled.render((), PLAIN_MAX_SIZE), compiled.options, counter)
+            if len(self.renderings) >= _MAX_RENDERINGS:
+                self.renderings.clear()
+            self.renderings[length, type_] = found
         return found
 
     def denies(self, label: bytes, key: bytes) -> bool:
@@ -83,10 +90,14 @@ class _Denial:
 class Denials:
     """Denials by the name that is above them, in wire format without the root."""
 
-    def __init__(self, messages: MessagePolicy) -> None:
+    def __init__(self, messages: MessagePolicy, tally: Tally) -> None:
         self._messages = messages
+        self._tally = tally
         self._by_name: dict[bytes, _Denial] = {}
         self._by_dependency: dict[ViewKey, set[bytes]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_name)
 
     def find(self, key: bytes) -> Rendered | None:
         """The reply to a question, if its name is denied and a name of that length has been asked.
@@ -95,12 +106,16 @@ class Denials:
         anything, then type and class.
         """
         denial = self._find(key)
-        return None if denial is None else denial.renderings.get(len(key) - _SUFFIX_SIZE)
+        if denial is None:
+            return None
+        return denial.renderings.get((len(key) - _SUFFIX_SIZE, key[-4:-2]))
 
     def render_for(self, key: bytes) -> Rendered | None:
         """The same for a name of any length."""
         denial = self._find(key)
-        return None if denial is None else denial.render(len(key) - _SUFFIX_SIZE)
+        if denial is None:
+            return None
+        return denial.render(len(key) - _SUFFIX_SIZE, key[-4:-2], self._tally)
 
     def _find(self, key: bytes) -> _Denial | None:
         end = len(key) - _SUFFIX_SIZE

@@ -78,6 +78,9 @@ class Generations(Generic[E]):
         self.fresh: _Generation[E] = _Generation()
         self.previous: _Generation[E] = _Generation()
 
+    def __len__(self) -> int:
+        return len(self.fresh.entries) + len(self.previous.entries)
+
     def add(self, key: bytes, entry: E) -> bool:
         """Keep the entry; False if the generation is full."""
         if len(self.fresh.entries) >= self._max_entries or self.fresh.memory >= _MAX_MEMORY:

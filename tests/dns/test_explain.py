@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from consuldns.cli.explanation import as_text
 from consuldns.dns.answer import Outcome
+from consuldns.dns.explain.lines import as_text
 from consuldns.dns.explain.nearest import nearest
 from consuldns.dns.explain.reasons import SENTENCES
 from consuldns.dns.explain.steps import Explanation, explain

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from tests.end_to_end.conftest import deregister, register
-from tests.support.ask import answers, ask, dig, extended_errors, rcode
+from tests.support.ask import answers, ask, dig, extended_errors, rcode, wait_for_answer
 from tests.support.consul_agent import ConsulAgent, wait_until
 from tests.support.consuldns_process import Serve, children_of
 
@@ -150,3 +150,21 @@ def test_a_port_that_is_taken_is_named(consul: ConsulAgent, serve: Serve) -> Non
     assert second.status == 3
     assert f"127.0.0.1:{serve.port}" in second.log
     assert "Traceback" not in second.log
+
+
+def test_explain(consul: ConsulAgent, serve: Serve) -> None:
+    """From the server's own data, whether it has been asked for them or not."""
+    register(consul, "explained", "10.0.0.9")
+    wait_for_answer(serve.port, "explained.service.consul", "A", "10.0.0.9")
+    found = serve.admin("/explain?name=Explained.service.consul")
+    assert found.status_code == 200
+    assert '* 1. Consul: service "explained"' in found.text
+    assert "explained.service.consul. 0 IN A 10.0.0.9" in found.text
+    missing = serve.admin("/explain?name=explaimed.service.consul&type=srv").text
+    assert 'there is no service "explaimed" (did you mean "explained"?)' in missing
+    assert "=> nxdomain" in missing
+    fresh = serve.admin("/explain?name=consul.service.consul&type=TYPE33").text
+    assert "=> answer" in fresh
+    assert serve.admin("/explain?name=a..b").status_code == 400
+    assert serve.admin("/explain?name=a&type=NOPE").status_code == 400
+    assert serve.admin("/explain").status_code in (200, 400)

@@ -3,7 +3,6 @@
 from collections import Counter
 from random import Random
 
-import dns.rcode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +12,8 @@ from consuldns.dns.answer import Answer, Outcome
 from consuldns.dns.policy import MessagePolicy
 from consuldns.views import keys
 from consuldns.wire.cache import MAX_ORDERS, ResponseCache
-from consuldns.wire.decode import Query, Rcode, read_query
+from consuldns.wire.decode import Query, read_query
+from consuldns.wire.tally import Tally
 from tests.wire import made_answers, packets
 from tests.wire.made_answers import SERVICES, WEB_INSTANCES
 from tests.wire.packets import opt, option, parse, query_packet, records
@@ -22,7 +22,7 @@ COOKIE = opt(options=option(10, b"12345678"))
 
 
 def new_cache() -> ResponseCache:
-    return ResponseCache(Random(1), [0] * (max(Rcode) + 1))
+    return ResponseCache(Random(1), Tally())
 
 
 def entries(cache: ResponseCache) -> int:
@@ -167,15 +167,20 @@ def test_each_transport_and_size_gets_what_it_can_hold() -> None:
     assert sizes[small, False] <= sizes[plain, False] < sizes[large, False] < 30
 
 
-def test_replies_are_counted_by_rcode() -> None:
-    replies = [0] * (max(Rcode) + 1)
-    cache = ResponseCache(Random(1), replies)
-    packet = query_packet()
-    cache.add(packets.as_query(packet), made_answers.NXDOMAIN, over_tcp=False)
-    cache.find_for(packets.as_query(packet), False)
+def test_replies_are_counted_by_what_they_are() -> None:
+    tally = Tally()
+    cache = ResponseCache(Random(1), tally)
+    packet, other = query_packet(), query_packet("x.service.consul", 4242)
+    denied = replace(made_answers.NXDOMAIN, zone="consul.")
+    cache.add(packets.as_query(packet), denied, over_tcp=False)
+    cache.find_for(packets.as_query(packet), True)
     cache.find(packet, False)
-    assert replies[dns.rcode.NXDOMAIN] == 3
-    assert sum(replies) == 3
+    cache.add(packets.as_query(other), made_answers.REFUSED, over_tcp=True)
+    assert sorted(tally) == [
+        ("consul.", "A", "NXDOMAIN", "tcp", 1),
+        ("consul.", "A", "NXDOMAIN", "udp", 2),
+        ("dropped", "other", "REFUSED", "tcp", 1),
+    ]
 
 
 class TestDropping:

@@ -24,13 +24,14 @@ from consuldns.names import parse_name
 from consuldns.wire.cache import ResponseCache
 from consuldns.wire.decode import Rcode, Rejection, read_query
 from consuldns.wire.encode import edns_max_size, encode_rejection, error_options
+from consuldns.wire.tally import Tally
 from tests.wire import made_answers, packets
 from tests.wire.made_answers import WEB, a_record
 from tests.wire.packets import opt, parse, query_packet, records
 
 
 def reply_to(packet: bytes, answer: Answer, *, over_tcp: bool = False) -> bytes:
-    return ResponseCache(Random(1), [0] * 17).add(
+    return ResponseCache(Random(1), Tally()).add(
         packets.as_query(packet), answer, over_tcp=over_tcp
     )
 
@@ -163,7 +164,7 @@ def test_one_of_several_aliases_is_picked() -> None:
         for n in range(20)
     )
     answer = Answer(Outcome.ANSWER, aliases, exclusive=True)
-    table = ResponseCache(Random(1), [0] * 17)
+    table = ResponseCache(Random(1), Tally())
     packet = query_packet()
     query = packets.as_query(packet)
     seen = {tuple(records(parse(table.add(query, answer, over_tcp=False)).answer))}
@@ -259,7 +260,7 @@ class TestLittleRoom:
         stale=st.booleans(),
     )
     def test_the_size_is_kept(self, count: int, size: int, type_: int, stale: bool) -> None:
-        table = ResponseCache(Random(1), [0] * 17)
+        table = ResponseCache(Random(1), Tally())
         table.mark_stale(stale)
         answer = (
             made_answers.service(count) if type_ == packets.SRV else made_answers.addresses(count)
@@ -342,7 +343,7 @@ def test_rejections(packet: bytes, rcode: Rcode, size: int) -> None:
 def test_the_header_says_what_the_answer_says(answer: Answer, flags: int) -> None:
     for recursion_desired in (0, 0x0100):
         packet = packets.query_packet(flags=recursion_desired)
-        cache = ResponseCache(Random(1), [0] * (max(Rcode) + 1))
+        cache = ResponseCache(Random(1), Tally())
         reply = cache.add(packets.as_query(packet), answer, over_tcp=False)
         hit = cache.find(packet, False)
         assert {int.from_bytes(each[2:4]) for each in (reply, hit) if each} == {

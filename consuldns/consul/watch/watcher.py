@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from consuldns.consul import kinds
 from consuldns.consul.http import blocking
@@ -27,8 +28,13 @@ from consuldns.errors import ConsulError, Unreachable
 from consuldns.incidents import Incidents, UnexpectedErrors
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
+from consuldns.views.store import MissingView, Views
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+ANSWER_SECONDS, ANSWER_PAUSE_SECONDS = 3.0, 0.05
 
 NO_CONTACT = "Consul is unreachable"
 SWEEP_AFTER_CONTACT_SECONDS = 1.5
@@ -184,6 +190,23 @@ class Watcher:
         with self._errors.contained("recording which views are in use"):
             self._on_demand.asked(asked)
             self._indexer.asked(asked)
+
+    async def answer(self, ask: Callable[[Views], T]) -> T:
+        """What `ask` makes of the views that are held; those that it misses are read for it.
+
+        Raises Unreachable, with the reason, if a view is not available in time.
+        """
+        wanted: set[ViewKey] = set()
+        for _ in range(int(ANSWER_SECONDS / ANSWER_PAUSE_SECONDS)):
+            try:
+                return ask(self._published)
+            except MissingView as missing:
+                if missing.key not in wanted:
+                    wanted.add(missing.key)
+                    self.need(missing.key)
+                await asyncio.sleep(ANSWER_PAUSE_SECONDS)
+        names = ", ".join(key.label for key in wanted)
+        raise Unreachable(f"timed out waiting for Consul: {names}")
 
     def known(self) -> Iterable[updates.ToWorker]:
         """The messages that bring a fresh worker up to date."""
