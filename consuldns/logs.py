@@ -11,6 +11,7 @@ whose reader is gone or stuck, a full disk, a terminal that is stopped or gone) 
 and the number is logged as soon as stderr takes lines again.
 """
 
+import json
 import logging
 import os
 import select
@@ -19,6 +20,9 @@ from datetime import datetime
 from typing import Literal
 
 Level = Literal["debug", "info", "warning", "error"]
+Form = Literal["text", "json"]
+Logged = Literal["off", "all", "denials", "errors"]
+"""Which queries the query log has: denials are NXDOMAIN and answers without records."""
 PRIORITIES = {logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 STDERR = 2
 PIECE = 4096  # bytes (PIPE_BUF) that a pipe which is writable takes without blocking: pipe(7)
@@ -54,6 +58,23 @@ class OneLine(logging.Formatter):
         """A traceback. Its last part is the text of the exception, which may quote a client."""
         text = super().formatException(ei)  # type: ignore[arg-type]
         return "\n".join(f"    {_printable(line)}" for line in text.splitlines())
+
+
+class JsonLine(OneLine):
+    """A formatter whose records are one JSON object each, on one line, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """`time`, `level`, `logger`, `message`, and `exception` if there is one."""
+        content = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            content["exception"] = logging.Formatter.formatException(self, record.exc_info)
+        line = json.dumps(content)
+        return f"<{PRIORITIES.get(record.levelno, 6)}>{line}" if self._journal else line
 
 
 def _printable(line: str) -> str:
@@ -110,14 +131,15 @@ def is_journal(environment: Mapping[str, str]) -> bool:
     return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def configure(level: Level = "info") -> None:
+def configure(level: Level = "info", form: Form = "text") -> None:
     """Send the log of this process to stderr. It may be called again, with another level.
 
     Our own lines have this level. Libraries stay at info, as they log requests with their headers
     at debug, and credentials are among those.
     """
     handler = Stderr()
-    handler.setFormatter(OneLine(journal=is_journal(os.environ)))
+    formatter = JsonLine if form == "json" else OneLine
+    handler.setFormatter(formatter(journal=is_journal(os.environ)))
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(number, logging.INFO), handlers=[handler], force=True)
     logging.getLogger("consuldns").setLevel(number)

@@ -28,12 +28,14 @@ DNS_ADDRESS = "127.0.0.1:8600"
 @setting_option("listen", "ADDR:PORT", default=DNS_ADDRESS, multiple=True)
 @setting_option("admin_addr", "ADDR:PORT")
 @setting_option("log_level", "LEVEL")
+@setting_option("log_format", "FORMAT")
 @click.option("--no-sample", is_flag=True, help="Start with an empty catalog.")
 def command(
     http_addr: str,
     listen: tuple[str, ...],
     admin_addr: str | None,
     log_level: str | None,
+    log_format: str | None,
     no_sample: bool,
 ) -> None:
     """Try consuldns: an embedded Consul agent with sample services, and DNS.
@@ -53,6 +55,7 @@ def command(
             "consul.address": f"http://{agent}",
             "admin_addr": admin_addr,
             "log_level": log_level,
+            "log_format": log_format,
         },
         defaults={"listen": DNS_ADDRESS, "workers": 1},
     ).settings

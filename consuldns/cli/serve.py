@@ -16,6 +16,7 @@ from consuldns.cli.options import config_option, configuration, setting_option
 @setting_option("workers", "N")
 @setting_option("admin_addr", "ADDR:PORT")
 @setting_option("log_level", "LEVEL")
+@setting_option("log_format", "FORMAT")
 def command(
     listen: tuple[str, ...],
     consul_addr: str | None,
@@ -23,6 +24,7 @@ def command(
     workers: str | None,
     admin_addr: str | None,
     log_level: str | None,
+    log_format: str | None,
 ) -> None:
     """Serve DNS for an existing Consul.
 
@@ -40,6 +42,7 @@ def command(
         "workers": workers,
         "admin_addr": admin_addr,
         "log_level": log_level,
+        "log_format": log_format,
     }
     # Not at the top: help and completion must not wait for the server's imports.
     from consuldns.process.control import Control

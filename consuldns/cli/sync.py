@@ -28,6 +28,7 @@ _FLAGS = {
     "cluster": ("sync.cluster", "NAME"),
     "admin_addr": ("sync.admin_addr", "ADDR:PORT"),
     "log_level": ("log_level", "LEVEL"),
+    "log_format": ("log_format", "FORMAT"),
 }
 
 
@@ -77,6 +78,7 @@ allow_option = click.option(
 @_everything
 @setting_option(*_FLAGS["admin_addr"], default="none")
 @setting_option(*_FLAGS["log_level"])
+@setting_option(*_FLAGS["log_format"])
 @adopt_option
 @allow_option
 def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | None) -> None:
@@ -91,7 +93,7 @@ def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | 
 
     hold_signals()
     settings = _settings(file, given)
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     asyncio.run(supervisor.run(settings, adopt=adopt, allow_mass_delete=allow_mass_delete))
 
 
@@ -110,7 +112,7 @@ def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str |
     from consuldns.sync import commands, report
 
     settings = _settings(file, given)
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     task = commands.once(settings, adopt=adopt, allow_mass_delete=allow_mass_delete)
     difference, result = asyncio.run(task)
     click.echo(report.text(difference.plan, difference.kept_back))
@@ -142,7 +144,7 @@ def diff(file: Path | None, adopt: bool, output: str, **given: str | None) -> No
     from consuldns.sync import commands, report
 
     settings = _settings(file, given)
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     difference = asyncio.run(commands.diff(settings, adopt=adopt))
     if output == "json":
         click.echo(report.json(difference.plan, difference.kept_back))
@@ -168,7 +170,7 @@ def purge(file: Path | None, **given: str | None) -> None:
     from consuldns.sync import commands
 
     settings = _settings(file, given)
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     purged = asyncio.run(commands.purge(settings))
     click.echo(f"removed {purged.instances} instances and {purged.keys} keys of {purged.cluster!r}")
     if purged.left:

@@ -29,7 +29,7 @@ from consuldns.config.values import (
     one_of,
     whole_number,
 )
-from consuldns.logs import Level
+from consuldns.logs import Form, Level, Logged
 from consuldns.sockets import HostPort
 
 
@@ -204,6 +204,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             flag="--log-level",
         ),
     ] = "info"
+    log_format: Annotated[
+        Form,
+        Declaration(
+            one_of(Form),
+            "Format of the log. `text`: one event on each line, for people. `json`: an object on "
+            "each line, with `time`, `level`, `logger`, `message` and `exception`.",
+            flag="--log-format",
+        ),
+    ] = "text"
+    query_log: Annotated[
+        Logged,
+        Declaration(
+            one_of(Logged),
+            "Which queries are logged, in the common format of CoreDNS: `all`, `denials` (NXDOMAIN "
+            "and answers without records), `errors` (SERVFAIL, REFUSED and so on), or `off`, the "
+            "default: each line costs more than the answer.",
+        ),
+    ] = "off"
+    query_log_sample: Annotated[
+        int,
+        Declaration(
+            whole_number(1, 1_000_000),
+            "Of the queries that `query_log` selects, each n-th one is logged. Default 1: all.",
+        ),
+    ] = 1
     consul: ConsulSettings = ConsulSettings()
     dns: DNSSettings = DNSSettings()
     sync: SyncSettings = SyncSettings()

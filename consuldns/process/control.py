@@ -28,6 +28,7 @@ from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.sync_child import SyncChild
 from consuldns.process.workers import Workers
 from consuldns.server import listen
+from consuldns.server.query_log import QueryLogPolicy
 from consuldns.sockets import listen_tcp
 from consuldns.views import updates
 from consuldns.web import admin, serving
@@ -80,6 +81,8 @@ class Control:
             asked=self._watcher.asked,
             changed=self._consider_ready,
             log_level=settings.log_level,
+            log_format=settings.log_format,
+            query_log=QueryLogPolicy(settings.query_log, settings.query_log_sample),
         )
         self._sync = SyncChild(settings) if settings.sync.enabled else None
         self._stop = asyncio.Event()
@@ -88,7 +91,7 @@ class Control:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        logs.configure(self._settings.log_level)
+        logs.configure(self._settings.log_level, self._settings.log_format)
         signals.handle(
             {
                 Signals.SIGTERM: self._stop.set,

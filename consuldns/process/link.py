@@ -16,8 +16,9 @@ import msgspec
 
 from consuldns.dns.policy import Policy
 from consuldns.incidents import UnexpectedErrors
-from consuldns.logs import Level
+from consuldns.logs import Form, Level
 from consuldns.server.listen import Listener
+from consuldns.server.query_log import QueryLogPolicy
 from consuldns.views import updates
 
 _log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Start(_Message, frozen=True):
     listeners: tuple[Listener, ...]
     policy: Policy
     log_level: Level = "info"
+    log_format: Form = "text"
+    query_log: QueryLogPolicy = QueryLogPolicy()
 
 
 class SettingsChanged(_Message, frozen=True):

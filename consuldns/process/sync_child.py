@@ -255,7 +255,7 @@ async def _work(link: socket.socket) -> int:
     settings = await parent.settings()
     if settings is None:
         return 0
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     _log.debug("received the settings")
     background = [
         asyncio.create_task(_then_stop(parent, stop)),

@@ -22,6 +22,7 @@ from consuldns.forward.forwarder import Forwarder
 from consuldns.process import link
 from consuldns.server.handler import Handler, Pending
 from consuldns.server.listen import Listener, Transport
+from consuldns.server.query_log import QueryLog
 from consuldns.server.tcp import TcpServer
 from consuldns.server.udp import UdpServer
 from consuldns.views import updates
@@ -94,8 +95,8 @@ class Worker:
         match message:
             case link.Ping():
                 self._send(link.Pong(self._counters()))
-            case link.Start(listeners, policy, log_level):
-                logs.configure(log_level)
+            case link.Start(listeners, policy, log_level, log_format, query_log):
+                logs.configure(log_level, log_format)
                 self._listeners = listeners
                 self._forwarder = Forwarder(policy.forward, self._reply_arrived)
                 self._handler = Handler(
@@ -107,6 +108,8 @@ class Worker:
                     randomness=Random(),
                     clock=asyncio.get_running_loop().time,
                 )
+                if query_log.kind != "off":
+                    self._handler.query_log = QueryLog(query_log)
             case link.SettingsChanged(policy):
                 assert self._handler is not None, _START_IS_FIRST
                 assert self._forwarder is not None, _START_IS_FIRST

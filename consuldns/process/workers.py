@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from consuldns.backoff import Backoff
 from consuldns.dns.policy import Policy
 from consuldns.incidents import Incidents, UnexpectedErrors
-from consuldns.logs import Level
+from consuldns.logs import Form, Level
 from consuldns.process import link
 from consuldns.server.listen import Listener
+from consuldns.server.query_log import QueryLogPolicy
 from consuldns.signals import command_line, start_process
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
@@ -93,6 +94,8 @@ class Workers:
         asked: Callable[[tuple[ViewKey, ...]], None],
         changed: Callable[[], None],
         log_level: Level = "info",
+        log_format: Form = "text",
+        query_log: QueryLogPolicy | None = None,
     ) -> None:
         self._workers = [_Worker(number, each) for number, each in enumerate(listeners)]
         self._policy = policy
@@ -102,6 +105,8 @@ class Workers:
         self._changed = changed
         self._stopping = False
         self._log_level = log_level
+        self._log_format = log_format
+        self._query_log = query_log or QueryLogPolicy()
         self._incidents = Incidents(_log)
         self._errors = UnexpectedErrors(_log)
 
@@ -225,7 +230,10 @@ class Workers:
 
     def _brief(self, worker: _Worker, protocol: link.Link[link.ToControl]) -> None:
         """Send a fresh worker all that is known."""
-        protocol.send(link.frame(link.Start(worker.listeners, self._policy, self._log_level)))
+        start = link.Start(
+            worker.listeners, self._policy, self._log_level, self._log_format, self._query_log
+        )
+        protocol.send(link.frame(start))
         for update in self._known():
             protocol.send(self._framed(update))
         protocol.send(link.frame(link.CaughtUp()))

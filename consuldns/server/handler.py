@@ -23,6 +23,7 @@ from consuldns.incidents import UnexpectedErrors
 from consuldns.names import format_name
 from consuldns.server.durations import Durations
 from consuldns.server.listen import Transport
+from consuldns.server.query_log import QueryLog
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import Views, ViewStore
@@ -117,6 +118,7 @@ class Handler:
         self._clock = clock
         self.tally = Tally()
         self.durations = Durations()
+        self.query_log: QueryLog | None = None
         self._cache = ResponseCache(randomness, self.tally, policy.messages)
         self._pending: dict[Pending, list[_Query]] = {}
         self.pending_count = 0  # queries, whatever they wait for

@@ -7,11 +7,13 @@ import socket
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from struct import Struct
 from time import perf_counter_ns
+from typing import Any
 
 from consuldns.incidents import FloodLog
-from consuldns.server.handler import Handler, Unanswered
+from consuldns.server.handler import Handler, SendReply, Unanswered
 from consuldns.server.listen import Transport
 from consuldns.wire.decode import HEADER_SIZE, Rcode, Rejection, read_query
 from consuldns.wire.encode import encode_rejection
@@ -122,6 +124,7 @@ class _Connection(asyncio.Protocol):
         self._limits = server.limits
         self._client = client
         self._transport: asyncio.Transport
+        self._peer: Any
         self._received = b""  # from the first byte of a message that has not been answered
         self._more = False  # there may be whole messages in it
         self._pending = 0  # replies that will come later
@@ -135,6 +138,7 @@ class _Connection(asyncio.Protocol):
         """A client has come."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._peer = transport.get_extra_info("peername") or (self._client, 0)
         transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         self._server.of_client[self._client] += 1
         self._set_deadline(self._limits.idle)
@@ -228,19 +232,33 @@ class _Connection(asyncio.Protocol):
             self._invalid = True
             query = read_query(message)
             return None if query is None else encode_rejection(message, Rejection(Rcode.FORMERR))
-        began = perf_counter_ns()
+        began, log = perf_counter_ns(), self._handler.query_log
         reply = self._handler.find(message, True)
         if reply is not None:
-            self._handler.durations.observe(perf_counter_ns() - began, len(reply))
+            spent = perf_counter_ns() - began
+            self._handler.durations.observe(spent, len(reply))
+            if log is not None:
+                log.note(message, reply, self._peer, Transport.TCP, spent)
             return reply
-        outcome = self._handler.handle(message, Transport.TCP, self._reply_later)
+        later: SendReply = self._reply_later
+        if log is not None:
+            later = partial(self._log_and_reply_later, message, began)
+        outcome = self._handler.handle(message, Transport.TCP, later)
         if isinstance(outcome, bytes):
+            if log is not None:
+                log.note(message, outcome, self._peer, Transport.TCP, perf_counter_ns() - began)
             return outcome
         if outcome is Unanswered.PENDING:
             self._pending += 1
         else:
             self._invalid = True
         return None
+
+    def _log_and_reply_later(self, message: bytes, began: int, reply: bytes) -> None:
+        log = self._handler.query_log
+        if log is not None:
+            log.note(message, reply, self._peer, Transport.TCP, perf_counter_ns() - began)
+        self._reply_later(reply)
 
     def _reply_later(self, reply: bytes) -> None:
         """Send the reply to a pending query."""

@@ -1,5 +1,6 @@
 """`consuldns serve` in front of a real Consul: answers follow the catalog, over UDP and TCP."""
 
+import json
 import os
 import random
 import signal
@@ -168,3 +169,18 @@ def test_explain(consul: ConsulAgent, serve: Serve) -> None:
     assert serve.admin("/explain?name=a..b").status_code == 400
     assert serve.admin("/explain?name=a&type=NOPE").status_code == 400
     assert serve.admin("/explain").status_code in (200, 400)
+
+
+def test_the_query_log_in_json(consul: ConsulAgent) -> None:
+    register(consul, "logged", "10.0.0.9")
+    config = 'query_log = "all"\nlog_format = "json"\n'
+    with Serve(consul.url, config=config) as serve:
+        wait_for_answer(serve.port, "logged.service.consul", "A", "10.0.0.9")
+        ask(serve.port, "logged.service.consul", "A", tcp=True)
+        ask(serve.port, "nope.service.consul", "A")
+        serve.wait_for_line("NXDOMAIN")
+        found = [json.loads(line) for line in serve.log.splitlines() if line.startswith("{")]
+    queries = [each["message"] for each in found if each["logger"] == "consuldns.queries"]
+    assert any('"A IN logged.service.consul. tcp ' in line for line in queries)
+    assert any('"A IN logged.service.consul. udp ' in line for line in queries)
+    assert {"time", "level", "logger", "message"} == set(found[0])
