@@ -220,7 +220,7 @@ async def test_index_of_addresses_names_the_first_instance(agent: ConsulAgent) -
         index = keys.ServiceAddresses("dc1")
         await worker.until(lambda: index in worker.views)
         packed = bytes((10, 5, 5, 5))
-        others = {packed: ("web-b", "c", "early")}
+        others: dict[bytes, tuple[str, ...]] = {packed: ("web-b", "c", "early")}
         expected = reverse_names.AddressIndex(0, {packed: "web-a"}, others=others)
         assert worker.views[index] == expected
         agent.put("/v1/catalog/deregister", {"Node": "aa", "ServiceID": "web-a"})
