@@ -7,12 +7,13 @@ from msgspec.structs import replace
 
 from consuldns.config.schema import Settings, declared
 
-RELOADED = "dns"  # the table whose settings take effect without a restart
+# What takes effect without a restart: a table, and the settings of the log.
+RELOADED = ("dns", "log_level", "log_format", "query_log", "query_log_sample")
 
 
 def reloaded(running: Settings, read: Settings) -> Settings:
     """The settings to go on with: those that can change at run time are the ones just read."""
-    return replace(running, dns=read.dns)
+    return replace(running, **{name: getattr(read, name) for name in RELOADED})
 
 
 def at_next_start(running: Settings, read: Settings) -> list[str]:
@@ -20,7 +21,7 @@ def at_next_start(running: Settings, read: Settings) -> list[str]:
     return [
         path
         for path in declared()
-        if not path.startswith(f"{RELOADED}.") and _value(running, path) != _value(read, path)
+        if path.partition(".")[0] not in RELOADED and _value(running, path) != _value(read, path)
     ]
 
 

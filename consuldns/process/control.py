@@ -82,7 +82,7 @@ class Control:
             changed=self._consider_ready,
             log_level=settings.log_level,
             log_format=settings.log_format,
-            query_log=QueryLogPolicy(settings.query_log, settings.query_log_sample),
+            query_log=_query_log(settings),
         )
         self._sync = SyncChild(settings) if settings.sync.enabled else None
         self._stop = asyncio.Event()
@@ -214,11 +214,14 @@ class Control:
         if running == self._settings:
             return
         self._settings = running
-        self._workers.set_policy(policy(running))
+        logs.configure(running.log_level, running.log_format)
+        self._workers.set_settings(
+            policy(running), running.log_level, running.log_format, _query_log(running)
+        )
         self._client.staleness = _staleness(running)
         self._client.is_sorted = running.dns.answer_order == "nearest"
         self._watcher.read_again()
-        _log.info("SIGHUP: the new settings of [%s] are in use", reload.RELOADED)
+        _log.info("SIGHUP: the new settings of [dns] and of the log are in use")
 
     def _read_credentials_again(self) -> None:
         """The token's file, here and in the sync worker."""
@@ -249,6 +252,10 @@ class Control:
         )
         for note in self.notes():
             _log.info("SIGUSR1: %s", note)
+
+
+def _query_log(settings: Settings) -> QueryLogPolicy:
+    return QueryLogPolicy(settings.query_log, settings.query_log_sample)
 
 
 def _staleness(settings: Settings) -> Staleness:

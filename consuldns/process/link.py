@@ -44,9 +44,12 @@ class Start(_Message, frozen=True):
 
 
 class SettingsChanged(_Message, frozen=True):
-    """From now on, answer by these settings."""
+    """From now on, answer and log by these settings."""
 
     policy: Policy
+    log_level: Level = "info"
+    log_format: Form = "text"
+    query_log: QueryLogPolicy = QueryLogPolicy()
 
 
 class CaughtUp(_Message, frozen=True):

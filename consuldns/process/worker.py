@@ -108,11 +108,12 @@ class Worker:
                     randomness=Random(),
                     clock=asyncio.get_running_loop().time,
                 )
-                if query_log.kind != "off":
-                    self._handler.query_log = QueryLog(query_log)
-            case link.SettingsChanged(policy):
+                self._handler.query_log = QueryLog.of(query_log)
+            case link.SettingsChanged(policy, log_level, log_format, query_log):
                 assert self._handler is not None, _START_IS_FIRST
                 assert self._forwarder is not None, _START_IS_FIRST
+                logs.configure(log_level, log_format)
+                self._handler.query_log = QueryLog.of(query_log)
                 self._handler.set_policy(policy)
                 self._forwarder.set_policy(policy.forward)
             case link.CaughtUp():

@@ -110,10 +110,13 @@ class Workers:
         self._incidents = Incidents(_log)
         self._errors = UnexpectedErrors(_log)
 
-    def set_policy(self, policy: Policy) -> None:
-        """Have every worker answer by these settings, those to come included."""
-        self._policy = policy
-        self.publish(link.SettingsChanged(policy))
+    def set_settings(
+        self, policy: Policy, log_level: Level, log_format: Form, query_log: QueryLogPolicy
+    ) -> None:
+        """Have every worker answer and log by these settings, those to come included."""
+        self._policy, self._query_log = policy, query_log
+        self._log_level, self._log_format = log_level, log_format
+        self.publish(link.SettingsChanged(policy, log_level, log_format, query_log))
 
     def publish(self, message: link.ToWorker) -> None:
         """Send every worker a message."""

@@ -39,6 +39,11 @@ class QueryLog:
         self._sample = policy.sample
         self._skipped = 0
 
+    @classmethod
+    def of(cls, policy: QueryLogPolicy) -> "QueryLog | None":
+        """The log, None if it is off."""
+        return None if policy.kind == "off" else cls(policy)
+
     def note(
         self, packet: bytes, reply: bytes, client: Any, transport: Transport, nanoseconds: int
     ) -> None:

@@ -18,11 +18,13 @@ def settings(**flags: str) -> Settings:
         (settings(), []),
         (settings(dns__domain="example"), []),
         (settings(workers="3"), ["workers"]),
+        (settings(log_level="debug", query_log="all"), []),
         (settings(workers="3", consul__token="x", dns__only_passing="true"),
          ["workers", "consul.token"]),
     ],
 )  # fmt: skip
-def test_only_dns_takes_effect_at_once(read: Settings, deferred: list[str]) -> None:
+def test_dns_and_the_log_take_effect_at_once(read: Settings, deferred: list[str]) -> None:
     running = settings()
     assert at_next_start(running, read) == deferred
-    assert reloaded(running, read) == replace(running, dns=read.dns)
+    log = {"log_level": read.log_level, "query_log": read.query_log}
+    assert reloaded(running, read) == replace(running, dns=read.dns, **log)

@@ -224,7 +224,7 @@ def test_hup_reads_the_settings_again(consul: ConsulAgent) -> None:
         wait_until(lambda: ttls() == {5}, "the TTL of the file")
         serve.config_file.write_text(config(7))
         os.kill(serve.pid, signal.SIGHUP)
-        serve.wait_for_line("SIGHUP: the new settings of [dns] are in use")
+        serve.wait_for_line("SIGHUP: the new settings of [dns] and of the log are in use")
         wait_until(lambda: ttls() == {7}, "the new TTL")
         serve.config_file.write_text("[dns\n")
         os.kill(serve.pid, signal.SIGHUP)

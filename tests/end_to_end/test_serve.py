@@ -184,3 +184,19 @@ def test_the_query_log_in_json(consul: ConsulAgent) -> None:
     assert any('"A IN logged.service.consul. tcp ' in line for line in queries)
     assert any('"A IN logged.service.consul. udp ' in line for line in queries)
     assert {"time", "level", "logger", "message"} == set(found[0])
+
+
+def test_the_log_changes_with_a_reload(consul: ConsulAgent) -> None:
+    register(consul, "reloaded", "10.0.0.9")
+    with Serve(consul.url, config='log_level = "info"\n') as serve:
+        wait_for_answer(serve.port, "reloaded.service.consul", "A", "10.0.0.9")
+        assert "consuldns.queries" not in serve.log
+        serve.config_file.write_text('query_log = "all"\nlog_level = "debug"\n')
+        os.kill(serve.pid, signal.SIGHUP)
+        serve.wait_for_line("SIGHUP: the new settings of [dns] and of the log are in use")
+
+        def is_logged() -> bool:
+            ask(serve.port, "reloaded.service.consul", "A")
+            return '"A IN reloaded.service.consul. udp' in serve.log
+
+        wait_until(is_logged, "the query log")
