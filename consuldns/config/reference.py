@@ -25,8 +25,8 @@ check` says what is not valid. Terms are explained in the [glossary](../glossary
   set.
 - **Durations** have Consul's syntax: `"10s"`, `"5m"`, `"1h30m"`, `"500ms"`; a bare number is in
   seconds.
-- **Changes** of settings in `[dns]`, of `log_level`, `log_format` and `query_log` take effect after SIGHUP, all
-  others after a restart.
+- **Changes** of settings in `[dns]`, of `log_level`, `log_format` and `query_log` take effect
+  after SIGHUP, all others after a restart.
 """
 
 
