@@ -10,12 +10,12 @@ from enum import Enum
 from typing import Any, Generic, TypeVar, cast
 
 from consuldns import descriptor
-from consuldns.consul import decoders
+from consuldns.consul import decoders, proofs
 from consuldns.consul.http import replies, unread
 from consuldns.consul.http.blocking import Request
 from consuldns.consul.http.client import Reply
 from consuldns.consul.http.unread import UnreadRecord
-from consuldns.errors import BadResponse, NotFound
+from consuldns.errors import BadResponse
 from consuldns.untrusted import Unread
 from consuldns.views import keys, model, reverse_names
 from consuldns.views.clusters import Clusters
@@ -139,77 +139,6 @@ def failing_checks(datacenter: str) -> Request:
     return Request(("v1", "health", "state", "any"), query)
 
 
-# Proofs.
-
-
-def _of_known_datacenter(key: ViewKey, views: Views) -> str:
-    datacenter = key.datacenter_or("")
-    if datacenter not in views.read(keys.DatacenterList()).names:
-        raise BadResponse("the datacenter is unknown to Consul")
-    return datacenter
-
-
-def _of_listed_service(key: keys.ServiceInstances, views: Views) -> str:
-    services = views.read(keys.ServiceList(key.datacenter))
-    name = services.by_name.get(key.service.encode())
-    if name is None:
-        raise NotFound(f"no service {key.service!r} in {key.datacenter}")
-    return name
-
-
-def _guess(datacenter: str, name: str, views: Views) -> str:
-    """A name that no list holds: it is from a query, and becomes a part of a URL."""
-    if datacenter not in views.read(keys.DatacenterList()).names:
-        raise BadResponse("the datacenter is unknown to Consul")
-    if not keys.is_guessable(name):
-        raise NotFound(f"Consul has no name such as {name!r}")
-    return name
-
-
-def _service_or_guess(key: keys.ConnectInstances | keys.IngressInstances, views: Views) -> str:
-    listed = views.read(keys.ServiceList(key.datacenter)).by_name.get(key.service.encode())
-    return listed or _guess(key.datacenter, key.service, views)
-
-
-def _is_not_a_service(key: keys.ConnectInstances | keys.IngressInstances, views: Views) -> bool:
-    return key.service.encode() not in views.read(keys.ServiceList(key.datacenter)).by_name
-
-
-def _of_listed_peer(key: keys.PeerNodes | keys.TenantInstances, views: Views) -> str:
-    """A Consul that knows no peers ignores the parameter, and gives what it has itself."""
-    local = views.read(keys.DatacenterList()).local
-    if key.peer not in views.read(keys.PeerList(local)).names:
-        raise NotFound(f"no peer {key.peer!r}")
-    return key.peer
-
-
-def _in_tenancy(key: keys.TenantInstances, views: Views) -> str:
-    """A peer is listed; a namespace, partition or group is a name from a query, as the service."""
-    if key.peer:
-        _of_listed_peer(key, views)
-    for name in filter(None, (key.namespace, key.partition, key.group)):
-        _guess(key.datacenter, name, views)
-    return _guess(key.datacenter, key.service, views)
-
-
-def _query_or_guess(key: keys.PreparedQueryResult, views: Views) -> str:
-    return key.query if _is_listed_query(key, views) else _guess(key.datacenter, key.query, views)
-
-
-def _is_listed_query(key: keys.PreparedQueryResult, views: Views) -> bool:
-    """Whether the agent's own datacenter has the query; of others, definitions are not read."""
-    local = views.read(keys.DatacenterList()).local
-    return key.is_in(local) and key.query.encode() in (
-        views.read(keys.PreparedQueryList(local)).known
-    )
-
-
-def _of_listed_folder(key: keys.ReverseZone, views: Views) -> str:
-    if key.folder not in views.read(keys.ReverseZoneList()).folders:
-        raise NotFound(f"no reverse zone {key.folder!r}")
-    return key.folder
-
-
 # Decoders. No body is how a 404 comes here: the KV store says "nothing" so.
 
 
@@ -309,7 +238,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         kept=Kept.ALWAYS,
         request=lambda key, _: Request(("v1", "catalog", "services"), {"dc": key.datacenter}),
         decode=_services,
-        proof=_of_known_datacenter,
+        proof=proofs.of_known_datacenter,
         invalidates=Area.SERVICES,
         members=lambda local, name: keys.ServiceInstances(local, name.lower()),
     ),
@@ -317,7 +246,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         kept=Kept.ALWAYS,
         request=lambda key, _: Request(("v1", "catalog", "nodes"), {"dc": key.datacenter}),
         decode=_nodes,
-        proof=_of_known_datacenter,
+        proof=proofs.of_known_datacenter,
         invalidates=Area.SERVICES,
     ),
     # The name of a service becomes a part of the path: Consul's own spelling, never a query's.
@@ -328,7 +257,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             {"dc": key.datacenter, **({"near": "_agent"} if place.is_sorted else {})},
         ),
         decode=_instances,
-        proof=_of_listed_service,
+        proof=proofs.of_listed_service,
         invalidated_by=Area.SERVICES,
         nothing=model.Instances(0, ()),
         is_empty=lambda view, _: not view.instances,
@@ -340,8 +269,8 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             ("v1", "health", "connect", place.spelling), {"dc": key.datacenter}
         ),
         decode=_instances,
-        proof=_service_or_guess,
-        is_guess=_is_not_a_service,
+        proof=proofs.service_or_guess,
+        is_guess=proofs.is_not_a_service,
         nothing=model.Instances(0, ()),
     ),
     keys.IngressInstances: Kind[keys.IngressInstances, model.Instances](
@@ -350,15 +279,15 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             ("v1", "health", "ingress", place.spelling), {"dc": key.datacenter}
         ),
         decode=_instances,
-        proof=_service_or_guess,
-        is_guess=_is_not_a_service,
+        proof=proofs.service_or_guess,
+        is_guess=proofs.is_not_a_service,
         nothing=model.Instances(0, ()),
     ),
     keys.PeerList: Kind[keys.PeerList, model.Peers](
         kept=Kept.IF_ALLOWED,
         request=lambda _, __: Request(("v1", "peerings"), blocks=False),
         decode=_peers,
-        proof=_of_known_datacenter,
+        proof=proofs.of_known_datacenter,
         nothing=model.Peers(0),
     ),
     # A Consul without namespaces refuses them, and ignores the others: so one is always sent.
@@ -369,7 +298,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             _tenancy_of(key),
         ),
         decode=_instances,
-        proof=_in_tenancy,
+        proof=proofs.in_tenancy,
         is_guess=lambda _, __: True,
         nothing=model.Instances(0, ()),
         may_be_unsupported=True,
@@ -378,14 +307,14 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         kept=Kept.ON_DEMAND,
         request=lambda key, _: Request(("v1", "catalog", "nodes"), {"peer": key.peer}),
         decode=_peer_nodes,
-        proof=_of_listed_peer,
+        proof=proofs.of_listed_peer,
         nothing=model.PeerNodes(0, ()),
     ),
     keys.PreparedQueryList: Kind[keys.PreparedQueryList, model.PreparedQueries](
         kept=Kept.IF_ALLOWED,
         request=lambda key, _: Request(("v1", "query"), {"dc": key.datacenter}),
         decode=_prepared_queries,
-        proof=_of_known_datacenter,
+        proof=proofs.of_known_datacenter,
         nothing=model.PreparedQueries(0),
     ),
     # An execution does not block. A template answers names that nothing lists.
@@ -398,8 +327,8 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             blocks=False,
         ),
         decode=_query_result,
-        proof=_query_or_guess,
-        is_guess=lambda key, views: not _is_listed_query(key, views),
+        proof=proofs.query_or_guess,
+        is_guess=lambda key, views: not proofs.is_listed_query(key, views),
         nothing=NO_QUERY,
     ),
     # One request lists the root's folders. It wakes on every change anywhere in the tree, of values
@@ -423,7 +352,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             ("v1", "kv", key.folder, ""), {"recurse": "", "dc": place.local}, may_be_missing=True
         ),
         decode=_reverse_entries,
-        proof=_of_listed_folder,
+        proof=proofs.of_listed_folder,
         invalidated_by=Area.KEYS,
         nothing=reverse_names.ReverseEntries(0, ()),
         is_empty=lambda view, reply: (
@@ -440,7 +369,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             may_be_missing=True,
         ),
         decode=_clusters,
-        proof=_of_known_datacenter,
+        proof=proofs.of_known_datacenter,
         nothing=Clusters(0, ()),
     ),
 }
