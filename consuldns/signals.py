@@ -6,10 +6,11 @@
 | INT (Ctrl-C reaches the whole group) | stop in order | ignored | stop in order |
 | HUP | read settings and credentials again | ignored | read credentials again |
 | USR1 | log figures | log figures | log figures |
+| USR2 | replace the workers, one after the other (`sync run`: ignored) | ignored | ignored |
 
-Python needs some tenths of a second until it can have handlers of its own, and until then HUP and
-USR1 would kill it, and INT would be a traceback. So a process is started with all of them blocked:
-what comes meanwhile waits until `handle`.
+Python needs some tenths of a second until it can have handlers of its own, and until then HUP,
+USR1 and USR2 would kill it, and INT would be a traceback. So a process is started with all of them
+blocked: what comes meanwhile waits until `handle`.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 _log = logging.getLogger(__name__)
 

@@ -42,8 +42,8 @@ def open_standard_streams() -> None:
 
 
 def hold_signals() -> None:
-    """Block SIGHUP and SIGUSR1 until a server can handle them: by default they end a process."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1))
+    """Block these until a server can handle them: by default they end a process."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2))
 
 
 class Commands(click.Group):

@@ -86,6 +86,7 @@ class Control:
         )
         self._sync = SyncChild(settings) if settings.sync.enabled else None
         self._stop = asyncio.Event()
+        self._replacing = asyncio.Event()
         self._said_ready = False
         self._status = ""  # as systemd was told
 
@@ -98,6 +99,7 @@ class Control:
                 Signals.SIGINT: self._stop.set,
                 Signals.SIGHUP: self._reload,
                 Signals.SIGUSR1: self._log_figures,
+                Signals.SIGUSR2: self._replacing.set,
             }
         )
         for address in self._addresses:
@@ -115,15 +117,26 @@ class Control:
                 syncing = tasks.create_task(self._sync.run(), name="sync")
             tasks.create_task(self._workers.run(), name="workers")
             feeding = tasks.create_task(systemd.feed_watchdog(), name="watchdog")
+            replacing = tasks.create_task(self._replace_workers(), name="replacement")
             await self._stop.wait()
             systemd.notify("STOPPING=1")
             feeding.cancel()
+            replacing.cancel()
             self._workers.stop()
             if syncing is not None:
                 syncing.cancel()
             await cancel_until_done(watching)
         gc.freeze()  # the interpreter's end need not walk it all once more: a tenth of a second
         _log.info("stopped")
+
+    async def _replace_workers(self) -> None:
+        """SIGUSR2: fresh processes, without a query that is lost."""
+        while True:
+            await self._replacing.wait()
+            self._replacing.clear()
+            _log.info("SIGUSR2: replacing the workers, one after the other")
+            await self._workers.replace_all()
+            _log.info("SIGUSR2: all workers have been replaced")
 
     async def _watch_forever(self) -> None:
         """Watch Consul until cancelled. Even an error of ours does not end the answers."""

@@ -49,6 +49,7 @@ class _Worker:
     serving_since: float | None = None  # kept after its end
     unanswered: int = 0
     restarts: int = 0
+    is_replaced: bool = False  # on purpose
     counters: dict[str, int] = field(default_factory=dict)  # of the process that runs
     past_counters: dict[str, int] = field(default_factory=dict)  # of those that ended
 
@@ -104,6 +105,7 @@ class Workers:
         self._asked = asked
         self._changed = changed
         self._stopping = False
+        self._serving_again = asyncio.Event()  # a worker, or nobody any more
         self._log_level = log_level
         self._log_format = log_format
         self._query_log = query_log or QueryLogPolicy()
@@ -158,9 +160,25 @@ class Workers:
     def stop(self) -> None:
         """Ask the workers to finish; `run` returns when they have, or were made to."""
         self._stopping = True
+        self._serving_again.set()
         for worker in self._workers:
             if worker.process is not None:
                 _end(worker)
+
+    async def replace_all(self) -> None:
+        """End the workers one after the other; each is served by another process before the next.
+
+        Their sockets stay open: what comes meanwhile waits in them.
+        """
+        for worker in self._workers:
+            old = worker.process
+            if old is None or not worker.serving:
+                continue  # another one is on its way
+            worker.is_replaced = True
+            _end(worker)
+            while not self._stopping and (worker.process in (None, old) or not worker.serving):
+                self._serving_again.clear()
+                await self._serving_again.wait()
 
     async def _keep(self, worker: _Worker) -> None:
         name = f"worker {worker.number}"
@@ -169,6 +187,9 @@ class Workers:
             life = await self._live(worker)
             if self._stopping:
                 return
+            if worker.is_replaced:
+                worker.is_replaced = False
+                continue
             worker.restarts += 1
             pause = pauses.after(life)
             if life.served_seconds >= STABLE_SECONDS:
@@ -277,6 +298,7 @@ class Workers:
             case link.Serving():
                 worker.serving = True
                 worker.serving_since = asyncio.get_running_loop().time()
+                self._serving_again.set()
                 self._changed()
 
 

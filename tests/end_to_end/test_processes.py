@@ -107,6 +107,32 @@ def test_a_killed_worker_takes_at_most_the_query_that_it_held(steady: Serve) -> 
     assert lost <= killed
 
 
+REPLACEMENTS = int(os.environ.get("CONSULDNS_TEST_REPLACEMENTS", "3"))
+
+
+def test_no_query_is_lost_by_reloads_and_replaced_workers(steady: Serve) -> None:
+    """CONSULDNS_TEST_REPLACEMENTS=30 for as many of each as a release ought to be tested with."""
+    questions = Questions(steady.port)
+    questions.start()
+    restarts = steady.metric("consuldns_worker_restarts_total")
+    for number in range(REPLACEMENTS):
+        before = set(children_of(steady.pid))
+        os.kill(steady.pid, signal.SIGHUP)
+        os.kill(steady.pid, signal.SIGUSR2)
+        wait_until(
+            lambda n=number: (  # type: ignore[misc]
+                steady.log.count("SIGUSR2: all workers have been replaced") > n
+            ),
+            "replaced",
+        )
+        assert not before & set(children_of(steady.pid))
+    lost = questions.finish()
+    print(f"{REPLACEMENTS} reloads and replacements, {questions.asked} questions, {lost} lost")
+    assert questions.wrong == []
+    assert lost == 0
+    assert steady.metric("consuldns_worker_restarts_total") == restarts
+
+
 def test_workers_that_are_killed_as_soon_as_they_serve(steady: Serve) -> None:
     """They are replaced each time, and the log does not tell of each."""
     lines, restarts = len(steady.lines), steady.metric("consuldns_worker_restarts_total")
