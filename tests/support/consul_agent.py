@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -25,16 +26,25 @@ def binary() -> Path:
     return BINARY
 
 
+# Below the ports that the kernel gives to outgoing connections (32768 and up): one of those may
+# take a port between the moment that it is chosen here and the moment that a server binds it. Each
+# of several processes that run tests has a part of its own.
+FIRST_PORT, LAST_PORT = 12_000, 32_000
+_ports = random.Random(os.urandom(8))
+
+
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that are free for UDP and TCP."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     taken: list[socket.socket] = []
     ports: list[int] = []
     while len(ports) < count:
+        port = _ports.randrange(FIRST_PORT + number, LAST_PORT, processes)
         tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
         taken += [tcp, udp]
-        tcp.bind(("127.0.0.1", 0))
-        port = tcp.getsockname()[1]
         try:
+            tcp.bind(("127.0.0.1", port))
             udp.bind(("127.0.0.1", port))
         except OSError:
             continue
