@@ -54,9 +54,9 @@ class Catalog:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def read_token_again(self) -> bool:
+    def read_credentials_again(self) -> bool:
         """Read the token's file now; whether the token is another. Raises Denied."""
-        return self._client.read_token_again()
+        return self._client.read_credentials_again()
 
     async def datacenter(self) -> str:
         """The datacenter of the agent that is asked, or the one that is set."""

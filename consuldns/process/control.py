@@ -206,18 +206,25 @@ class Control:
         return report.metrics if report is not None else ""
 
     def _reload(self) -> None:
-        """SIGHUP: everything that can change without a restart."""
+        """SIGHUP: everything that can change without a restart, or nothing."""
         systemd.notify_reloading()
-        self._read_settings_again()
-        self._read_credentials_again()
-        systemd.notify("READY=1")
-
-    def _read_settings_again(self) -> None:
         try:
             read = self._read()
-        except ConfigError as error:
-            _log.error("SIGHUP: the settings stay as they were: %s", error)
-            return
+            has_new_token = self._client.read_credentials_again()
+        except (ConfigError, Denied) as error:
+            _log.error("SIGHUP: everything stays as it was: %s", error)
+        else:
+            self._use(read)
+            said = "it has changed" if has_new_token else "it is unchanged"
+            _log.info("SIGHUP: the token for Consul has been read again: %s", said)
+            if self._client.is_encrypted:
+                _log.info("SIGHUP: the certificates for Consul have been read again")
+            if self._sync is not None:
+                self._sync.read_credentials_again()
+        systemd.notify("READY=1")
+
+    def _use(self, read: Settings) -> None:
+        """Go on with those of the settings that can change at run time."""
         deferred = reload.at_next_start(self._settings, read)
         if deferred:
             _log.warning(
@@ -226,27 +233,16 @@ class Control:
         running = reload.reloaded(self._settings, read)
         if running == self._settings:
             return
-        self._settings = running
+        before, self._settings = self._settings, running
         logs.configure(running.log_level, running.log_format)
         self._workers.set_settings(
             policy(running), running.log_level, running.log_format, _query_log(running)
         )
         self._client.staleness = _staleness(running)
         self._client.is_sorted = running.dns.answer_order == "nearest"
-        self._watcher.read_again()
+        if before.dns.answer_order != running.dns.answer_order:
+            self._watcher.read_again()
         _log.info("SIGHUP: the new settings of [dns] and of the log are in use")
-
-    def _read_credentials_again(self) -> None:
-        """The token's file, here and in the sync worker."""
-        try:
-            is_new = self._client.read_token_again()
-        except Denied as error:
-            _log.warning("SIGHUP: %s", error)
-        else:
-            said = "it has changed" if is_new else "it is unchanged"
-            _log.info("SIGHUP: the token for Consul has been read again: %s", said)
-        if self._sync is not None:
-            self._sync.read_credentials_again()
 
     def _log_figures(self) -> None:
         """SIGUSR1: how it is, in a few lines."""

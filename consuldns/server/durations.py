@@ -6,9 +6,8 @@ all. Answers that were not in the cache are measured one by one.
 
 from collections.abc import Iterator
 
-FIRST_NANOSECONDS = (
-    16_000  # the upper end of the first bucket; each other one is twice the one before
-)
+# The upper end of the first bucket; each other one is twice the one before.
+FIRST_NANOSECONDS = 16_000
 BUCKETS = 20  # the last one ends at 8.4 s
 SIZES = (64, 128, 256, 512, 1024, 1232, 2048, 4096, 8192, 16384, 32768, 65535)  # octets
 

@@ -31,6 +31,16 @@ class QueryLogPolicy(msgspec.Struct, frozen=True):
     sample: int = 1
 
 
+class Exchange(msgspec.Struct, frozen=True):
+    """A query, which may be malformed, and the reply that was sent."""
+
+    query: bytes
+    reply: bytes
+    client: Any  # as the socket gives it: the address comes first, then the port
+    transport: Transport
+    nanoseconds: int  # how long it took
+
+
 class QueryLog:
     """Writes the lines of one worker."""
 
@@ -44,10 +54,9 @@ class QueryLog:
         """The log, None if it is off."""
         return None if policy.kind == "off" else cls(policy)
 
-    def note(
-        self, packet: bytes, reply: bytes, client: Any, transport: Transport, nanoseconds: int
-    ) -> None:
-        """A reply was sent; nothing of it is trusted to be well-formed."""
+    def note(self, exchange: Exchange) -> None:
+        """A reply was sent."""
+        reply = exchange.reply
         rcode = reply[3] & 0xF
         if self._kind == "errors" and rcode in (Rcode.NOERROR, Rcode.NXDOMAIN):
             return
@@ -58,29 +67,23 @@ class QueryLog:
         if self._skipped < self._sample:
             return
         self._skipped = 0
-        query = read_query(packet)
+        query = read_query(exchange.query)
         if isinstance(query, Query):
-            _log.info("%s", _line(query, packet, reply, client, transport, nanoseconds))
+            _log.info("%s", _line(query, exchange))
 
 
-def _line(
-    query: Query,
-    packet: bytes,
-    reply: bytes,
-    client: Any,
-    transport: Transport,
-    nanoseconds: int,
-) -> str:
-    flags = int.from_bytes(reply[2:4])
-    host = f"[{client[0]}]" if ":" in client[0] else client[0]
+def _line(query: Query, exchange: Exchange) -> str:
+    flags = int.from_bytes(exchange.reply[2:4])
+    address, port = exchange.client[:2]
+    host = f"[{address}]" if ":" in address else address
     question, edns = query.question, query.edns
     asked = " ".join(
         (
             _name(Type, question.type, "TYPE"),
             _name(Class, question.class_, "CLASS"),
             format_name(question.name),
-            transport.value,
-            str(len(packet)),
+            exchange.transport.value,
+            str(len(exchange.query)),
             "true" if edns is not None and edns.dnssec_ok else "false",
             str(edns.size if edns is not None else _PLAIN_SIZE),
         )
@@ -88,8 +91,8 @@ def _line(
     set_flags = ",".join(name for bit, name in _FLAGS if flags & bit)
     rcode = _RCODES.get(flags & 0xF, str(flags & 0xF))
     return (
-        f'{host}:{client[1]} - {int.from_bytes(query.id)} "{asked}" '
-        f"{rcode} {set_flags} {len(reply)} {nanoseconds / 1e9:.6f}s"
+        f'{host}:{port} - {int.from_bytes(query.id)} "{asked}" '
+        f"{rcode} {set_flags} {len(exchange.reply)} {exchange.nanoseconds / 1e9:.6f}s"
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from consuldns.incidents import FloodLog
 from consuldns.server.handler import Handler, SendReply, Unanswered
 from consuldns.server.listen import Transport
+from consuldns.server.query_log import Exchange
 from consuldns.wire.decode import HEADER_SIZE, Rcode, Rejection, read_query
 from consuldns.wire.encode import encode_rejection
 
@@ -238,7 +239,7 @@ class _Connection(asyncio.Protocol):
             spent = perf_counter_ns() - began
             self._handler.durations.observe(spent, len(reply))
             if log is not None:
-                log.note(message, reply, self._peer, Transport.TCP, spent)
+                log.note(Exchange(message, reply, self._peer, Transport.TCP, spent))
             return reply
         later: SendReply = self._reply_later
         if log is not None:
@@ -246,7 +247,9 @@ class _Connection(asyncio.Protocol):
         outcome = self._handler.handle(message, Transport.TCP, later)
         if isinstance(outcome, bytes):
             if log is not None:
-                log.note(message, outcome, self._peer, Transport.TCP, perf_counter_ns() - began)
+                log.note(
+                    Exchange(message, outcome, self._peer, Transport.TCP, perf_counter_ns() - began)
+                )
             return outcome
         if outcome is Unanswered.PENDING:
             self._pending += 1
@@ -257,7 +260,7 @@ class _Connection(asyncio.Protocol):
     def _log_and_reply_later(self, message: bytes, began: int, reply: bytes) -> None:
         log = self._handler.query_log
         if log is not None:
-            log.note(message, reply, self._peer, Transport.TCP, perf_counter_ns() - began)
+            log.note(Exchange(message, reply, self._peer, Transport.TCP, perf_counter_ns() - began))
         self._reply_later(reply)
 
     def _reply_later(self, reply: bytes) -> None:

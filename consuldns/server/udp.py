@@ -15,6 +15,7 @@ from typing import Any
 from consuldns.incidents import FloodLog
 from consuldns.server.handler import Handler
 from consuldns.server.listen import Transport
+from consuldns.server.query_log import Exchange
 from consuldns.server.wildcard import replying_as_asked
 
 _BATCH = 64  # packets until the loop gets its turn
@@ -81,7 +82,7 @@ class UdpServer:
             if not hits or log is not None:
                 spent, size = perf_counter_ns() - began, len(reply)
                 if log is not None:
-                    log.note(packet, reply, client, Transport.UDP, spent)
+                    log.note(Exchange(packet, reply, client, Transport.UDP, spent))
             hits += 1
         if hits:
             self._handler.durations.observe(spent, size, hits)
@@ -98,7 +99,7 @@ class UdpServer:
         self._send(client, reply)
         log = self._handler.query_log
         if log is not None:
-            log.note(packet, reply, client, Transport.UDP, perf_counter_ns() - began)
+            log.note(Exchange(packet, reply, client, Transport.UDP, perf_counter_ns() - began))
 
     def _send(self, client: Any, reply: bytes) -> None:
         try:

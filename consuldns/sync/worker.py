@@ -166,7 +166,7 @@ class SyncWorker:
         Raises ConfigError, ConsulError.
         """
         self.kubernetes.read_again()
-        self.catalog.read_token_again()
+        self.catalog.read_credentials_again()
 
     def not_ready(self) -> list[str]:
         """What keeps the worker from being of use, one reason each. A standby is ready.

@@ -21,7 +21,7 @@ from consuldns.wire.encode import PLAIN_MAX_SIZE, RCODES, RESERVED, CompiledAnsw
 from consuldns.wire.tally import Counter, Tally
 
 _MAX_DENIALS = 1_000
-_MAX_RENDERINGS = 1_000  # of one denial, by length and type
+_MAX_RENDERINGS = 20_000  # of all denials: a few MB
 _SUFFIX_SIZE = 5  # of a question's key: the root, type and class
 _LONGEST = MAX_NAME - 1  # octets of a name without the root
 _CLASS_IN = Class.IN.value.to_bytes(2)
@@ -74,8 +74,6 @@ class _Denial:
                 self._answer.zone, int.from_bytes(type_), RCODES[Outcome.NXDOMAIN]
             )
             found = (*compiled.render((), PLAIN_MAX_SIZE), compiled.options, counter)
-            if len(self.renderings) >= _MAX_RENDERINGS:
-                self.renderings.clear()
             self.renderings[length, type_] = found
         return found
 
@@ -95,6 +93,7 @@ class Denials:
         self._tally = tally
         self._by_name: dict[bytes, _Denial] = {}
         self._by_dependency: dict[ViewKey, set[bytes]] = {}
+        self._rendered = 0  # how often, since all renderings were forgotten
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -115,7 +114,15 @@ class Denials:
         denial = self._find(key)
         if denial is None:
             return None
+        self._rendered += 1
+        if self._rendered > _MAX_RENDERINGS:
+            self._forget_renderings()
         return denial.render(len(key) - _SUFFIX_SIZE, key[-4:-2], self._tally)
+
+    def _forget_renderings(self) -> None:
+        for denial in self._by_name.values():
+            denial.renderings.clear()
+        self._rendered = 1
 
     def _find(self, key: bytes) -> _Denial | None:
         end = len(key) - _SUFFIX_SIZE
@@ -145,6 +152,7 @@ class Denials:
         if denial.compile(_LONGEST).size > PLAIN_MAX_SIZE - RESERVED:
             return
         name = _wire(encloser.name)
+        self._remove(name)  # what the older one depended on
         self._by_name[name] = denial
         for dependency in denial.dependencies:
             self._by_dependency.setdefault(dependency, set()).add(name)

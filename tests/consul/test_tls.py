@@ -11,7 +11,7 @@ import pytest
 
 from consuldns.config.schema import ConsulSettings
 from consuldns.consul.http.client import Client
-from consuldns.errors import Unreachable
+from consuldns.errors import ConfigError, Unreachable
 from tests.consul.scripted_server import reply
 
 NAME = "server.dc1.consul"
@@ -20,7 +20,10 @@ NAME = "server.dc1.consul"
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for `NAME` alone; its key is beside it."""
-    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    return make_certificate(tmp_path_factory.mktemp("tls") / "server.pem")
+
+
+def make_certificate(file: Path) -> Path:
     command = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2"]
     command += ["-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}"]
     command += ["-keyout", str(file.with_suffix(".key")), "-out", str(file)]
@@ -74,4 +77,31 @@ async def test_certificate(
         else:
             with pytest.raises(Unreachable, match="certificate verify failed"):
                 await client.get("v1", "status", "leader")
+        await client.aclose()
+
+
+async def test_certificates_are_read_again(certificate: Path, tmp_path: Path) -> None:
+    """For new connections; what cannot be used changes nothing."""
+    trusted, other = tmp_path / "trusted.pem", make_certificate(tmp_path / "other.pem")
+    trusted.write_bytes(certificate.read_bytes())
+    async with serving(certificate) as (address, names):
+        settings = ConsulSettings(address=address, ca_file=str(trusted), tls_server_name=NAME)
+        client = Client(settings)
+
+        async def ask() -> None:
+            await client.get("v1", "status", "leader")
+
+        await ask()
+        trusted.write_text("not a certificate")
+        with pytest.raises(ConfigError, match="a certificate cannot be used"):
+            client.read_credentials_again()
+        await ask()
+        assert len(names) == 1, "the connection that was there"
+        trusted.write_bytes(other.read_bytes())
+        client.read_credentials_again()
+        with pytest.raises(Unreachable, match="certificate verify failed"):
+            await ask()
+        trusted.write_bytes(certificate.read_bytes())
+        client.read_credentials_again()
+        await ask()
         await client.aclose()

@@ -96,6 +96,9 @@ def test_sockets_of_one_kind_are_refused() -> None:
         ["serve", "--admin-addr", f"127.0.0.1:{admin}"], program=(sys.executable, "-c", launcher)
     )
     process.start()
-    wait_until(lambda: process.status is not None, "the end")
-    assert process.status == 3
-    assert "not UDP and TCP both" in process.log
+    try:
+        wait_until(lambda: process.status is not None, "the end")
+        assert process.status == 3
+        assert "not UDP and TCP both" in process.log
+    finally:
+        process.stop()

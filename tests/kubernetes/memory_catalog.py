@@ -45,7 +45,7 @@ class MemoryCatalog(Catalog):
         self.says_which = True
         self.on_transaction: Callable[[], None] = lambda: None
 
-    def read_token_again(self) -> bool:
+    def read_credentials_again(self) -> bool:
         """There is none."""
         return False
 

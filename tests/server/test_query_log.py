@@ -8,7 +8,7 @@ import pytest
 
 from consuldns.logs import Logged
 from consuldns.server.listen import Transport
-from consuldns.server.query_log import QueryLog, QueryLogPolicy
+from consuldns.server.query_log import Exchange, QueryLog, QueryLogPolicy
 from tests.server.one_worker import Worker
 from tests.wire.packets import opt, query_packet
 
@@ -24,7 +24,7 @@ def lines(
         for packet in packets:
             reply = worker.ask(packet)
             assert isinstance(reply, bytes)
-            log.note(packet, reply, CLIENT, Transport.UDP, 21_000)
+            log.note(Exchange(packet, reply, CLIENT, Transport.UDP, 21_000))
     return [record.getMessage() for record in caplog.records]
 
 
@@ -69,5 +69,5 @@ def test_addresses_of_ipv6_are_in_brackets(caplog: pytest.LogCaptureFixture) -> 
     assert dns.message.from_wire(reply)
     with caplog.at_level(logging.INFO, "consuldns.queries"):
         log = QueryLog(QueryLogPolicy("all"))
-        log.note(FOUND, reply, ("::1", 53, 0, 0), Transport.TCP, 1)
+        log.note(Exchange(FOUND, reply, ("::1", 53, 0, 0), Transport.TCP, 1))
     assert caplog.records[0].getMessage().startswith("[::1]:53 - ")

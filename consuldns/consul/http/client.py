@@ -152,9 +152,21 @@ class Client:
         """Close the connections that no request is using, and the others after their request."""
         await self._pool.aclose()
 
-    def read_token_again(self) -> bool:
-        """Read the token's file now; whether the token is another. Raises Denied."""
-        return self._token.reread()
+    def read_credentials_again(self) -> bool:
+        """Read the token's file and the certificates now; whether the token is another.
+
+        Raises Denied or ConfigError if one cannot be used; then both are as they were.
+        """
+        address, _ = _address(self.settings)
+        is_new = self._token.reread()
+        if address.tls is not None:
+            self._pool.reconnect(address)
+        return is_new
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether Consul is asked over TLS."""
+        return self._pool.address.tls is not None
 
     @property
     def has_token(self) -> bool:

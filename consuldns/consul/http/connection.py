@@ -50,7 +50,7 @@ class Connection:
     """Connects when needed; closes after anything unusual, so that the next exchange is clean."""
 
     def __init__(self, address: Address) -> None:
-        self._address = address
+        self.address = address
         self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._http = h11.Connection(h11.CLIENT)
 
@@ -99,7 +99,7 @@ class Connection:
         self.close()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                self._stream = await _connect(self._address)
+                self._stream = await _connect(self.address)
         except TimeoutError as error:
             raise Unreachable(f"no connection within {CONNECT_SECONDS:g} s") from error
         except OSError as error:

@@ -14,7 +14,7 @@ class ConnectionPool:
     """At most `size` connections; exchanges beyond wait for one."""
 
     def __init__(self, address: Address, size: int) -> None:
-        self._address = address
+        self.address = address  # where to connect to, and by which certificates
         self._free = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         self._is_closed = False
@@ -30,7 +30,7 @@ class ConnectionPool:
     ) -> Response:
         """One request and its response, as `Connection.exchange`."""
         async with self._free:
-            connection = self._idle.pop() if self._idle else Connection(self._address)
+            connection = self._idle.pop() if self._idle else Connection(self.address)
             self.busy += 1
             try:
                 return await connection.exchange(method, target, headers, body, max_body)
@@ -38,8 +38,14 @@ class ConnectionPool:
                 self.busy -= 1
                 if self._is_closed:
                     connection.close()
-                elif connection.is_open:
+                elif connection.is_open and connection.address is self.address:
                     self._idle.append(connection)
+
+    def reconnect(self, address: Address) -> None:
+        """Use another address from now on; an exchange that is on its way ends as it began."""
+        self.address = address
+        while self._idle:
+            self._idle.pop().close()
 
     async def aclose(self) -> None:
         """Close the connections that are idle, and the others after their exchange."""

@@ -290,7 +290,7 @@ class WatchedLists:
         if request.blocks:
             async for reply in blocking.follow(self._client, request):
                 yield reply
-        while True:
+        while not request.blocks:
             yield await blocking.read(self._client, request, "")
             await asyncio.sleep(random.uniform(*DATACENTERS_SECONDS))
 

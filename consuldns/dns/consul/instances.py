@@ -118,9 +118,8 @@ def target_of(
     name = None
     own = consul_rules.endpoint(consul_rules.service_address(instance, Type.SRV))
     is_own_name = isinstance(own, tuple)
-    if by_address:
-        pass
-    elif is_own_name or (own is None and consul_rules.is_at_node(instance.node, endpoint)):
+    is_at_node = own is None and consul_rules.is_at_node(instance.node, endpoint)
+    if not by_address and (is_own_name or is_at_node):
         name = records.node_name(instance.node.name, datacenter, request.domain)
     if name is None:
         name = records.address_name(endpoint, datacenter, request.domain)

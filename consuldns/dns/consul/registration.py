@@ -1,6 +1,6 @@
 """What an instance's own metadata say about its records: TTL, texts, service bindings.
 
-Whoever registers a service decides these; nothing needs to be set on a server.
+The registration of a service decides these; nothing needs to be set on a server.
 
     consuldns-ttl = "30s"     TTL of the records of the service; the lowest of its instances counts
     consuldns-alpn = "h2,h3"  protocols: the instance has SVCB and HTTPS records (RFC 9460)

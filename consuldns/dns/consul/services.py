@@ -112,7 +112,7 @@ def _with_tags(
         return _no_service(service, label, datacenter, request)
     for tag in tags:
         if not views.is_listed_tag(datacenter, tag):
-            return _no_tag(tag, len(tags) > 1, label, datacenter, request)
+            return _no_tag(tag, label, datacenter, request, is_one_of=len(tags) > 1)
     every = request.reachable(views.instances(datacenter, listed), datacenter)
     healthy = chosen = request.healthy(every)
     for tag in tags:
@@ -137,7 +137,7 @@ def _no_service(service: bytes, label: bytes | None, datacenter: str, request: R
 
 
 def _no_tag(
-    tag: bytes, is_one_of: bool, label: bytes | None, datacenter: str, request: Request
+    tag: bytes, label: bytes | None, datacenter: str, request: Request, *, is_one_of: bool = False
 ) -> Finding:
     """No service has the tag, which is one of several, or all that is left of the service."""
     services = request.views.services(datacenter)
@@ -176,7 +176,7 @@ def find_non_terminal(name: DottedTagNonTerminal, request: Request) -> Finding:
             return NO_TAG_BELOW
         if name.service in services.by_name:
             return replace(
-                _no_tag(name.suffix, False, name.datacenter, datacenter, request),
+                _no_tag(name.suffix, name.datacenter, datacenter, request),
                 why=NO_TAG_BELOW.why,
             )
         return _no_tag_below(request.levels(name.datacenter))
