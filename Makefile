@@ -38,7 +38,7 @@ $(CONSUL):
 	@echo "== providing a Consul binary under .cache/consul"
 	@tests/support/ensure_consul.sh $(CONSUL)
 
-tools: ## Debian's DNS tools for the tests: dig, kdig, dnsperf, unbound, dnsmasq
+tools: ## Debian's tools for the tests: dig, kdig, dnsperf, unbound, dnsmasq, chromium
 	@tests/support/ensure_tools.sh
 
 lint: setup ## ruff: rules and format

@@ -15,7 +15,8 @@ trap 'rm -rf "$work"' EXIT
 # Commands are imported by name, when they are called; so are uvicorn's parts.
 "$python" -m PyInstaller --log-level ERROR --noconfirm --onedir --name consuldns \
     --distpath "$work/dist" --workpath "$work/build" --specpath "$work" \
-    --collect-submodules consuldns --collect-submodules uvicorn --copy-metadata consuldns \
+    --collect-submodules consuldns --collect-submodules uvicorn --collect-data consuldns \
+    --copy-metadata consuldns \
     --exclude-module tkinter --exclude-module uvloop --exclude-module watchfiles \
     packaging/program.py
 

@@ -57,6 +57,11 @@ class NoReply(ConsuldnsError):
     is_flag=True,
     help="Explain how consuldns resolves the name, with Consul's data and these settings.",
 )
+@click.option(
+    "--admin-addr",
+    metavar="ADDR:PORT",
+    help="With --explain: ask the running server that has this admin address, and not Consul.",
+)
 @setting_option("consul.address", "URL")
 @config_option
 @click.pass_context
@@ -69,6 +74,7 @@ def command(
     is_reverse: bool,
     is_json: bool,
     is_explained: bool,
+    admin_addr: str | None,
     consul_addr: str | None,
     file: Path | None,
 ) -> None:
@@ -82,7 +88,8 @@ def command(
     name does not exist (NXDOMAIN), 12 SERVFAIL, 13 REFUSED or any other error.
 
     With --explain, Consul is read as well (--consul-addr, --config), and every interpretation of
-    the name is listed with its result and the reason why it is the answer (marked *) or not.
+    the name is listed with its result and the reason why it is the answer (marked *) or not. With
+    --admin-addr, it is a running server that explains, from the data and the settings that it has.
 
     Example, while 'consuldns dev' runs: consuldns query monitoring-heapster.service.consul SRV
     """
@@ -100,7 +107,11 @@ def command(
         from consuldns.cli import explanation
 
         click.echo()
-        for line in explanation.lines(asked.name, asked.type, consul_addr, file):
+        if admin_addr is not None:
+            explained = explanation.of_server(asked.name, asked.type, admin_addr)
+        else:
+            explained = explanation.lines(asked.name, asked.type, consul_addr, file)
+        for line in explained:
             click.echo(line)
     context.exit(status)
 

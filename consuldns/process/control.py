@@ -8,6 +8,7 @@ being ready; let the workers finish; end.
 import asyncio
 import gc
 import logging
+import time
 from collections.abc import Callable
 from signal import Signals
 
@@ -23,7 +24,8 @@ from consuldns.dns.question import Question, type_number
 from consuldns.errors import ConfigError, Denied
 from consuldns.incidents import UnexpectedErrors
 from consuldns.names import fold, parse_name
-from consuldns.process import processors, systemd
+from consuldns.process import processors, status, systemd
+from consuldns.process.history import SAMPLE_SECONDS, History
 from consuldns.process.metrics import Figures, FiguresCollector
 from consuldns.process.sync_child import SyncChild
 from consuldns.process.workers import Workers
@@ -32,6 +34,7 @@ from consuldns.server.query_log import QueryLogPolicy
 from consuldns.sockets import listen_tcp
 from consuldns.views import updates
 from consuldns.web import admin, serving
+from consuldns.web.status_page import Page
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +92,7 @@ class Control:
         self._replacing = asyncio.Event()
         self._said_ready = False
         self._status = ""  # as systemd was told
+        self._history = History()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -105,7 +109,10 @@ class Control:
         for address in self._addresses:
             _log.info("listening on %s", address)
         application = admin.application(
-            self, FiguresCollector(self.figures), self._sync_metrics, self.explain
+            self,
+            FiguresCollector(self.figures),
+            self._sync_metrics,
+            admin.server_routes(self),
         )
         async with (
             serving.serving(application, self._admin_socket, connections=admin.CONNECTIONS),
@@ -116,12 +123,15 @@ class Control:
             if self._sync is not None:
                 syncing = tasks.create_task(self._sync.run(), name="sync")
             tasks.create_task(self._workers.run(), name="workers")
-            feeding = tasks.create_task(systemd.feed_watchdog(), name="watchdog")
-            replacing = tasks.create_task(self._replace_workers(), name="replacement")
+            background = [
+                tasks.create_task(systemd.feed_watchdog(), name="watchdog"),
+                tasks.create_task(self._replace_workers(), name="replacement"),
+                tasks.create_task(self._take_samples(), name="samples"),
+            ]
             await self._stop.wait()
             systemd.notify("STOPPING=1")
-            feeding.cancel()
-            replacing.cancel()
+            for each in background:
+                each.cancel()
             self._workers.stop()
             if syncing is not None:
                 syncing.cancel()
@@ -196,6 +206,23 @@ class Control:
         obeyed = policy(self._settings)
         found = await self._watcher.answer(lambda views: explain(question, views, obeyed))
         return "".join(f"{line}\n" for line in as_text(found))
+
+    async def _take_samples(self) -> None:
+        while True:
+            self._history.add(time.monotonic(), self._workers.counters())
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    def page(self) -> Page:
+        """What the status page shows."""
+        return status.page(
+            self.figures(),
+            self._history,
+            address=", ".join(self._addresses),
+            reasons=self.not_ready(),
+            notes=self.notes(),
+            views=self._watcher.kinds(),
+            stale=self._watcher.stale(status.MOST_STALE),
+        )
 
     def notes(self) -> list[str]:
         """The state of the sync worker. DNS does not depend on it: it is not a reason."""

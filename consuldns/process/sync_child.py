@@ -44,11 +44,16 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
 
 
 class Report(msgspec.Struct, frozen=True, tag=True):
-    """How the worker is. `metrics` is Prometheus' text; a standby is ready but no leader."""
+    """How the worker is. `metrics` is Prometheus' text; a standby is ready but no leader.
+
+    `figures` are named in words; of `changes`, each has its time and what was done.
+    """
 
     not_ready: tuple[str, ...]
     is_leader: bool
     metrics: str
+    figures: tuple[tuple[str, str], ...] = ()
+    changes: tuple[tuple[str, str], ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -241,7 +246,15 @@ class _Parent:
         registry.register(SyncCollector(supervisor))
         while True:
             metrics = generate_latest(registry).decode()
-            self.tell(Report(tuple(supervisor.not_ready()), supervisor.is_leader, metrics))
+            self.tell(
+                Report(
+                    tuple(supervisor.not_ready()),
+                    supervisor.is_leader,
+                    metrics,
+                    tuple(supervisor.figures()),
+                    tuple(supervisor.statistics.changes),
+                )
+            )
             await asyncio.sleep(REPORT_SECONDS)
 
 

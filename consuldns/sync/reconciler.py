@@ -248,6 +248,7 @@ class Reconciler:
         self._note(plan, kept_back, existing, result)
         for _, line in [each for each in lines if each[0] not in result.failed][:MOST_LINES]:
             _log.info("%s", line)
+            self.statistics.note_change(line)
         if len(lines) > MOST_LINES:
             _log.info("and %d more services", len(lines) - MOST_LINES)
         if since is not None and plan:

@@ -7,7 +7,7 @@ follows. The admin endpoint and the signals are there from the beginning.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from signal import Signals
 from typing import Any, Never
 
@@ -112,23 +112,29 @@ class Supervisor:
 
     def log_figures(self) -> None:
         """Log what was done so far."""
-        done = self.worker.statistics if self.worker is not None else Statistics()
         reasons = "; ".join(self.not_ready())
         _log.info(
             "SIGUSR1: sync worker: %s%s",
             "leader" if self.is_leader else "no leader",
             f", not ready: {reasons}" if reasons else ", ready",
         )
-        _log.info(
-            "SIGUSR1: sync worker: services=%d instances=%d transactions=%d reads=%d"
-            " held_removals=%d failed_services=%d",
-            done.services,
-            done.instances,
-            done.transactions,
-            done.reads,
-            done.held_removals,
-            done.failed_services,
-        )
+        counts = " ".join(f"{name.replace(' ', '_')}={count}" for name, count in self.figures())
+        _log.info("SIGUSR1: sync worker: %s", counts)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was done so far."""
+        return self.worker.statistics if self.worker is not None else Statistics()
+
+    def figures(self) -> Iterator[tuple[str, str]]:
+        """What was done so far, in words."""
+        done = self.statistics
+        yield "services", str(done.services)
+        yield "instances", str(done.instances)
+        yield "transactions", str(done.transactions)
+        yield "reads", str(done.reads)
+        yield "held removals", str(done.held_removals)
+        yield "failed services", str(done.failed_services)
 
 
 async def run(settings: Settings, *, adopt: bool, allow_mass_delete: bool) -> None:

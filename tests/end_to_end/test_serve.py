@@ -5,13 +5,14 @@ import os
 import random
 import signal
 import socket
+import subprocess
 
 import pytest
 
 from tests.end_to_end.conftest import deregister, register
 from tests.support.ask import answers, ask, dig, extended_errors, rcode, wait_for_answer
 from tests.support.consul_agent import ConsulAgent, wait_until
-from tests.support.consuldns_process import Serve, children_of
+from tests.support.consuldns_process import PROGRAM, Serve, children_of
 
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
@@ -169,6 +170,22 @@ def test_explain(consul: ConsulAgent, serve: Serve) -> None:
     assert serve.admin("/explain?name=a..b").status_code == 400
     assert serve.admin("/explain?name=a&type=NOPE").status_code == 400
     assert serve.admin("/explain").status_code in (200, 400)
+    command = ["query", f"@127.0.0.1:{serve.port}", "explained.service.consul", "--explain"]
+    command += ["--admin-addr", f"127.0.0.1:{serve.admin_port}"]
+    shown = subprocess.run([*PROGRAM, *command], capture_output=True, text=True, check=True).stdout
+    assert "by the server with the admin address" in shown
+    assert '* 1. Consul: service "explained"' in shown
+
+
+def test_the_status_page(consul: ConsulAgent, serve: Serve) -> None:
+    register(consul, "shown", "10.0.0.9")
+    wait_for_answer(serve.port, "shown.service.consul", "A", "10.0.0.9")
+    wait_until(lambda: "NOERROR" in serve.admin("/").text, "the first replies on the page")
+    page = serve.admin("/?name=shown.service.consul&type=A").text
+    assert f"127.0.0.1:{serve.port} (udp, tcp)" in page
+    assert "<td>service instances</td>" in page
+    assert "None: all data is as Consul has it." in page
+    assert "shown.service.consul. 0 IN A 10.0.0.9" in page
 
 
 def test_the_query_log_in_json(consul: ConsulAgent) -> None:

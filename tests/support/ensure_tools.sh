@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The tools that the tests and benchmarks use, from Debian's packages, where they are missing.
+# The tools that the tests and benchmarks use (chromium: for the status page), from Debian's packages, where they are missing.
 set -euo pipefail
 declare -A package_of=([dig]=bind9-dnsutils [kdig]=knot-dnsutils [dnsperf]=dnsperf [unbound]=unbound
-    [dnsmasq]=dnsmasq-base [nsd]=nsd [curl]=curl)
+    [dnsmasq]=dnsmasq-base [nsd]=nsd [curl]=curl [chromium]=chromium)
 missing=()
 for tool in "${!package_of[@]}"; do
     command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ] || missing+=("${package_of[$tool]}")

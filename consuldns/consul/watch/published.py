@@ -5,9 +5,12 @@ All messages go to all workers, so they all hold the same views as this does.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from heapq import nsmallest
+from operator import itemgetter
 from typing import cast
 
 import msgspec
@@ -64,6 +67,15 @@ class _Held:
     reason: str = ""
     since: float = 0.0
     is_logged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StaleView:
+    """A view that could not be renewed, in words; for how long, and why."""
+
+    label: str
+    seconds: float
+    reason: str
 
 
 class Published:
@@ -207,6 +219,17 @@ class Published:
     def stale_count(self) -> int:
         """How many views could not be renewed."""
         return sum(each.trust.is_stale for each in self._held.values())
+
+    def kinds(self) -> Counter[str]:
+        """How many views of each kind there are, by the name of the kind's key."""
+        return Counter(type(key).__name__ for key in self._held)
+
+    def stale(self, most: int) -> list[StaleView]:
+        """The views that could not be renewed, those that wait longest first."""
+        found = ((each.since, key) for key, each in self._held.items() if each.trust.is_stale)
+        oldest = nsmallest(most, found, key=itemgetter(0))
+        now = self._clock()
+        return [StaleView(key.label, now - since, self._held[key].reason) for since, key in oldest]
 
     def log_stale(self, now: float) -> None:
         """To be called each second: a line of log when views are stale for a new cause."""

@@ -7,6 +7,7 @@ views are kept as they are until the next.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,7 +22,7 @@ from consuldns.consul.watch.address_indexer import AddressIndexer
 from consuldns.consul.watch.lists import WatchedLists
 from consuldns.consul.watch.loss_guard import LossGuard
 from consuldns.consul.watch.on_demand import OnDemandViews
-from consuldns.consul.watch.published import Published
+from consuldns.consul.watch.published import Published, StaleView
 from consuldns.consul.watch.reachability import Reachability
 from consuldns.consul.watch.reader import ViewReader
 from consuldns.errors import ConsulError, Unreachable
@@ -216,6 +217,14 @@ class Watcher:
     def is_ready(self) -> bool:
         """Whether every list is there: before that, no name can be denied."""
         return self._lists is not None and self._lists.are_read
+
+    def kinds(self) -> Counter[str]:
+        """How many views of each kind are held."""
+        return self._published.kinds()
+
+    def stale(self, most: int) -> list[StaleView]:
+        """The views that could not be renewed, those that wait longest first."""
+        return self._published.stale(most)
 
     def statistics(self) -> WatcherStatistics:
         """What was done so far, and what is held."""
