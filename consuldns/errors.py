@@ -2,6 +2,7 @@
 
     ConsuldnsError
     ├── ConfigError            a setting that cannot be used: where it came from, what, how to mend
+    │   └── ConfigErrors       several of these
     ├── StartupError           the server cannot start (port taken, no permission)
     ├── WireError              bytes that are not the DNS message they should be
     ├── ConsulError            Consul did not give what was asked
@@ -17,6 +18,8 @@
 Texts are for the person who runs the server: what happened, where, how to mend it.
 """
 
+from collections.abc import Sequence
+
 
 class ConsuldnsError(Exception):
     """Anything that consuldns raises on purpose."""
@@ -30,6 +33,16 @@ class ConfigError(ConsuldnsError):
         super().__init__(
             ": ".join(part for part in (where, problem) if part) + (f" ({hint})" if hint else "")
         )
+
+
+class ConfigErrors(ConfigError):
+    """Several settings that cannot be used; at least two."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        first = errors[0]
+        super().__init__(first.problem, where=first.where, hint=first.hint)
+        self.args = ("; ".join(map(str, errors)),)
+        self.lines = [str(each) for each in errors]
 
 
 class StartupError(ConsuldnsError):

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from consuldns import __version__
-from consuldns.errors import ConsuldnsError, exit_status
+from consuldns.errors import ConfigErrors, ConsuldnsError, exit_status
 
 COMMANDS = {
     "dev": "Try consuldns: an embedded Consul agent with sample services, and DNS.",
@@ -67,12 +67,13 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; an error is printed as one line."""
+        """Run the command; an error is printed as one line, each of several settings on its own."""
         open_standard_streams()
         try:
             return super().invoke(context)
         except ConsuldnsError as error:
-            click.echo(f"Error: {error}", err=True)
+            for line in error.lines if isinstance(error, ConfigErrors) else [error]:
+                click.echo(f"Error: {line}", err=True)
             context.exit(exit_status(error))
 
 

@@ -7,22 +7,24 @@ an error names the source of its value. An empty variable counts as not set, as 
 """
 
 import difflib
-import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
+from consuldns.config.checks import complaints
 from consuldns.config.consul_keys import explanation
 from consuldns.config.schema import Setting, Settings, declared
-from consuldns.config.values import BOOLEAN, FILE
-from consuldns.errors import ConfigError
-from consuldns.sockets import HostPort, is_own_address
+from consuldns.config.values import BOOLEAN
+from consuldns.errors import ConfigError, ConfigErrors
 
 DEFAULT_FILE = Path("/etc/consuldns/consuldns.toml")  # read if it exists and no other is named
 
@@ -32,6 +34,8 @@ _PREFIX = "CONSULDNS_"
 _OF_KUBERNETES = re.compile(
     r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$"
 )
+_WITHOUT_QUOTES = re.compile(r"\s*[\w.-]+\s*=\s*[^\"'\[{\s][^\"']*")
+_YAML = re.compile(r"\s*[\w.-]+:(\s|$)")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 Section = TypeVar("Section", bound=msgspec.Struct)
@@ -81,19 +85,56 @@ def load(
     """Merge the sources.
 
     `flags` and `defaults` (of one command, above the general ones) go by path; a flag that was not
-    given is None or empty. Raises ConfigError for the first value that cannot be used.
+    given is None or empty. Raises ConfigError if a value cannot be used, ConfigErrors if several.
     """
-    settings = declared()
+    settings, problems = declared(), _Problems()
     given = {path: _default(setting, defaults or {}) for path, setting in settings.items()}
-    given |= _from_file(file, settings) if file else {}
-    given |= _from_consul_variables(environment, settings, given)
+    with problems.noted():
+        given |= _from_file(file, settings, problems) if file is not None else {}
+    with problems.noted():
+        given |= _from_consul_variables(environment, settings, given)
     given |= _from_variables(environment, settings)
     given |= _from_flags(flags or {}, settings)
-    _choose_token(given)
-    values = {path: _read(settings[path], each) for path, each in given.items()}
+    with problems.noted():
+        _choose_token(given)
     origins = {path: each.origin for path, each in given.items()}
-    _check(values, origins, settings)
+    values = {path: setting.default for path, setting in settings.items()}
+    unreadable = set(values)
+    for path, each in given.items():
+        with problems.noted():
+            values[path] = _read(settings[path], each)
+            unreadable.discard(path)
+    for path, problem, hint in complaints(values):
+        if path not in unreadable:
+            problems.add(ConfigError(f"{path} {problem}", where=origins[path].text, hint=hint))
+    problems.raise_all()
     return Configuration(_assemble(Settings, values, ""), origins)
+
+
+class _Problems:
+    """Collects errors, so that all of them can be mended at once."""
+
+    def __init__(self) -> None:
+        self._found: list[ConfigError] = []
+
+    def add(self, error: ConfigError) -> None:
+        """One more."""
+        self._found.append(error)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Collect the error that ends what is within."""
+        try:
+            yield
+        except ConfigError as error:
+            self.add(error)
+
+    def raise_all(self) -> None:
+        """Raise what was found, if anything."""
+        if len(self._found) == 1:
+            raise self._found[0]
+        if self._found:
+            raise ConfigErrors(self._found)
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -122,23 +163,49 @@ def _default(setting: Setting, of_command: Mapping[str, Any]) -> Given:
     return Given(raw, Origin(Level.DEFAULT, "default"))
 
 
-def _from_file(file: Path, settings: Mapping[str, Setting]) -> dict[str, Given]:
+def _from_file(
+    file: Path, settings: Mapping[str, Setting], problems: _Problems
+) -> dict[str, Given]:
     try:
         text = file.read_text()
         content = tomllib.loads(text)
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise ConfigError(problem, where=str(file), hint="see --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except tomllib.TOMLDecodeError as error:
+        raise _not_toml(error, file, text) from error
+    except (UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"is not valid TOML: {error}", where=str(file)) from error
     given = {}
     for path, raw in _entries(content, "", settings):
         line = _line_of(path, text)
         where = f"{file}:{line}" if line else str(file)
         if path not in settings:
-            raise _unknown(path, where, settings)
+            problems.add(_unknown(path, where, settings))
+            continue
         given[path] = Given(raw, Origin(Level.FILE, where))
     return given
+
+
+def _not_toml(error: tomllib.TOMLDecodeError, file: Path, text: str) -> ConfigError:
+    """With the line, and what beginners get wrong."""
+    position = re.search(r"\(at line (\d+), column \d+\)", str(error))
+    if position is None:
+        return ConfigError(f"is not valid TOML: {error}", where=str(file))
+    line = text.splitlines()[int(position[1]) - 1]
+    if "overwrite" in str(error):
+        hint = "it is set above already"
+    elif _WITHOUT_QUOTES.fullmatch(line):
+        hint = "text must be in quotes"
+    elif _YAML.match(line):
+        hint = 'this is not YAML: write key = "value"'
+    else:
+        hint = ""
+    problem = str(error).removesuffix(position[0]).strip()
+    where = f"{file}:{position[1]}"
+    return ConfigError(
+        f"is not valid TOML: {problem}: {line.strip()!r:.80}", where=where, hint=hint
+    )
 
 
 def _entries(
@@ -163,9 +230,19 @@ def _unknown(path: str, where: str, settings: Mapping[str, Setting]) -> ConfigEr
     if path in sections:
         return ConfigError(f"{path} must be a table", where=where, hint=f"write [{path}]")
     same_key = [known for known in settings if known.rpartition(".")[2] == path.split(".")[-1]]
-    close = same_key or difflib.get_close_matches(path, [*settings, *sections], n=1)
-    hint = f"did you mean {close[0]}?" if close else "see 'consuldns config reference'"
+    close = same_key or _similar(path, settings)
+    if not close and "." not in path:
+        close = difflib.get_close_matches(path, [*settings, *sections], n=1)
+    found = f"[{close[0]}]" if close and close[0] in sections else "".join(close[:1])
+    hint = f"did you mean {found}?" if found else "see 'consuldns config reference'"
     return ConfigError(f"unknown setting {path}", where=where, hint=hint)
+
+
+def _similar(path: str, known: Iterable[str]) -> list[str]:
+    """What is spelled like a path of the same depth: the last word counts, not its table."""
+    table, _, key = path.rpartition(".")
+    among = {each.rpartition(".")[2]: each for each in known if each.rpartition(".")[0] == table}
+    return [among[each] for each in difflib.get_close_matches(key, among, n=1)]
 
 
 def _line_of(path: str, text: str) -> int:
@@ -262,80 +339,6 @@ def _parse(read: Any, raw: Any, name: str, origin: Origin) -> Any:
         raise ConfigError(f"{name} {error}", where=origin.text) from error
 
 
-def _check(
-    values: Mapping[str, Any], origins: Mapping[str, Origin], settings: Mapping[str, Setting]
-) -> None:
-    """Check what involves more than one value, or the file system. Raises ConfigError."""
-
-    def refuse(path: str, problem: str, hint: str) -> ConfigError:
-        return ConfigError(f"{path} {problem}", where=origins[path].text, hint=hint)
-
-    certificate, key = values["consul.client_certificate"], values["consul.client_key"]
-    if certificate and not key:
-        raise refuse("consul.client_certificate", "has no key", "set consul.client_key")
-    if key and not certificate:
-        raise refuse("consul.client_key", "has no certificate", "set consul.client_certificate")
-    if values["dns.domain"] in values["dns.alt_domain"]:
-        raise refuse("dns.alt_domain", "is the same as dns.domain", "remove it")
-    _check_zones(values, refuse)
-    _check_upstreams(values, refuse)
-    if len(set(values["listen"])) < len(values["listen"]):
-        raise refuse("listen", "contains an address twice", "remove one")
-    if values["admin_addr"] in values["listen"]:
-        raise refuse("admin_addr", "is also in listen", "choose another port")
-    for path, setting in settings.items():
-        if setting.declaration.kind is FILE and values[path]:
-            problem = _unreadable(values[path])
-            if problem:
-                raise refuse(path, f"{values[path]} cannot be read: {problem}", "")
-
-
-def _check_zones(values: Mapping[str, Any], refuse: Callable[[str, str, str], ConfigError]) -> None:
-    zones, own = values["dns.kubernetes.zones"], values["sync.zone"]
-    for path, zone in (*(("dns.kubernetes.zones", zone) for zone in zones), ("sync.zone", own)):
-        if zone and zone in (values["dns.domain"], *values["dns.alt_domain"]):
-            problem = f"contains {zone}, which is Consul's domain"
-            raise refuse(path, problem, f"remove it: clusters are at <datacenter>.{zone}")
-    if own in zones and zones[own] != values["sync.cluster"]:
-        problem = f"{own} is the zone of cluster {zones[own]!r} in dns.kubernetes.zones"
-        raise refuse("sync.zone", problem, "give each cluster a zone of its own")
-
-
-def _check_upstreams(
-    values: Mapping[str, Any], refuse: Callable[[str, str, str], ConfigError]
-) -> None:
-    """Refuse upstream servers that are this server itself: queries would go round in circles."""
-    forward = values["dns.forward"]
-    lists = {"dns.recursors": values["dns.recursors"]}
-    for path, servers in (*lists.items(), *(("dns.forward", each) for each in forward.values())):
-        for server in servers:
-            if any(_reaches(server, listener) for listener in values["listen"]):
-                problem = f"contains {server}, where this server itself listens"
-                raise refuse(path, problem, "name another DNS server")
-    for zone in forward:
-        if zone in (values["dns.domain"], *values["dns.alt_domain"]):
-            problem = f"contains {zone}, which this server answers itself"
-            raise refuse("dns.forward", problem, "remove it, or name a zone below it")
-
-
-def _reaches(server: HostPort, listener: HostPort) -> bool:
-    """Whether what is sent to `server` arrives at a socket that is bound to `listener`."""
-    if server.port != listener.port or server.family != listener.family:
-        return False
-    is_wildcard = listener.host in ("0.0.0.0", "::")
-    return server.host == listener.host or (is_wildcard and is_own_address(server.host))
-
-
-def _unreadable(file: str) -> str:
-    try:
-        os.close(os.open(file, os.O_RDONLY))
-    except OSError as error:
-        return error.strerror or str(error)
-    except ValueError as error:  # a path with a null byte in it
-        return str(error)
-    return ""
-
-
 def _assemble(section: type[Section], values: Mapping[str, Any], prefix: str) -> Section:
     fields: dict[str, Any] = {}
     defaults = section()
@@ -346,3 +349,27 @@ def _assemble(section: type[Section], values: Mapping[str, Any], prefix: str) ->
         else:
             fields[name] = _assemble(type(getattr(defaults, name)), values, path + ".")
     return section(**fields)
+
+
+# --- reading again -------------------------------------------------------------------------------
+
+# What takes effect without a restart: a table, and the settings of the log.
+RELOADED = ("dns", "log_level", "log_format", "query_log", "query_log_sample")
+
+
+def reloaded(running: Settings, read: Settings) -> Settings:
+    """The settings to go on with: those that can change at run time are the ones just read."""
+    return replace(running, **{name: getattr(read, name) for name in RELOADED})
+
+
+def at_next_start(running: Settings, read: Settings) -> list[str]:
+    """The paths of the settings that were read but take effect at the next start only."""
+    return [
+        path
+        for path in declared()
+        if path.partition(".")[0] not in RELOADED and _value(running, path) != _value(read, path)
+    ]
+
+
+def _value(settings: Settings, path: str) -> Any:
+    return reduce(getattr, path.split("."), settings)

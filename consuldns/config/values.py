@@ -140,13 +140,16 @@ def read_url(raw: Any) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
+_HOST_LABEL = re.compile(rb"[A-Za-z0-9_-]+")
+
+
 def _domain(raw: Any) -> str:
     text = _text(raw)
     try:
         name = parse_name(text)
     except ValueError:
         name = ()
-    if not name:
+    if not name or not all(_HOST_LABEL.fullmatch(label) for label in name):
         raise ValueError(f"must be a DNS name such as consul, not {raw!r}")
     return text.rstrip(".").lower()
 

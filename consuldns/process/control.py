@@ -13,7 +13,7 @@ from collections.abc import Callable
 from signal import Signals
 
 from consuldns import logs, signals
-from consuldns.config import reload
+from consuldns.config.load import at_next_start, reloaded
 from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
 from consuldns.consul.http.client import Client, Staleness
@@ -252,12 +252,12 @@ class Control:
 
     def _use(self, read: Settings) -> None:
         """Go on with those of the settings that can change at run time."""
-        deferred = reload.at_next_start(self._settings, read)
+        deferred = at_next_start(self._settings, read)
         if deferred:
             _log.warning(
                 "SIGHUP: changed, but only used at the next start: %s", ", ".join(deferred)
             )
-        running = reload.reloaded(self._settings, read)
+        running = reloaded(self._settings, read)
         if running == self._settings:
             return
         before, self._settings = self._settings, running

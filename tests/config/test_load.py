@@ -165,7 +165,7 @@ def test_the_defaults_can_be_written_to_a_file_and_read_back(tmp_path: Path) -> 
         ),
         pytest.param(
             "\n[cosnul]\ntoken = 'x'\n",
-            ":2: unknown setting cosnul (did you mean consul?)",
+            ":2: unknown setting cosnul (did you mean [consul]?)",
             id="misspelt-section",
         ),
         pytest.param(
@@ -204,7 +204,7 @@ def test_the_defaults_can_be_written_to_a_file_and_read_back(tmp_path: Path) -> 
         ),
         pytest.param(
             "workers = \n",
-            ": is not valid TOML: Invalid value (at line 1, column 11)",
+            ":1: is not valid TOML: Invalid value: 'workers ='",
             id="no-toml",
         ),
     ],

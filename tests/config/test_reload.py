@@ -3,8 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from consuldns.config.load import load
-from consuldns.config.reload import at_next_start, reloaded
+from consuldns.config.load import at_next_start, load, reloaded
 from consuldns.config.schema import Settings
 
 

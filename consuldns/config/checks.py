@@ -1,0 +1,78 @@
+"""What is wrong with settings that can each be read: together, or with the files that they name."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from consuldns.config.schema import declared
+from consuldns.config.values import FILE
+from consuldns.sockets import HostPort, is_own_address
+
+Complaint = tuple[str, str, str]
+"""The path of a setting, what is wrong with it, and how to mend it."""
+
+
+def complaints(values: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Everything that is wrong with the values, which go by path."""
+    certificate, key = values["consul.client_certificate"], values["consul.client_key"]
+    if certificate and not key:
+        yield "consul.client_certificate", "has no key", "set consul.client_key"
+    if key and not certificate:
+        yield "consul.client_key", "has no certificate", "set consul.client_certificate"
+    if values["dns.domain"] in values["dns.alt_domain"]:
+        yield "dns.alt_domain", "is the same as dns.domain", "remove it"
+    yield from _of_zones(values)
+    yield from _of_upstreams(values)
+    if len(set(values["listen"])) < len(values["listen"]):
+        yield "listen", "contains an address twice", "remove one"
+    if values["admin_addr"] in values["listen"]:
+        yield "admin_addr", "is also in listen", "choose another port"
+    for path, setting in declared().items():
+        if setting.declaration.kind is FILE and values[path]:
+            problem = _unreadable(values[path])
+            if problem:
+                yield path, f"{values[path]} cannot be read: {problem}", ""
+
+
+def _of_zones(values: Mapping[str, Any]) -> Iterator[Complaint]:
+    zones, own = values["dns.kubernetes.zones"], values["sync.zone"]
+    for path, zone in (*(("dns.kubernetes.zones", zone) for zone in zones), ("sync.zone", own)):
+        if zone and zone in (values["dns.domain"], *values["dns.alt_domain"]):
+            problem = f"contains {zone}, which is Consul's domain"
+            yield path, problem, f"remove it: clusters are at <datacenter>.{zone}"
+    if own in zones and zones[own] != values["sync.cluster"]:
+        problem = f"{own} is the zone of cluster {zones[own]!r} in dns.kubernetes.zones"
+        yield "sync.zone", problem, "give each cluster a zone of its own"
+
+
+def _of_upstreams(values: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Upstream servers that are this server itself: queries would go round in circles."""
+    forward = values["dns.forward"]
+    lists = {"dns.recursors": values["dns.recursors"]}
+    for path, servers in (*lists.items(), *(("dns.forward", each) for each in forward.values())):
+        for server in servers:
+            if any(_reaches(server, listener) for listener in values["listen"]):
+                problem = f"contains {server}, where this server itself listens"
+                yield path, problem, "name another DNS server"
+    for zone in forward:
+        if zone in (values["dns.domain"], *values["dns.alt_domain"]):
+            problem = f"contains {zone}, which this server answers itself"
+            yield "dns.forward", problem, "remove it, or name a zone below it"
+
+
+def _reaches(server: HostPort, listener: HostPort) -> bool:
+    """Whether what is sent to `server` arrives at a socket that is bound to `listener`."""
+    if server.port != listener.port or server.family != listener.family:
+        return False
+    is_wildcard = listener.host in ("0.0.0.0", "::")
+    return server.host == listener.host or (is_wildcard and is_own_address(server.host))
+
+
+def _unreadable(file: str) -> str:
+    try:
+        os.close(os.open(file, os.O_RDONLY))
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError as error:  # a path with a null byte in it
+        return str(error)
+    return ""
