@@ -155,6 +155,11 @@ def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
         watcher.views_kept,
     )
     yield _gauge(
+        "views_stale_seconds",
+        "For how long the view that is stale longest could not be renewed; 0 if there is none.",
+        watcher.stale_seconds,
+    )
+    yield _gauge(
         "views_held",
         "Lists that have lost so much at once that the loss is to be confirmed first.",
         watcher.lists_held,

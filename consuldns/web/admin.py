@@ -10,7 +10,7 @@ is the status page. The sync worker's own endpoint has neither of the last two.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -53,6 +53,7 @@ def application(
     """The routes; `collector` makes the metrics at each scrape, to which further ones are added."""
     registry = CollectorRegistry()
     registry.register(collector)
+    ProcessCollector(registry=registry)
 
     async def health(_request: Request) -> Response:
         return PlainTextResponse("OK\n")

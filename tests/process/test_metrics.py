@@ -25,6 +25,7 @@ def figures() -> Figures:
         views=9,
         views_followed=2,
         views_kept=3,
+        stale_seconds=12.5,
         lists_held=1,
         losses_accepted=2,
         records_skipped=0,

@@ -12,13 +12,16 @@ if [ ${#missing[@]} -gt 0 ]; then
     echo "== installing ${missing[*]}"
     tests/support/apt_install.sh "${missing[@]}"
 fi
-# Not installed, only unpacked: its package would change how this machine resolves names.
-if [ ! -x /lib/systemd/systemd-resolved ] && [ ! -d .cache/resolved ]; then
-    echo "== unpacking systemd-resolved into .cache/resolved"
-    mkdir -p .cache/download
-    (cd .cache/download && apt-get download -qq systemd-resolved libsystemd-shared 2>/dev/null)
-    for package in .cache/download/*systemd*.deb; do
-        dpkg-deb -x "$package" .cache/resolved.new
+# Not installed, only unpacked: the packages would change how this machine resolves names, or start a server.
+unpack() { # FOLDER PACKAGE ...
+    echo "== unpacking $2 into .cache/$1"
+    rm -rf ".cache/$1.new" && mkdir -p ".cache/$1.new"
+    (cd ".cache/$1.new" && apt-get download -qq "${@:2}" 2>/dev/null)
+    for package in ".cache/$1.new"/*.deb; do
+        dpkg-deb -x "$package" ".cache/$1.new"
     done
-    mv .cache/resolved.new .cache/resolved
-fi
+    rm ".cache/$1.new"/*.deb
+    mv ".cache/$1.new" ".cache/$1"
+}
+[ -x /lib/systemd/systemd-resolved ] || [ -d .cache/resolved ] || unpack resolved systemd-resolved libsystemd-shared
+command -v promtool >/dev/null || [ -d .cache/prometheus ] || unpack prometheus prometheus

@@ -45,7 +45,8 @@ SWEEP_AFTER_CONTACT_SECONDS = 1.5
 class WatcherStatistics:
     """A snapshot. `requests` by (endpoint, outcome); `last_contact_seconds` ago, None if never.
 
-    `views_kept` are those that could not be renewed, `lists_held` among them those that have lost
+    `views_kept` are those that could not be renewed, `stale_seconds` for how long the first of them
+    has been waiting for that, `lists_held` among them those that have lost
     more than is believed yet.
     """
 
@@ -55,6 +56,7 @@ class WatcherStatistics:
     views: int
     views_followed: int
     views_kept: int
+    stale_seconds: float
     lists_held: int
     losses_accepted: int
     records_skipped: int
@@ -236,6 +238,7 @@ class Watcher:
             views=len(self._published),
             views_followed=self._on_demand.watched,
             views_kept=self._published.stale_count(),
+            stale_seconds=max((each.seconds for each in self._published.stale(1)), default=0.0),
             lists_held=self._guard.held,
             losses_accepted=self._guard.losses_accepted,
             records_skipped=self._records.count,
