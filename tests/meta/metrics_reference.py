@@ -19,7 +19,7 @@ HEAD = """\
 # Metrics
 
 Every metric of `/metrics`, as Prometheus has it. This file is generated. No label has a value
-that a client can choose; what the labels of replies mean is in [Operations](../operations.md#metrics).
+that a client can choose; [Operations](../operations.md#metrics) says what the labels of replies mean.
 """
 
 
