@@ -14,6 +14,11 @@ from consuldns.config.values import format_value
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def color() -> bool | None:
+    """Whether to color: what click finds out of the terminal, never with NO_COLOR."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
 def setting_option(
     path: str, metavar: str, *, default: str = "", multiple: bool = False
 ) -> Callable[[Command], Command]:

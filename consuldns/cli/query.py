@@ -1,7 +1,6 @@
 """`consuldns query`: query a DNS server, and print the reply as dig does."""
 
 import json
-import os
 import secrets
 import socket
 import struct
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from consuldns.cli.dig_arguments import Transport, read_words
-from consuldns.cli.options import config_option, configuration, setting_option
+from consuldns.cli.options import color, config_option, configuration, setting_option
 from consuldns.config.load import Level
 from consuldns.config.values import DNS_PORT, HOST_PORT
 from consuldns.errors import ConfigError, ConsuldnsError
@@ -157,7 +156,7 @@ def _show_reply(query: bytes, server: HostPort, transport: Transport, form: "For
     reply = client.read_reply(packet)
     shown = Shown(reply, f"{server}", used, seconds, len(packet))
     for line in form(shown):
-        click.echo(line, color=None if "NO_COLOR" not in os.environ else False)
+        click.echo(line, color=color())
     return _exit_status(reply)
 
 

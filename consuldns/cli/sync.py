@@ -7,14 +7,17 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from consuldns.cli import hold_signals
-from consuldns.cli.options import Command, config_option, configuration, setting_option
+from consuldns.cli.options import Command, color, config_option, configuration, setting_option
 from consuldns.config.schema import Settings
+
+if TYPE_CHECKING:
+    from consuldns.sync.commands import Difference
 
 EXIT_FAILED = 1
 EXIT_PENDING = 20
@@ -74,6 +77,23 @@ allow_option = click.option(
 )
 
 
+verbose_option = click.option(
+    "--verbose", "-v", is_flag=True, help="Also print each operation in Consul."
+)
+
+_COLORS = {"+": "green", "-": "red", "~": "yellow", "!": "magenta", "?": "cyan"}
+
+
+def _show(difference: "Difference", *, is_verbose: bool) -> None:
+    from consuldns.sync import report
+
+    for line in report.text(
+        difference.plan, difference.existing, difference.kept_back, is_verbose=is_verbose
+    ):
+        paint = _COLORS.get(line.lstrip()[:1])
+        click.echo(click.style(line, fg=paint) if paint else line, color=color())
+
+
 @command.command()
 @_everything
 @setting_option(*_FLAGS["admin_addr"], default="none")
@@ -101,21 +121,26 @@ def run(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | 
 @_everything
 @adopt_option
 @allow_option
-def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str | None) -> None:
+@verbose_option
+def once(
+    file: Path | None, adopt: bool, allow_mass_delete: bool, verbose: bool, **given: str | None
+) -> None:
     """Sync the current state of the cluster to Consul once, and exit.
+
+    Prints what was changed, as 'sync diff'.
 
     Exit status 0: in sync; 1: Consul refused a change; 21: a mass deletion was held.
 
     Example: consuldns sync once --kubeconfig ~/.kube/config
     """
     from consuldns import logs
-    from consuldns.sync import commands, report
+    from consuldns.sync import commands
 
     settings = _settings(file, given)
     logs.configure(settings.log_level, settings.log_format)
     task = commands.once(settings, adopt=adopt, allow_mass_delete=allow_mass_delete)
     difference, result = asyncio.run(task)
-    click.echo(report.text(difference.plan, difference.kept_back))
+    _show(difference, is_verbose=verbose)
     for service, reason in result.failed.items():
         click.echo(f"refused {'/'.join(service or ('-',))}: {reason}", err=True)
     if difference.kept_back:
@@ -127,14 +152,21 @@ def once(file: Path | None, adopt: bool, allow_mass_delete: bool, **given: str |
 @command.command()
 @_everything
 @adopt_option
+@verbose_option
 @click.option(
     "--output",
     type=click.Choice(["text", "json"]),
     default="text",
     help="Output format.  [default: text]",
 )
-def diff(file: Path | None, adopt: bool, output: str, **given: str | None) -> None:
+@click.option("--json", "is_json", is_flag=True, help="The same as --output json.")
+def diff(
+    file: Path | None, adopt: bool, verbose: bool, output: str, is_json: bool, **given: str | None
+) -> None:
     """Show what 'sync once' would change (with --adopt, too). Writes nothing.
+
+    A line for each service: + is new, ~ changes, - goes; then ! for what would go but is held, and
+    ? for problems.
 
     Exit status 0: no changes; 20: changes; 21: changes, and a mass deletion that would be held.
 
@@ -146,10 +178,10 @@ def diff(file: Path | None, adopt: bool, output: str, **given: str | None) -> No
     settings = _settings(file, given)
     logs.configure(settings.log_level, settings.log_format)
     difference = asyncio.run(commands.diff(settings, adopt=adopt))
-    if output == "json":
+    if is_json or output == "json":
         click.echo(report.json(difference.plan, difference.kept_back))
     else:
-        click.echo(report.text(difference.plan, difference.kept_back))
+        _show(difference, is_verbose=verbose)
     if difference.kept_back:
         raise click.exceptions.Exit(EXIT_UNSAFE)
     if difference.plan:

@@ -31,9 +31,10 @@ from consuldns.sync.worker import MAX_BODY, SyncWorker
 
 @dataclass
 class Difference:
-    """What a plan would do; `kept_back` are removals that the guard holds."""
+    """What a plan would do to what is there; `kept_back` are removals that the guard holds."""
 
     plan: Plan
+    existing: contents.Existing
     kept_back: list[Step]
 
 
@@ -53,7 +54,7 @@ async def diff(settings: Settings, *, adopt: bool) -> Difference:
 async def _difference(worker: SyncWorker, existing: contents.Existing) -> Difference:
     planner = Planner(worker.selection, worker.settings.sync, worker.election.identity)
     plan = await worker.reconciler.plan_all(planner, existing)
-    return Difference(plan, worker.reconciler.check(plan, existing))
+    return Difference(plan, existing, worker.reconciler.check(plan, existing))
 
 
 async def once(

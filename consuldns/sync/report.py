@@ -1,6 +1,7 @@
 """Plans and problems in words: for the _log, for people who ask for a difference, and as JSON."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -19,8 +20,25 @@ _log = logging.getLogger(__name__)
 MOST_LINES = 50  # of one plan
 
 
-def service_lines(plan: Plan, existing: Existing) -> Iterator[tuple[ServiceKey, str]]:
-    """One line for each service that the plan touches; ask before it is done."""
+class Change(msgspec.Struct, frozen=True):
+    """What a plan does to one service. `what` is in words; `flat` is its flat name, if written."""
+
+    service: ServiceKey
+    what: str
+    flat: str
+    new: int
+    gone: int
+    operations: int
+    readiness: str
+
+    @property
+    def mark(self) -> str:
+        """As in the lines of `text`."""
+        return {"added": "+", "removed": "-"}.get(self.what, "~")
+
+
+def changes(plan: Plan, existing: Existing) -> Iterator[Change]:
+    """What the plan does to each service that it touches; ask before it is done."""
     by_service: dict[ServiceKey, list[Step]] = {}
     for step in plan.steps:
         if step.service is not None:
@@ -38,12 +56,19 @@ def service_lines(plan: Plan, existing: Existing) -> Iterator[tuple[ServiceKey, 
             word = "removed"
         else:
             word = "changed"
-        name = f" flat={added[0].service}" if added else ""
+        flat = added[0].service if added else ""
+        yield Change(key, word, flat, new, gone, len(steps), _readiness(steps, known))
+
+
+def service_lines(plan: Plan, existing: Existing) -> Iterator[tuple[ServiceKey, str]]:
+    """One line of log for each service that the plan touches; ask before it is done."""
+    for each in changes(plan, existing):
+        name = f" flat={each.flat}" if each.flat else ""
         yield (
-            key,
+            each.service,
             (
-                f"{word} service={key[0]}/{key[1]}{name} instances=+{new}-{gone} "
-                f"operations={len(steps)}{_readiness(steps, known)}"
+                f"{each.what} service={'/'.join(each.service)}{name} "
+                f"instances=+{each.new}-{each.gone} operations={each.operations}{each.readiness}"
             ),
         )
 
@@ -71,16 +96,39 @@ def _loses_descriptor(key: ServiceKey, steps: Sequence[Step]) -> bool:
     return any(isinstance(each, DescriptorKey) and each[1:] == key for each in found)
 
 
-def text(plan: Plan, held: Sequence[Step]) -> str:
-    """The plan as people read it: + is new, ~ is rewritten, - goes, ! would go, but is held."""
-    lines = [f"{_mark(step)} {describe(step.operation)}" for step in plan.steps]
-    lines += [f"! {describe(step.operation)} (held: {step.waits_for})" for step in held]
-    lines += [f"? {path} belongs to somebody else, not changed" for path in sorted(plan.conflicts)]
-    lines += [f"? {'/'.join(key)}: {NO_ADDRESS_YET}" for key in _without_address(plan)]
-    lines += [f"? {place(key)}: {problem}" for key, problem in problems(plan.problems)]
+def text(
+    plan: Plan, existing: Existing, held: Sequence[Step], *, is_verbose: bool = False
+) -> Iterator[str]:
+    """The plan as people read it, in lines: a service each, and with `is_verbose` each operation.
+
+    + is new, ~ changes, - goes, ! would go but is held, ? is a problem.
+    """
+    found = list(changes(plan, existing))
+    width = max((len(place(each.service)) for each in found), default=0)
+    for each in found:
+        flat = f" as {each.flat}" if each.flat else ""
+        counts = [f"{sign}{n}" for sign, n in (("+", each.new), ("-", each.gone)) if n]
+        instances = f", instances {' '.join(counts)}" if counts else ""
+        readiness = f",{each.readiness}" if each.readiness else ""
+        yield f"{each.mark} {place(each.service):<{width}}  {each.what}{flat}{instances}{readiness}"
+    if is_verbose:
+        yield from (f"    {_mark(step)} {describe(step.operation)}" for step in plan.steps)
+    yield from (f"! {describe(step.operation)} (held: {step.waits_for})" for step in held)
+    yield from (
+        f"? {path} belongs to somebody else, not changed" for path in sorted(plan.conflicts)
+    )
+    yield from (f"? {'/'.join(key)}: {NO_ADDRESS_YET}" for key in _without_address(plan))
+    yield from (f"? {place(key)}: {problem}" for key, problem in problems(plan.problems))
+    yield _summary(plan, found, held)
+
+
+def _summary(plan: Plan, found: Sequence[Change], held: Sequence[Step]) -> str:
     total = sum(plan.counts().values())
-    summary = f"{total} operations, {len(held)} held" if total or held else "nothing to do"
-    return "\n".join([*lines, summary])
+    if not total and not held:
+        return "nothing to do"
+    counts = Counter(each.mark for each in found)
+    services = f"{counts['+']} to add, {counts['~']} to change, {counts['-']} to remove"
+    return f"services: {services}; operations: {total}, {len(held)} held"
 
 
 def json(plan: Plan, held: Sequence[Step]) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -419,10 +420,17 @@ def test_diff_once_status_purge(consul: ConsulAgent, kubernetes: Cluster) -> Non
     both = ("--consul-addr", consul.url, *kubernetes.arguments)
     done = sync("diff", *both)
     assert done.returncode == 20
-    assert "+ set key 0.70.254.10.IN-ADDR.ARPA/10.254.70.176" in done.stdout
+    lines = done.stdout.splitlines()
+    shown = [" ".join(line.split()) for line in lines]
+    assert "+ kube-system/monitoring-heapster added as monitoring-heapster, instances +1" in shown
+    assert re.fullmatch(
+        r"services: \d+ to add, 0 to change, 0 to remove; operations: \d+, 0 held", lines[-1]
+    )
+    done = sync("diff", "--verbose", *both)
+    assert "    + set key 0.70.254.10.IN-ADDR.ARPA/10.254.70.176" in done.stdout.splitlines()
     assert services(consul) == set()
     assert keys(consul) == {}
-    done = sync("diff", "--output", "json", *both)
+    done = sync("diff", "--json", *both)
     assert done.returncode == 20
     document = json.loads(done.stdout)
     assert document["held"] == []

@@ -524,7 +524,9 @@ def test_a_service_that_is_not_synced_tells_its_problems_too() -> None:
             "service-sync has no effect: sync.types does not include NodePort services"
         )
         assert not {"default/fine", "hidden/hidden"} & found.keys()
-        assert "? default/misspelt: there is no annotation" in report.text(plan, [])
+        assert "? default/misspelt: there is no annotation" in "\n".join(
+            report.text(plan, Existing(), [])
+        )
         document = msgspec.json.decode(report.json(plan, []))
         assert document["problems"].keys() == found.keys()
 

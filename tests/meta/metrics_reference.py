@@ -19,7 +19,8 @@ HEAD = """\
 # Metrics
 
 Every metric of `/metrics`, as Prometheus has it. This file is generated. No label has a value
-that a client can choose; [Operations](../operations.md#metrics) says what the labels of replies mean.
+that a client can choose; [Operations](../operations.md#metrics) says what the labels
+of replies mean.
 """
 
 
