@@ -12,13 +12,8 @@ name="consuldns-$version-linux-$(uname -m)"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Commands are imported by name, when they are called; so are uvicorn's parts.
-"$python" -m PyInstaller --log-level ERROR --noconfirm --onedir --name consuldns \
-    --distpath "$work/dist" --workpath "$work/build" --specpath "$work" \
-    --collect-submodules consuldns --collect-submodules uvicorn --collect-data consuldns \
-    --copy-metadata consuldns \
-    --exclude-module tkinter --exclude-module uvloop --exclude-module watchfiles \
-    packaging/program.py
+"$python" -m PyInstaller --log-level ERROR --noconfirm \
+    --distpath "$work/dist" --workpath "$work/build" packaging/consuldns.spec
 
 mkdir -p dist "$work/$name"
 cp -r "$work/dist/consuldns/." "$work/$name/"
