@@ -68,9 +68,9 @@ def _check_kubernetes(found: Configuration) -> None:
 @config_option
 @click.option("--origin", is_flag=True, help="Also print the origin of each value.")
 def show(file: Path | None, origin: bool) -> None:
-    """Print the value of every setting, as a TOML file.
+    """Print the value of every setting, as a TOML file with comments.
 
-    Secrets are printed as ***.
+    The file can be used: it results in the same settings. Only secrets are left out.
 
     Example: consuldns config show --origin
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 from consuldns.config.load import Configuration
 from consuldns.config.schema import Setting, by_path, declared, sections
-from consuldns.config.values import format_value
+from consuldns.config.values import Secret, format_value
 
 HEAD = """\
 # Configuration
@@ -57,19 +57,28 @@ def _markdown_setting(setting: Setting) -> str:
 
 
 def toml(configuration: Configuration, *, origins: bool) -> str:
-    """The values as a TOML file that results in the same settings; with their origins as comments.
+    """The values as a TOML file that results in the same settings, each with its summary.
 
-    Secrets are `***`: they must not be visible in the output.
+    `origins`: where each value is from, too. Secrets are left out: they must not be visible.
     """
     values = by_path(configuration.settings)
     lines = []
     for section in sections():
         lines += ["", f"[{section}]"] if section else []
         for setting in _of(section):
+            origin = configuration.origins[setting.path].text
+            lines += ["", *_comment(setting.declaration.summary)]
             line = f"{setting.key} = {format_value(values[setting.path])}"
-            origin = configuration.origins[setting.path]
-            lines.append(f"{line}  # {origin.text}" if origins else line)
-    return "\n".join(lines) + "\n"
+            if isinstance(values[setting.path], Secret) and values[setting.path]:
+                line = f"# {setting.key} is set, and left out here"
+            lines.append(f"{line}  # {origin}" if origins else line)
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, 100, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+    )
 
 
 def toml_of(values: Mapping[str, Any]) -> str:

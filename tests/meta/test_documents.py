@@ -9,7 +9,9 @@ from typing import Self
 
 import pytest
 
+from consuldns.config import consul_keys
 from consuldns.config.load import load
+from consuldns.config.schema import declared
 from tests.support.consul_agent import REPOSITORY, free_ports, wait_until
 from tests.support.consuldns_process import ConsuldnsProcess
 
@@ -190,3 +192,18 @@ def assert_prints(server: Dev, command: str, shown: list[str]) -> None:
 )
 def test_comparison_of_output(shown: list[str], printed: str, result: bool) -> None:
     assert is_printed(shown, printed) is result
+
+
+# --- Consul's settings ---------------------------------------------------------------------------
+
+
+def test_every_setting_of_consuls_dns_is_in_the_table() -> None:
+    text = (REPOSITORY / "docs/moving-from-consul-dns.md").read_text()
+    rows = dict(re.findall(r"^\| (`.*`) \| (.*) \|$", text, re.M))
+    listed = {key for cell in rows for key in re.findall("`([^`]+)`", cell)}
+    taken = {f"dns_config.{key}" for key in consul_keys.TAKEN} | {*consul_keys.TAKEN_FROM_TOP}
+    sections = {"dns_config", "ports", "addresses", "acl"}
+    assert listed == taken | (consul_keys.EXPLAINED.keys() - sections)
+    for cell, here in rows.items():
+        for path in re.findall(r"`(dns\.[\w.]+|consul\.\w+|listen)`", here):
+            assert path in declared() or f"{path}.refresh" in declared(), cell
