@@ -12,7 +12,7 @@ QUICK  := tests/config tests/dns tests/views tests/wire tests/agent tests/test_i
 PURE   := consuldns/dns/*,consuldns/wire/*,consuldns/views/*,consuldns/config/*,consuldns/sync/desired/*,consuldns/names.py
 
 .PHONY: help run test setup consul tools lint format types contracts dependencies unit quick \
-        coverage pythons lock differential bench binary deb test-binary test-deb clean
+        coverage pythons lock differential bench binary deb test-binary test-deb site clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -94,6 +94,8 @@ lock: setup ## resolve the dependencies of pyproject.toml again into requirement
 	    --output-file requirements/dev.txt pyproject.toml
 	@$(BIN)/pip-compile $(LOCK) --extra packaging --constraint requirements/run.txt \
 	    --output-file requirements/packaging.txt pyproject.toml
+	@$(BIN)/pip-compile $(LOCK) --extra docs --constraint requirements/run.txt \
+	    --output-file requirements/docs.txt pyproject.toml
 
 # No index, no addresses: a lock is names, versions and hashes.
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
@@ -128,6 +130,18 @@ test-deb: deb setup consul tools ## the same with the files of the .deb, unpacke
 	@rm -rf .cache/deb && mkdir -p .cache/deb
 	@dpkg-deb -x dist/consuldns_*.deb .cache/deb
 	@PROGRAM_UNDER_TEST=$(CURDIR)/.cache/deb/usr/bin/consuldns $(BIN)/python -m pytest -n 2 $(PACKAGED) $(ARGS)
+
+SITE := .cache/site-tools
+
+$(SITE)/.installed: requirements/docs.txt
+	@echo "== installing what the site is built with into $(SITE)"
+	@tests/support/ensure_python.sh $(PYTHON) $(SITE)
+	@$(SITE)/bin/python -m pip install --quiet --require-hashes --requirement requirements/docs.txt
+	@touch $@
+
+site: $(SITE)/.installed ## the documents as a site in .cache/site/site; a page with a mistake ends it
+	@rm -rf .cache/site && mkdir -p .cache/site && cp -r docs packaging/zensical.toml .cache/site
+	@cd .cache/site && $(CURDIR)/$(SITE)/bin/zensical build --strict
 
 differential: setup consul ## this server and a real Consul side by side: 50,000 generated questions
 	@echo "== the same questions to Consul and to consuldns"

@@ -51,6 +51,17 @@ def test_links_lead_to_files_and_headings(document: Path) -> None:
             assert not fragment or fragment in anchors(linked), target
 
 
+def test_the_site_has_every_document_for_users() -> None:
+    text = (REPOSITORY / "packaging/zensical.toml").read_text()
+    pages = set(re.findall(r'"([\w/-]+\.md)"', text))
+    documents = {str(each.relative_to(REPOSITORY / "docs")) for each in DOCUMENTS if is_page(each)}
+    assert pages == documents
+
+
+def is_page(document: Path) -> bool:
+    return document.is_relative_to(REPOSITORY / "docs") and document.parent.name != "adr"
+
+
 def test_every_document_can_be_reached_from_the_readme() -> None:
     found, left = set[Path](), [REPOSITORY / "README.md"]
     while left:
