@@ -52,12 +52,13 @@ class WildcardSocket:
 
     def __init__(self, listener: socket.socket) -> None:
         self._socket = listener
+        self.family = listener.family
         if listener.family == socket.AF_INET6:
             _request(listener, socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO)
-            self._reply_from = _ipv6_source
+            self.reply_from = _ipv6_source
         else:
             _request(listener, socket.IPPROTO_IP, _IP_PKTINFO)
-            self._reply_from = _ipv4_source
+            self.reply_from = _ipv4_source
 
     def fileno(self) -> int:
         """The file descriptor."""
@@ -66,7 +67,7 @@ class WildcardSocket:
     def recvfrom(self, size: int) -> tuple[bytes, Any]:
         """A datagram, and whom to reply to: the socket address, then how to reply from ours."""
         packet, ancillary, _, client = self._socket.recvmsg(size, _MAX_ANCILLARY)
-        return packet, (*client, self._reply_from(ancillary))
+        return packet, (*client, self.reply_from(ancillary))
 
     def sendto(self, reply: bytes, client: Any) -> int:
         """Send a reply to what `recvfrom` gave."""

@@ -11,7 +11,7 @@ from tests.support.consul_agent import wait_until
 
 
 @contextmanager
-def running(command: list[str], port: int, name: str) -> Iterator[None]:
+def running(command: list[str], port: int, name: str) -> Iterator[subprocess.Popen[bytes]]:
     """It runs in the foreground, and answers a name at a port of 127.0.0.1."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -23,7 +23,7 @@ def running(command: list[str], port: int, name: str) -> Iterator[None]:
 
     try:
         wait_until(is_ready, f"an answer by {command[0]}")
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(timeout=20)
