@@ -17,11 +17,13 @@ _MAX_MEMORY = 32_000_000  # bytes in a generation, by estimate
 class Entry(Protocol):
     """What is kept for a question. `memory` in bytes, by estimate.
 
-    It goes when one of its `dependencies` changes, or when its time is up.
+    It goes when one of its `dependencies` changes, or when its time is up: `is_kept` tells others
+    who hold it.
     """
 
     dependencies: frozenset[ViewKey]
     expires_at: float | None
+    is_kept: bool
     memory: int
 
     def renew(self, randomness: Random) -> None:
@@ -43,6 +45,9 @@ class _Generation(Generic[E]):
         self.memory = 0
 
     def add(self, key: bytes, entry: E) -> None:
+        before = self.entries.get(key)
+        if before is not None and before is not entry:
+            self._remove(key, before)
         self.entries[key] = entry
         self.memory += entry.memory
         for dependency in entry.dependencies:
@@ -67,6 +72,7 @@ class _Generation(Generic[E]):
 
     def _remove(self, key: bytes, entry: E) -> None:
         del self.entries[key]
+        entry.is_kept = False
         self.memory -= entry.memory
 
 

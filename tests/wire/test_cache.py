@@ -12,8 +12,9 @@ from consuldns.dns.answer import Answer, Outcome
 from consuldns.dns.policy import MessagePolicy
 from consuldns.views import keys
 from consuldns.wire import generations
-from consuldns.wire.cache import MAX_ORDERS, ResponseCache
+from consuldns.wire.cache import ResponseCache
 from consuldns.wire.decode import Query, read_query
+from consuldns.wire.entry import MAX_ORDERS
 from consuldns.wire.tally import Tally
 from tests.wire import made_answers, packets
 from tests.wire.made_answers import SERVICES, WEB_INSTANCES
