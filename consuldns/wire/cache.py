@@ -243,7 +243,7 @@ class ResponseCache:
         self._denials.drop(dependency)
 
     def sizes(self) -> Iterator[tuple[str, int]]:
-        """How many entries there are: answers, denials of a name, of all below one, ready replies."""
+        """How many there are: answers, denials of a name, of all below one, ready replies."""
         yield "success", len(self._positive)
         yield "denial", len(self._negative)
         yield "closest_encloser", len(self._denials)

@@ -65,16 +65,16 @@ class _Denial:
         question = Question((*labels, *self._name), Type.A)
         return CompiledAnswer(self._answer, question, self._messages)
 
-    def render(self, length: int, type_: bytes, tally: Tally) -> Rendered:
-        """The same as bytes, for a type; kept."""
-        found = self.renderings.get((length, type_))
+    def render(self, length: int, suffix: bytes, tally: Tally) -> Rendered:
+        """The same as bytes, for a type and class; kept."""
+        found = self.renderings.get((length, suffix))
         if found is None:
             compiled = self.compile(length)
             counter = tally.counter(
-                self._answer.zone, int.from_bytes(type_), RCODES[Outcome.NXDOMAIN]
+                self._answer.zone, int.from_bytes(suffix[:2]), RCODES[Outcome.NXDOMAIN]
             )
             found = (*compiled.render((), PLAIN_MAX_SIZE), compiled.options, counter)
-            self.renderings[length, type_] = found
+            self.renderings[length, suffix] = found
         return found
 
     def denies(self, label: bytes, key: bytes) -> bool:
@@ -102,33 +102,11 @@ class Denials:
         """The reply to a question, if its name is denied and a name of that length has been asked.
 
         The hot path. `key` is what the cache has: the folded name as in the packet, which may be
-        anything, then type and class.
+        anything, then type and class. What was never rendered is not found.
         """
-        denial = self._find(key)
-        if denial is None:
+        by_name, end = self._by_name, len(key) - _SUFFIX_SIZE
+        if end <= 0:
             return None
-        return denial.renderings.get((len(key) - _SUFFIX_SIZE, key[-4:-2]))
-
-    def render_for(self, key: bytes) -> Rendered | None:
-        """The same for a name of any length."""
-        denial = self._find(key)
-        if denial is None:
-            return None
-        self._rendered += 1
-        if self._rendered > _MAX_RENDERINGS:
-            self._forget_renderings()
-        return denial.render(len(key) - _SUFFIX_SIZE, key[-4:-2], self._tally)
-
-    def _forget_renderings(self) -> None:
-        for denial in self._by_name.values():
-            denial.renderings.clear()
-        self._rendered = 1
-
-    def _find(self, key: bytes) -> _Denial | None:
-        end = len(key) - _SUFFIX_SIZE
-        if not 0 < end <= _LONGEST or key[-2:] != _CLASS_IN or key[-4:-2] in _NEVER_DENIED:
-            return None
-        by_name = self._by_name
         start, length = 0, key[0]
         while length <= MAX_LABEL:
             above = start + length + 1
@@ -136,12 +114,37 @@ class Denials:
                 return None
             denial = by_name.get(key[above:end])
             if denial is not None:
-                if not denial.denies(key[start + 1 : above], key):
+                rendered = denial.renderings.get((end, key[-4:]))
+                if rendered is None or not denial.denies(key[start + 1 : above], key):
                     return None
                 denial.is_used = True
-                return denial
+                return rendered
             start, length = above, key[above]
         return None
+
+    def render_for(self, key: bytes) -> Rendered | None:
+        """The same for a name of any length that a valid query has, rendered if need be."""
+        end = len(key) - _SUFFIX_SIZE
+        if not 0 < end <= _LONGEST or key[-2:] != _CLASS_IN or key[-4:-2] in _NEVER_DENIED:
+            return None
+        start = 0
+        while (above := start + key[start] + 1) < end:
+            denial = self._by_name.get(key[above:end])
+            if denial is not None:
+                if not denial.denies(key[start + 1 : above], key):
+                    return None
+                return self._render(denial, end, key[-4:])
+            start = above
+        return None
+
+    def _render(self, denial: _Denial, length: int, suffix: bytes) -> Rendered:
+        denial.is_used = True
+        self._rendered += 1
+        if self._rendered > _MAX_RENDERINGS:
+            for each in self._by_name.values():
+                each.renderings.clear()
+            self._rendered = 1
+        return denial.render(length, suffix, self._tally)
 
     def add(self, answer: Answer) -> None:
         """Deny by an answer with a closest encloser, if every such reply fits into 512 octets."""
