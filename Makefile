@@ -150,8 +150,8 @@ differential: setup consul ## this server and a real Consul side by side: 50,000
 	@$(BIN)/python -m tests.differential --seeds 3 --queries 2000 --rounds 8
 	@$(BIN)/python -m tests.differential --seeds 3 --queries 2000 --remote
 
-bench: setup consul tools ## throughput (dnsperf) of Consul's own DNS and of consuldns
-	@$(BIN)/python -m benchmarks.throughput
+bench: setup consul tools ## consuldns, Consul's own DNS, NSD and unbound, asked in turn by dnsperf
+	@$(BIN)/python -m benchmarks.compare $(ARGS)
 
 clean: ## remove everything that the other targets have created
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage*

@@ -22,7 +22,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.throughput import fill
 from tests.support.ask import ask, rcode
 from tests.support.consul_agent import ConsulAgent, free_ports, wait_until
 from tests.support.consuldns_process import Serve
@@ -48,6 +47,25 @@ class Figure:
 
     rate: float
     cpu: float
+
+
+def fill(consul: ConsulAgent) -> None:
+    """Register the services."""
+    for number in range(SERVICES):
+        for instance in range(3):
+            consul.put(
+                "/v1/catalog/register",
+                {
+                    "Node": f"node-{instance}",
+                    "Address": f"10.0.0.{instance + 1}",
+                    "Service": {
+                        "ID": f"bench-{number}-{instance}",
+                        "Service": f"bench-{number}",
+                        "Address": f"10.1.{number % 256}.{instance + 1}",
+                        "Port": 8000 + instance,
+                    },
+                },
+            )
 
 
 def workloads(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -156,7 +174,7 @@ def ready(port: int) -> None:
 def start(stack: ExitStack, folder: Path, base: str | None) -> list[Server]:
     """All servers, with the same data."""
     consul = stack.enter_context(ConsulAgent())
-    fill(consul, SERVICES)
+    fill(consul)
     programs = {"consuldns": "."} | ({"base": base} if base else {})
     found = []
     for name, tree in programs.items():

@@ -39,6 +39,7 @@ class ExtendedError(Enum):
     NOT_AUTHORITATIVE = 20
     NOT_SUPPORTED = 21
     NETWORK_ERROR = 23
+    INVALID_QUERY_TYPE = 30  # RFC 9824 section 8
 
 
 class Address(msgspec.Struct, frozen=True):

@@ -46,12 +46,16 @@ from consuldns.views.store import MissingView, ViewReader, Views
 
 # Types that are no data: 0, OPT, NXNAME (RFC 9824), TKEY, TSIG. Asking for one is an error.
 NOT_ASKABLE = frozenset((0, Type.OPT, 128, 249, 250))
+_NXNAME = 128
 TRANSFERS = frozenset((Type.AXFR, Type.IXFR))
 
 _IN = int(Class.IN)
 _SERVFAIL = Outcome.SERVFAIL
 
 MALFORMED = Answer(Outcome.FORMERR, authoritative=False)
+MARKER_ASKED = Answer(
+    Outcome.FORMERR, authoritative=False, extended_error=ExtendedError.INVALID_QUERY_TYPE
+)
 NOT_OURS = Answer(
     Outcome.REFUSED, authoritative=False, extended_error=ExtendedError.NOT_AUTHORITATIVE
 )
@@ -82,7 +86,7 @@ def resolve(
     `forwarded` are the replies of upstream servers; None: the client does not want recursion.
     """
     if question.type in NOT_ASKABLE:
-        return MALFORMED
+        return MARKER_ASKED if question.type == _NXNAME else MALFORMED
     if question.class_ != _IN or question.type in TRANSFERS:
         return NOT_SUPPORTED
     reader, recursion = ViewReader(views), Recursion(forwarded)

@@ -22,6 +22,10 @@ _ONE_QUESTION = b"\0\1\0\0\0\0\0"
 _TYPE_AND_CLASS = Struct("!HH")
 _OPT = Struct("!BHHBBHH")
 _OPTION = Struct("!HH")
+_RECORD = Struct("!HHIH")  # type, class, TTL, length of the data
+_SIGNED = Struct("!6sHH")  # of TSIG data: time, fudge, size of the MAC
+_TSIG, _ANY_CLASS = 250, 255
+_BAD_KEY = b"\0\x11\0\0"  # the error, and no other data
 
 _QR = 0x80
 _OPCODE = 0x78
@@ -38,6 +42,7 @@ class Rcode(IntEnum):
     NXDOMAIN = 3
     NOTIMP = 4
     REFUSED = 5
+    NOTAUTH = 9
     BADVERS = 16
 
 
@@ -67,13 +72,14 @@ class Query(msgspec.Struct, frozen=True):
 class Rejection(msgspec.Struct, frozen=True):
     """A packet that gets an error, whatever the data are.
 
-    Its reply is a bare header, with an OPT record if the query has one; BADVERS echoes
-    the question as well.
+    Its reply is a bare header, with an OPT record if the query has one; BADVERS and NOTAUTH echo
+    the question as well. `tsig` is a record to send back.
     """
 
     rcode: Rcode
     question_section: bytes = b""
     edns: Edns | None = None
+    tsig: bytes = b""
 
 
 class _Malformed(Exception):
@@ -90,7 +96,7 @@ def read_query(packet: bytes) -> Query | Rejection | None:
         question, end = _read_question(packet)
         edns, version = _read_edns(packet, end)
     except _Malformed:
-        return Rejection(Rcode.FORMERR)
+        return _signed(packet) or Rejection(Rcode.FORMERR, edns=_edns_if_any(packet))
     section = packet[HEADER_SIZE:end]
     if version != 0:
         return Rejection(Rcode.BADVERS, section, edns)
@@ -111,6 +117,58 @@ def _edns_if_readable(packet: bytes) -> Edns | None:
         return _read_edns(packet, end)[0]
     except _Malformed:
         return None
+
+
+def _edns_if_any(packet: bytes) -> Edns | None:
+    """What an OPT record says that stands in its place, whatever is wrong with its options."""
+    try:
+        _, end = _read_question(packet)
+    except _Malformed:
+        return None
+    if not packet[11] or end + OPT_FIXED_SIZE > len(packet):
+        return None
+    root, type_, size, _, _, flags, _ = _OPT.unpack_from(packet, end)
+    is_opt = root == 0 and type_ == Type.OPT
+    return Edns(size, bool(flags & _DNSSEC_OK), b"") if is_opt else None
+
+
+def _signed(packet: bytes) -> Rejection | None:
+    """What a query gets that is signed (TSIG): this server has no key (RFC 8945 5.2.1).
+
+    None if it is not that: a question, perhaps OPT, and a well-formed TSIG record at the end.
+    """
+    count = packet[11]
+    try:
+        _, offset = _read_question(packet[:11] + b"\0" + packet[HEADER_SIZE:])
+        section, edns = packet[HEADER_SIZE:offset], None
+        if count == 2:  # OPT comes first: TSIG is always last
+            edns, _ = _read_edns(packet[:11] + b"\1" + packet[HEADER_SIZE:], offset)
+            offset += len(edns.wire) if edns is not None else 0
+        if count not in (1, 2):
+            return None
+        owner = _skip_name(packet, offset)
+        type_, class_, _, length = _RECORD.unpack_from(packet, owner)
+        data = owner + _RECORD.size
+        algorithm = _skip_name(packet, data)
+        signature = _SIGNED.unpack_from(packet, algorithm)
+        if (type_, class_) != (_TSIG, _ANY_CLASS) or data + length != len(packet):
+            return None
+    except (_Malformed, IndexError, error):
+        return None
+    tail = _SIGNED.pack(*signature[:2], 0) + packet[:2] + _BAD_KEY
+    name = packet[data:algorithm]
+    record = _RECORD.pack(_TSIG, _ANY_CLASS, 0, len(name) + len(tail))
+    return Rejection(Rcode.NOTAUTH, section, edns, packet[offset:owner] + record + name + tail)
+
+
+def _skip_name(packet: bytes, offset: int) -> int:
+    """The offset behind a name without pointers. Raises _Malformed, IndexError."""
+    last = offset + MAX_NAME
+    while length := packet[offset]:
+        if length > MAX_LABEL or offset >= last:
+            raise _Malformed
+        offset += length + 1
+    return offset + 1
 
 
 def _read_question(packet: bytes) -> tuple[Question, int]:

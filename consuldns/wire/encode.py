@@ -255,13 +255,18 @@ def assemble(query: Query, rendering: Rendering, options: bytes) -> bytes:
 
 
 def encode_rejection(packet: bytes, rejection: Rejection) -> bytes:
-    """The reply to a packet that is not a query that can be answered: opcode and RD copied."""
-    flags = _LENGTH.unpack_from(packet, 2)[0] & (_OPCODE | _RD) | _QR | rejection.rcode & 0xF
+    """The reply to a packet that is not a query that can be answered: opcode copied.
+
+    RD too, unless the operation is not known, for which the bit may mean something else.
+    """
+    copied = _OPCODE if rejection.rcode == Rcode.NOTIMP else _OPCODE | _RD
+    flags = _LENGTH.unpack_from(packet, 2)[0] & copied | _QR | rejection.rcode & 0xF
     edns = rejection.edns
     header = _HEADER_TAIL.pack(
-        flags, 1 if rejection.question_section else 0, 0, 0, 1 if edns else 0
+        *(flags, 1 if rejection.question_section else 0, 0, 0),
+        (1 if edns else 0) + (1 if rejection.tsig else 0),
     )
     opt = b""
     if edns is not None:
         opt = opt_start(dnssec_ok=edns.dnssec_ok, rcode=rejection.rcode) + NO_OPTIONS
-    return packet[:2] + header + rejection.question_section + opt
+    return packet[:2] + header + rejection.question_section + opt + rejection.tsig

@@ -326,7 +326,8 @@ def test_rejections(packet: bytes, rcode: Rcode, size: int) -> None:
     assert len(reply) == size
     assert int(message.rcode()) == rcode
     assert message.id == 0x1234
-    assert reply[2] & 0x79 == packet[2] & 0x79  # opcode and RD
+    copied = 0x78 if rcode is Rcode.NOTIMP else 0x79  # opcode, and RD if it is a query
+    assert reply[2] & 0x79 == packet[2] & copied
     assert message.answer == message.authority == []
 
 

@@ -1,0 +1,1 @@
+"""What RFCs say about messages, over the network: one row for each rule."""
