@@ -9,6 +9,7 @@ Names, meanings and defaults under `[dns]` are those of Consul's own `dns_config
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -19,6 +20,7 @@ from consuldns.config.sync import SyncSettings
 from consuldns.config.values import (
     BOOLEAN,
     DATACENTER,
+    DURATION,
     FILE,
     HOST_PORT,
     SECRET,
@@ -195,6 +197,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             flag="--admin-addr",
         ),
     ] = HostPort("127.0.0.1", 9153)
+    lameduck: Annotated[
+        timedelta,
+        Declaration(
+            DURATION,
+            "How long to go on answering after SIGTERM, while `/ready` says 503 already, so that "
+            "load balancers and Kubernetes stop sending queries first. A second SIGTERM ends it at "
+            "once. Default 0: stop immediately.",
+        ),
+    ] = timedelta(0)
     log_level: Annotated[
         Level,
         Declaration(

@@ -147,7 +147,8 @@ class Answer(msgspec.Struct, frozen=True):
     `optional_additional` (metadata of a node). `authoritative`, `recursion_available` and
     `authentic_data` are the header's AA, RA and AD. `is_recursive`: made from replies of upstream
     servers, whose TTLs run down, or in want of them. `closest_encloser` goes with NXDOMAIN, where
-    it is known. `zone` is what metrics have for the zone, empty for none of ours.
+    it is known. `is_computed`: made of the name alone, of which clients can make up any number.
+    `zone` is what metrics have for the zone, empty for none of ours.
     """
 
     outcome: Outcome
@@ -164,6 +165,7 @@ class Answer(msgspec.Struct, frozen=True):
     extended_error: ExtendedError | None = None
     error_text: str = ""
     closest_encloser: ClosestEncloser | None = None
+    is_computed: bool = False
     zone: str = ""
 
 

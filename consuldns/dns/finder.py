@@ -89,6 +89,8 @@ class Finding(msgspec.Struct, frozen=True):
     nothing at the name, but below it (or for another type of a name that Consul knows for one type
     alone), so that another interpretation of the name may still have the answer.
 
+    `is_computed`: from the name alone, of which clients can make up any number.
+
     `is_ordered`: the groups are in an order that is to be kept; `by_weight`: in a random one that
     goes by their weights.
 
@@ -108,6 +110,7 @@ class Finding(msgspec.Struct, frozen=True):
     closest_encloser: ClosestEncloser | None = None
     is_ordered: bool = False
     by_weight: bool = False
+    is_computed: bool = False
 
 
 # Looked up once: a member of an Enum costs 75 ns each time on CPython 3.11.

@@ -168,6 +168,7 @@ def _complete(finding: Finding, zone: Zone, views: ViewReader, policy: Policy) -
         shuffled=not finding.is_ordered,
         by_weight=finding.by_weight,
         closest_encloser=finding.closest_encloser,
+        is_computed=finding.is_computed,
         zone=policy.label_of(zone),
     )
 

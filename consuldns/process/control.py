@@ -6,6 +6,7 @@ being ready; let the workers finish; end.
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import time
@@ -89,6 +90,7 @@ class Control:
         )
         self._sync = SyncChild(settings) if settings.sync.enabled else None
         self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()  # without a lame duck's time
         self._replacing = asyncio.Event()
         self._said_ready = False
         self._status = ""  # as systemd was told
@@ -99,8 +101,8 @@ class Control:
         logs.configure(self._settings.log_level, self._settings.log_format)
         signals.handle(
             {
-                Signals.SIGTERM: self._stop.set,
-                Signals.SIGINT: self._stop.set,
+                Signals.SIGTERM: self._terminate,
+                Signals.SIGINT: self._terminate,
                 Signals.SIGHUP: self._reload,
                 Signals.SIGUSR1: self._log_figures,
                 Signals.SIGUSR2: self._replacing.set,
@@ -130,6 +132,7 @@ class Control:
             ]
             await self._stop.wait()
             systemd.notify("STOPPING=1")
+            await self._be_lame_duck()
             for each in background:
                 each.cancel()
             self._workers.stop()
@@ -138,6 +141,18 @@ class Control:
             await cancel_until_done(watching)
         gc.freeze()  # the interpreter's end need not walk it all once more: a tenth of a second
         _log.info("stopped")
+
+    def _terminate(self) -> None:
+        (self._stop_now if self._stop.is_set() else self._stop).set()
+
+    async def _be_lame_duck(self) -> None:
+        """Go on answering for a while, although not ready any more."""
+        seconds = self._settings.lameduck.total_seconds()
+        if seconds:
+            _log.info("stopping in %g s: answering, but not ready any more", seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stop_now.wait()
 
     async def _replace_workers(self) -> None:
         """SIGUSR2: fresh processes, without a query that is lost."""

@@ -7,7 +7,8 @@ through `decode`, which ends at the same entry (`find_for`). Most packets are th
 but for their id: for these, whole replies are ready after a single look-up (`_Ready`).
 
 There are two parts, so that a flood of random names cannot drive out what exists: the positive one
-holds answers, and the absence of common types at names that exist; the negative one the rest. Most
+holds answers, and the absence of common types at names that exist; the negative one, which is much
+smaller, the rest, and answers that are computed from names that clients make up. Most
 names that do not exist never get there: what is known of the names above denies them (`denials`).
 
 An entry goes when one of its dependencies changes. One that depends on time instead has
@@ -228,7 +229,8 @@ class ResponseCache:
             exists = answer.outcome is Outcome.ANSWER or (
                 answer.outcome is Outcome.NODATA and query.question.type in _COMMON_TYPES
             )
-            (self._positive if exists else self._negative).add(query.key, entry)
+            is_worth_it = exists and not answer.is_computed
+            (self._positive if is_worth_it else self._negative).add(query.key, entry)
         return self._reply(entry, query, over_tcp=over_tcp)
 
     def reply(self, query: Query, answer: Answer, *, over_tcp: bool) -> bytes:

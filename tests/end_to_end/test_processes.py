@@ -219,6 +219,23 @@ def test_no_process_is_killed_by_a_signal_that_asks_for_something(
     assert steady.metric("consuldns_worker_restarts_total") == restarts + 1
 
 
+def test_a_lame_duck_answers_but_is_not_ready(consul: ConsulAgent) -> None:
+    """Until its time is over, or a second SIGTERM comes."""
+    register(consul, "steady", "10.9.9.9")
+    with Serve(consul.url, config='lameduck = "60s"\n') as serve:
+        wait_for_answer(serve.port, "steady.service.consul", "A", "10.9.9.9")
+        os.kill(serve.pid, signal.SIGTERM)
+        wait_until(lambda: serve.admin("/ready").status_code == 503, "not ready any more")
+        assert "stopping" in serve.admin("/ready").text
+        for _ in range(20):
+            assert answers(ask(serve.port, "steady.service.consul")) == {"10.9.9.9"}
+        assert serve.status is None
+        assert serve.stop() == 0
+    with Serve(consul.url, config='lameduck = "100ms"\n') as serve:
+        assert serve.stop() == 0
+        assert "stopping in 0.1 s" in serve.log
+
+
 def test_hup_reads_the_token_again(consul: ConsulAgent, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("first")

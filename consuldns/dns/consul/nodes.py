@@ -1,5 +1,7 @@
 """Answers node names and names of addresses. The health of a node does not matter here."""
 
+from msgspec.structs import replace
+
 from consuldns.dns import consul_rules, records
 from consuldns.dns.answer import Outcome, Record, RecordGroup, address_type
 from consuldns.dns.finder import (
@@ -17,6 +19,7 @@ from consuldns.dns.question import Type
 from consuldns.views.model import Node, Nodes
 
 _NXDOMAIN = Outcome.NXDOMAIN
+_COMPUTED_NODATA = Finding(Outcome.NODATA, is_computed=True)
 
 
 def find(name: NodeName, request: Request) -> Finding:
@@ -69,9 +72,9 @@ class _NodeLabels:
 def find_address(name: AddressName, request: Request) -> Finding:
     """The address that the name itself spells."""
     if request.type not in (Type.ANY, address_type(name.packed)):
-        return NODATA
+        return _COMPUTED_NODATA
     record = records.address(request.name, request.policy.node_ttl, name.packed)
-    return found([RecordGroup((record,))])
+    return replace(found([RecordGroup((record,))]), is_computed=True)
 
 
 def _by_id(text: bytes, nodes: Nodes) -> Node | None:
