@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -87,3 +89,11 @@ def test_the_image_has_a_python_that_the_project_takes() -> None:
     versions = re.findall(r"^FROM python:(\d+)\.(\d+)-slim", DOCKERFILE, re.MULTILINE)
     assert len(versions) == 2
     assert all(tuple(map(int, version)) >= least for version in versions)
+
+
+def test_hadolint_has_no_complaint() -> None:
+    program = Path(sys.executable).parent / "hadolint"
+    found = subprocess.run(
+        [program, str(REPOSITORY / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert (found.returncode, found.stdout) == (0, "")
