@@ -206,6 +206,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "once. Default 0: stop immediately.",
         ),
     ] = timedelta(0)
+    snapshot: Annotated[
+        str,
+        Declaration(
+            TEXT,
+            "File in which the last known data of Consul is kept, so that a server that starts "
+            "while Consul is unreachable answers from it, marked as stale; written once a minute "
+            "if anything has changed. Its directory must exist and be writable. Data older than "
+            "`dns.max_stale`, or of another version of consuldns, is not used. Default: none.",
+        ),
+    ] = ""
     log_level: Annotated[
         Level,
         Declaration(

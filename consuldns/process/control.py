@@ -11,6 +11,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from signal import Signals
 
 from consuldns import logs, signals
@@ -28,6 +29,7 @@ from consuldns.names import fold, parse_name
 from consuldns.process import processors, status, systemd
 from consuldns.process.history import SAMPLE_SECONDS, History
 from consuldns.process.metrics import Figures, FiguresCollector
+from consuldns.process.snapshot import SnapshotKeeper
 from consuldns.process.sync_child import SyncChild
 from consuldns.process.workers import Workers
 from consuldns.server import listen
@@ -95,6 +97,10 @@ class Control:
         self._said_ready = False
         self._status = ""  # as systemd was told
         self._history = History()
+        self._keeper: SnapshotKeeper | None = None
+        if settings.snapshot:
+            longest = settings.dns.max_stale.total_seconds()
+            self._keeper = SnapshotKeeper(Path(settings.snapshot), self._watcher, longest)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -130,11 +136,15 @@ class Control:
                 tasks.create_task(self._replace_workers(), name="replacement"),
                 tasks.create_task(self._take_samples(), name="samples"),
             ]
+            if self._keeper is not None:
+                background.append(tasks.create_task(self._keeper.run(), name="snapshot"))
             await self._stop.wait()
             systemd.notify("STOPPING=1")
             await self._be_lame_duck()
             for each in background:
                 each.cancel()
+            if self._keeper is not None:
+                await self._keeper.save()
             self._workers.stop()
             if syncing is not None:
                 syncing.cancel()

@@ -73,7 +73,7 @@ class WatchedLists:
         self._failing: set[replies.CheckState] = set()
         self._datacenters: frozenset[str] = frozenset()
         self._lists = tuple(_lists_of(local))
-        self.keys: frozenset[ViewKey] = frozenset((*self._lists, keys.DatacenterList()))
+        self.keys = needed_to_deny(local)
 
     async def run(self) -> None:
         """Watch all lists until cancelled."""
@@ -298,6 +298,11 @@ class WatchedLists:
         self._unread.discard(key)
         if not self._unread:
             self._all_read.set()
+
+
+def needed_to_deny(local: str) -> frozenset[ViewKey]:
+    """The lists without which no name can be denied."""
+    return frozenset((*_lists_of(local), keys.DatacenterList()))
 
 
 def _lists_of(local: str) -> Iterator[Key[ListView]]:

@@ -92,6 +92,7 @@ class Published:
         self._needed: set[ViewKey] = set()
         self._log = _StaleLog()
         self.in_contact = False
+        self.changes = 0  # of all views together, so far
 
     def get(self, key: Key[V]) -> V | None:
         """The view that the workers hold, outdated or not."""
@@ -135,6 +136,7 @@ class Published:
             _log.debug("read, and another one than before: %s, index %d", key.label, view.index)
         held = self._held[key] = _Held(view)
         self._needed.discard(key)
+        self.changes += 1
         if kept:
             self._make_stale(held, kept, is_logged=True)
         self._publish(updates.Replaced(key, view, _shortened(kept)))
@@ -219,6 +221,10 @@ class Published:
     def stale_count(self) -> int:
         """How many views could not be renewed."""
         return sum(each.trust.is_stale for each in self._held.values())
+
+    def views(self) -> list[updates.Replaced]:
+        """Every view that there is."""
+        return [updates.Replaced(key, held.view) for key, held in self._held.items()]
 
     def kinds(self) -> Counter[str]:
         """How many views of each kind there are, by the name of the kind's key."""

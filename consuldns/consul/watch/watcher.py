@@ -8,7 +8,7 @@ views are kept as they are until the next.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from consuldns.consul.http.datacenter import local_datacenter
 from consuldns.consul.http.unread import UnreadRecords
 from consuldns.consul.kinds import Area, Kept
 from consuldns.consul.watch.address_indexer import AddressIndexer
-from consuldns.consul.watch.lists import WatchedLists
+from consuldns.consul.watch.lists import WatchedLists, needed_to_deny
 from consuldns.consul.watch.loss_guard import LossGuard
 from consuldns.consul.watch.on_demand import OnDemandViews
 from consuldns.consul.watch.published import Published, StaleView
@@ -27,7 +27,7 @@ from consuldns.consul.watch.reachability import Reachability
 from consuldns.consul.watch.reader import ViewReader
 from consuldns.errors import ConsulError, Unreachable
 from consuldns.incidents import Incidents, UnexpectedErrors
-from consuldns.views import updates
+from consuldns.views import keys, updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import MissingView, Views
 
@@ -91,6 +91,8 @@ class Watcher:
         )
         self._lists: WatchedLists | None = None
         self._is_in_session = False
+        self._restored: frozenset[ViewKey] = frozenset()
+        self._can_deny = False  # from what was restored
 
     def _contained(
         self, publish: Callable[[updates.ToWorker], None]
@@ -172,7 +174,48 @@ class Watcher:
                 await self._on_demand.wait_until_swept()
         except TimeoutError:
             _log.info("overload: some views are still waiting to be read again")
+        self._forget_restored()
         self._published.set_contact(reachable=True)
+
+    @property
+    def was_in_contact(self) -> bool:
+        """Whether Consul has ever answered."""
+        return self._reachability.seconds_since_last() is not None
+
+    @property
+    def is_in_contact(self) -> bool:
+        """Whether Consul is reachable, and everything has been read since it is."""
+        return self._published.in_contact
+
+    @property
+    def changes(self) -> int:
+        """How often a view has changed so far."""
+        return self._published.changes
+
+    def views(self) -> list[updates.Replaced]:
+        """Every view that is held."""
+        return self._published.views()
+
+    def restore(self, views: Sequence[updates.Replaced], reason: str) -> None:
+        """Serve views of an earlier time as stale ones, until Consul is reachable."""
+        for each in views:
+            self._published.replace(each.key, each.view, kept=reason)
+        datacenters = self._published.get(keys.DatacenterList())
+        if datacenters is None:
+            return
+        lists = needed_to_deny(datacenters.local)
+        self._restored = frozenset(each.key for each in views)
+        self._can_deny = lists <= self._restored
+
+    def _forget_restored(self) -> None:
+        """What is read on demand is read from Consul again when somebody asks for it."""
+        local = self._reader.local
+        for key in self._restored:
+            trust = self._published.trust(key)
+            is_old = trust is not None and trust.is_stale
+            if is_old and kinds.kept(key, local) is Kept.ON_DEMAND:
+                self._published.forget(key)
+        self._restored = frozenset()
 
     def need(self, key: ViewKey) -> None:
         """A worker waits for this view: Replaced, Current or Unavailable is published soon."""
@@ -218,7 +261,7 @@ class Watcher:
     @property
     def is_ready(self) -> bool:
         """Whether every list is there: before that, no name can be denied."""
-        return self._lists is not None and self._lists.are_read
+        return self._can_deny or (self._lists is not None and self._lists.are_read)
 
     def kinds(self) -> Counter[str]:
         """How many views of each kind are held."""
