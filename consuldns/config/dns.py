@@ -18,6 +18,7 @@ from consuldns.config.values import (
     DOMAIN,
     DOMAIN_OR_ROOT,
     DURATION,
+    NETWORK,
     REVERSE_ZONE,
     TEXT,
     UPSTREAM,
@@ -259,6 +260,19 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
             "names are REFUSED, and clients get aliases as they are.",
         ),
     ] = ()
+    allow_recursion: Annotated[
+        tuple[str, ...],
+        Declaration(
+            list_of(NETWORK),
+            "Networks of the clients whose queries may be forwarded. Others are answered from the "
+            "own zones only, and REFUSED otherwise, so that nobody outside can have this server "
+            'ask for them. `["0.0.0.0/0", "::/0"]` stands for everybody. Default: this host and '
+            "private networks.",
+        ),
+    ] = (
+        *("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+        *("100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+    )
     recursor_timeout: Annotated[
         timedelta,
         Declaration(

@@ -59,7 +59,8 @@ def _forward(settings: Settings) -> ForwardPolicy:
     upstreams = {fold(parse_name(zone)): servers for zone, servers in dns.forward.items()}
     if dns.recursors:
         upstreams[()] = dns.recursors
-    return ForwardPolicy(upstreams, dns.recursor_timeout.total_seconds(), dns.recursor_strategy)
+    timeout = dns.recursor_timeout.total_seconds()
+    return ForwardPolicy(upstreams, timeout, dns.recursor_strategy, dns.allow_recursion)
 
 
 def _messages(settings: Settings) -> MessagePolicy:

@@ -168,6 +168,13 @@ def _address(raw: Any) -> str:
     return str(address)
 
 
+def _network(raw: Any) -> str:
+    try:
+        return str(ip_network(_text(raw)))
+    except ValueError as error:
+        raise ValueError(f"must be a network such as 10.0.0.0/8, not {raw!r} ({error})") from error
+
+
 def _reverse_zone(raw: Any) -> str:
     reverse_zone_names(_text(raw))
     return _text(raw)
@@ -254,6 +261,7 @@ DOMAIN_OR_ROOT = Kind(DOMAIN.name, lambda raw: "." if raw == "." else _domain(ra
 DATACENTER = _or_empty(Kind("datacenter name", _datacenter))
 ADDRESS = Kind("IP address", _address)
 REVERSE_ZONE = Kind("network or reverse name", _reverse_zone)
+NETWORK = Kind("network", _network)
 
 
 def reverse_zone_names(text: str) -> tuple[Labels, ...]:

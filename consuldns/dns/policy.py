@@ -94,12 +94,14 @@ Strategy = Literal["sequential", "random"]
 class ForwardPolicy:
     """The upstream servers of zones, the longest zone that a name is in being asked.
 
-    The root stands for all other names. `timeout` in seconds, for one server.
+    The root stands for all other names. `timeout` in seconds, for one server. `clients` are the
+    networks of those who are answered so.
     """
 
     upstreams: dict[Labels, tuple[HostPort, ...]] = field(default_factory=dict)
     timeout: float = 2.0
     strategy: Strategy = "sequential"
+    clients: tuple[str, ...] = ("0.0.0.0/0", "::/0")
 
     @cached_property
     def zones(self) -> Suffixes:

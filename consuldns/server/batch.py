@@ -138,6 +138,11 @@ class Batch:
             first += count
         return problem
 
+    def address(self, n: int) -> bytes:
+        """The packed address of a client."""
+        at = self._addresses + n * _ADDRESS
+        return self._slice(at + 4, 4) if self._family == socket.AF_INET else self._slice(at + 8, 16)
+
     def client(self, n: int) -> Any:
         """The client of a datagram, as `recvfrom` of the listener gives it."""
         at = self._addresses + n * _ADDRESS

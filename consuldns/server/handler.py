@@ -21,6 +21,7 @@ from consuldns.dns.policy import Policy
 from consuldns.dns.question import Question
 from consuldns.incidents import UnexpectedErrors
 from consuldns.names import format_name
+from consuldns.server.clients import Clients
 from consuldns.server.durations import Durations
 from consuldns.server.listen import Transport
 from consuldns.server.query_log import QueryLog
@@ -87,6 +88,7 @@ class _Query(msgspec.Struct, frozen=True):
     reply: SendReply
     deadline: float
     arrived: int  # nanoseconds of the clock that durations are measured by
+    may_recurse: bool = True
 
 
 class Handler:
@@ -119,6 +121,7 @@ class Handler:
         self.tally = Tally()
         self.durations = Durations()
         self.query_log: QueryLog | None = None
+        self.clients = Clients.of(policy.forward)  # None: all the same
         self._cache = ResponseCache(randomness, self.tally, policy.messages)
         self._pending: dict[Pending, list[_Query]] = {}
         self.pending_count = 0  # queries, whatever they wait for
@@ -128,8 +131,13 @@ class Handler:
         # The hot path, to be tried before `handle`: packet and whether it came over TCP.
         self.find = self._cache.find
 
-    def handle(self, packet: bytes, transport: Transport, reply: SendReply) -> bytes | Unanswered:
-        """The reply to a packet that `find` does not know; `reply` is called if it comes later."""
+    def handle(
+        self, packet: bytes, transport: Transport, reply: SendReply, *, may_recurse: bool = True
+    ) -> bytes | Unanswered:
+        """The reply to a packet that `find` does not know; `reply` is called if it comes later.
+
+        `may_recurse`: see `clients`; if not, `find` must not be asked.
+        """
         self.counters.misses += 1
         query = read_query(packet)
         if query is None:
@@ -141,7 +149,7 @@ class Handler:
             return encode_rejection(packet, query)
         arrived = perf_counter_ns()
         deadline = self._clock() + PENDING_SECONDS
-        return self._measured(_Query(query, transport, reply, deadline, arrived))
+        return self._measured(_Query(query, transport, reply, deadline, arrived, may_recurse))
 
     def _measured(self, query: _Query) -> bytes | Unanswered:
         """The reply to a query, unless it has to wait; how long it took is noted."""
@@ -210,6 +218,7 @@ class Handler:
         """Answer by other settings from now on."""
         self._policy = policy
         self._cache.set_messages(policy.messages)
+        self.clients = Clients.of(policy.forward)
 
     def _use_as_is(self, key: ViewKey, reason: str) -> bool:
         """Continue with the view that there is, marked stale; False if there is none."""
@@ -239,10 +248,11 @@ class Handler:
         """The reply to a query, from the cache or the resolver, unless it has to wait."""
         try:
             over_tcp = query.transport is Transport.TCP
-            found = self._cache.find_for(query.message, over_tcp)
+            may_recurse = query.may_recurse
+            found = self._cache.find_for(query.message, over_tcp, may_recurse=may_recurse)
             if found is not None:
                 return found
-            wants_recursion = query.message.recursion_desired
+            wants_recursion = query.message.recursion_desired and may_recurse
             forwarded = self._forwarded if wants_recursion else None
             answer = self._resolve(query.message.question, self._store, self._policy, forwarded)
             if isinstance(answer, Needs):

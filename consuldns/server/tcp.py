@@ -234,7 +234,9 @@ class _Connection(asyncio.Protocol):
             query = read_query(message)
             return None if query is None else encode_rejection(message, Rejection(Rcode.FORMERR))
         began, log = perf_counter_ns(), self._handler.query_log
-        reply = self._handler.find(message, True)
+        clients = self._handler.clients
+        may_recurse = clients is None or clients.may_recurse(self._peer[0])
+        reply = self._handler.find(message, True) if may_recurse else None
         if reply is not None:
             spent = perf_counter_ns() - began
             self._handler.durations.observe(spent, len(reply))
@@ -244,7 +246,7 @@ class _Connection(asyncio.Protocol):
         later: SendReply = self._reply_later
         if log is not None:
             later = partial(self._log_and_reply_later, message, began)
-        outcome = self._handler.handle(message, Transport.TCP, later)
+        outcome = self._handler.handle(message, Transport.TCP, later, may_recurse=may_recurse)
         if isinstance(outcome, bytes):
             if log is not None:
                 log.note(

@@ -75,10 +75,14 @@ class UdpServer:
         self._handler.counters.queries[_TRANSPORT] += count
         find, memory, sizes = self._handler.find, batch.memory, batch.sizes
         lengths, ports = batch.lengths, batch.ports
+        clients = self._handler.clients
         first = size = start = 0
         place = batch.replies
         for n in range(count):
-            reply = find(memory[start : start + lengths[n]], False)
+            if clients is None or clients.may_recurse(batch.address(n)):
+                reply = find(memory[start : start + lengths[n]], False)
+            else:
+                reply = None
             if reply is None or len(reply) > ROOM or ports[n] in _NEVER_CLIENTS_RAW:
                 self._send_batch(batch, first, n, began, size)
                 first = n + 1
@@ -128,7 +132,11 @@ class UdpServer:
                 self._handler.counters.dropped += 1
                 continue
             began = perf_counter_ns()
-            reply = self._handler.find(packet, False)
+            clients = self._handler.clients
+            if clients is None or clients.may_recurse(client[0]):
+                reply = self._handler.find(packet, False)
+            else:
+                reply = None
             if reply is None:
                 self._answer(packet, client)
                 continue
@@ -142,7 +150,9 @@ class UdpServer:
         send = partial(self._send, client)
         if self._handler.query_log is not None:
             send = partial(self._send_and_log, client, packet, perf_counter_ns())
-        reply = self._handler.handle(packet, Transport.UDP, send)
+        clients = self._handler.clients
+        may_recurse = clients is None or clients.may_recurse(client[0])
+        reply = self._handler.handle(packet, Transport.UDP, send, may_recurse=may_recurse)
         if isinstance(reply, bytes):
             send(reply)
 

@@ -192,14 +192,19 @@ class ResponseCache:
         self._ready.clear()
         self._ready_size = 0
 
-    def find_for(self, query: Query, over_tcp: bool) -> bytes | None:
-        """The reply to a query, None if it is not known here; makes it known to `find`."""
+    def find_for(self, query: Query, over_tcp: bool, *, may_recurse: bool = True) -> bytes | None:
+        """The reply to a query, None if it is not known here; makes it known to `find`.
+
+        Without `may_recurse`, what upstream servers said is not known.
+        """
         entry = self._positive.fresh.entries.get(query.key)
         denial = None if entry else self._denials.render_for(query.key)
         if denial is None:
             entry = entry or self._older(query.key)
             if entry is None:
                 return None
+        if entry is not None and entry.expires_at is not None and not may_recurse:
+            return None
         if query.edns is not None:
             self._learn(query.edns)
         if entry is not None:

@@ -114,6 +114,36 @@ def test_flags(serve: Serve) -> None:
     assert answers(ask(serve.port, "unasked.x.test.")) == {HONEST}
 
 
+@pytest.mark.parametrize("logged", ["off", "all"], ids=["batch", "single"])
+def test_only_clients_of_allowed_networks_have_names_looked_up(
+    logged: str, consul: ConsulAgent, liar: ScriptedUpstream
+) -> None:
+    """Whether the answer is in the cache already or not."""
+    allowed = 'allow_recursion = ["127.0.0.2/32"]\n[dns.forward]\n'
+    text = f'query_log = "{logged}"\n' + config(liar).replace("[dns.forward]\n", allowed)
+    with Serve(consul.url, config=text) as server:
+
+        def ask_from(source: str, name: str, *, tcp: bool) -> dns.message.Message:
+            send = dns.query.tcp if tcp else dns.query.udp
+            query = dns.message.make_query(name, "A")
+            return send(query, "127.0.0.1", port=server.port, timeout=5, source=source)
+
+        for _ in range(4):
+            for tcp in (False, True):
+                refused = ask_from("127.0.0.1", "secret.x.test.", tcp=tcp)
+                assert (rcode(refused), refused.answer) == ("REFUSED", [])
+                own = ask_from("127.0.0.1", "web.service.consul.", tcp=tcp)
+                assert answers(own) == {"10.0.0.7"}
+                alias = ask_from("127.0.0.1", "elb.service.consul.", tcp=tcp)
+                assert answers(alias) == {"web.elb.test."}
+                for name, found in (
+                    ("secret.x.test.", {HONEST}),
+                    ("web.service.consul.", {"10.0.0.7"}),
+                ):
+                    assert answers(ask_from("127.0.0.2", name, tcp=tcp)) == found
+                assert HONEST in answers(ask_from("127.0.0.2", "elb.service.consul.", tcp=tcp))
+
+
 def test_denials_last_as_long_as_their_soa_says(serve: Serve) -> None:
     for name, code in (("missing.x.test.", "NXDOMAIN"), ("empty.x.test.", "NOERROR")):
         reply = ask(serve.port, name)

@@ -26,7 +26,7 @@ def test_a_start_without_consul(tmp_path: Path) -> None:
         started = time.monotonic()
         with Serve(consul.url, config=config, wait_ready=False) as serve:
             serve.wait_for_line("answering from the snapshot of")
-            assert time.monotonic() - started < 5  # the figure is in docs/reliability.md
+            assert time.monotonic() - started < 5
             wait_until(serve.is_ready, "ready")
             reply = ask(serve.port, WEB, "A")
             assert answers(reply) == {"10.0.0.1"}
