@@ -57,8 +57,8 @@ def broken_rules(question: Question, reply: Reply) -> Iterator[str]:
         yield "the question is not echoed octet for octet (RFC 1034 section 3.7.1)"
     if not reply.spelled_as_asked:
         yield "an owner is not spelled as in the question"
-    if "RD" not in reply.flags or "RA" in reply.flags:
-        yield f"flags {sorted(reply.flags)}: RD is copied, RA is not given"
+    if ("RD" in reply.flags) is (reply.rcode == "NOTIMP") or "RA" in reply.flags:
+        yield f"flags {sorted(reply.flags)}: RD is copied, but for NOTIMP; RA is not given"
     if (reply.edns is None) != (question.transport is Transport.UDP):
         yield "an OPT record goes with one in the query, and only then (RFC 6891 section 6.1.1)"
     if reply.size > size_limit(question):

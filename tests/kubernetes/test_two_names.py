@@ -123,17 +123,17 @@ def test_diff_shows_what_adopting_would_remove(consul: ConsulAgent, kubernetes: 
     with scripted(uid="uid-of-the-rebuilt-cluster") as rebuilt:
         rebuilt.put("services", service("other", "10.99.1.1"))
         both = ("--consul-addr", consul.url, *rebuilt.arguments)
-        done = sync("diff", *both)
+        done = sync("diff", "--verbose", *both)
         assert done.returncode == 1
         assert "'consuldns sync diff --adopt' shows" in done.stderr
-        done = sync("diff", "--adopt", *both)
+        done = sync("diff", "--verbose", "--adopt", *both)
         assert done.returncode == 20
         assert f"- remove {REVERSE}" in done.stdout
         assert "- remove consuldns/k8s-names/web" in done.stdout
         assert "+ set instance kubernetes/default/other" in done.stdout
         assert keys(consul) == before
         assert sync("once", "--adopt", *both).returncode == 0
-        assert sync("diff", *both).returncode == 0
+        assert sync("diff", "--verbose", *both).returncode == 0
     status = json.loads(sync("status", "--json", "--consul-addr", consul.url).stdout)
     assert status["uid"] == "uid-of-the-rebuilt-cluster"
     assert len(status["former"]) == 1
