@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar, cast
 
+import msgspec
+
 from consuldns import descriptor
 from consuldns.consul import decoders, proofs
 from consuldns.consul.http import replies, unread
@@ -164,6 +166,12 @@ def _peer_nodes(_: object, index: int, body: bytes) -> Decoded[model.PeerNodes]:
     return model.PeerNodes(index, view.nodes), bad
 
 
+def _partition_node(_: object, index: int, body: bytes) -> Decoded[model.PeerNodes]:
+    """The reply has the node beside its services, or is null."""
+    found = replies.decode_optional(body, dict[str, msgspec.Raw])
+    return _peer_nodes(_, index, b"[" + bytes(found["Node"]) + b"]" if found else b"[]")
+
+
 def _instances(_: object, index: int, body: bytes) -> Decoded[model.Instances]:
     records, bad = replies.decode_records(body, replies.HEALTH_ENTRIES)
     return decoders.instances(index, records), list(map(unread.instance_record, bad))
@@ -309,6 +317,19 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         decode=_peer_nodes,
         proof=proofs.of_listed_peer,
         nothing=model.PeerNodes(0, ()),
+    ),
+    # As for instances, one that knows no namespaces is made to refuse them.
+    keys.PartitionNode: Kind[keys.PartitionNode, model.PeerNodes](
+        kept=Kept.ON_DEMAND,
+        request=lambda key, place: Request(
+            ("v1", "catalog", "node", place.spelling),
+            {"ns": "default", "partition": key.partition, "dc": key.datacenter},
+        ),
+        decode=_partition_node,
+        proof=proofs.in_partition,
+        is_guess=lambda _, __: True,
+        nothing=model.PeerNodes(0, ()),
+        may_be_unsupported=True,
     ),
     keys.PreparedQueryList: Kind[keys.PreparedQueryList, model.PreparedQueries](
         kept=Kept.IF_ALLOWED,

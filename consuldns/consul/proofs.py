@@ -64,6 +64,12 @@ def in_tenancy(key: keys.TenantInstances, views: Views) -> str:
     return guess(key.datacenter, key.service, views)
 
 
+def in_partition(key: keys.PartitionNode, views: Views) -> str:
+    """Both are names from a query."""
+    guess(key.datacenter, key.partition, views)
+    return guess(key.datacenter, key.node, views)
+
+
 def query_or_guess(key: keys.PreparedQueryResult, views: Views) -> str:
     """The definitions have it, or a template may answer the name."""
     return key.query if is_listed_query(key, views) else guess(key.datacenter, key.query, views)

@@ -334,6 +334,7 @@ FINDERS: dict[type[Interpretation], Callable[[Any, Request], Finding]] = {
     meanings.SeveralTags: services.find_with_all_tags,
     meanings.TenantServiceName: tenants.find_service,
     meanings.PeerNodeName: tenants.find_node,
+    meanings.PartitionNodeName: tenants.find_node_in_partition,
     meanings.VirtualName: tenants.find_virtual,
     meanings.ProtocolName: services.find_protocol,
     meanings.PortName: tenants.find_port,

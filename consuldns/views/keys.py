@@ -115,6 +115,15 @@ class PeerNodes(Key[model.PeerNodes], frozen=True):
     peer: str
 
 
+class PartitionNode(Key[model.PeerNodes], frozen=True):
+    """A node of another partition: one, or none."""
+
+    words = "the node {node!r} in partition {partition!r} of {datacenter}"
+    datacenter: str
+    node: str
+    partition: str
+
+
 class PeerList(Key[model.Peers], frozen=True):
     """The clusters that this one is peered with, as far as the token may read them."""
 
@@ -184,6 +193,7 @@ else:  # what msgspec decodes: it tells them apart by their tags
         | IngressInstances
         | TenantInstances
         | PeerNodes
+        | PartitionNode
         | PeerList
         | PreparedQueryList
         | PreparedQueryResult

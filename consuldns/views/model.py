@@ -286,7 +286,7 @@ class PreparedQueries(View, frozen=True):
 
 
 class PeerNodes(View, frozen=True):
-    """The nodes of a peer: no list that anything else depends on."""
+    """Nodes of a peer, or of a partition: no list that anything else depends on."""
 
     nodes: tuple[Node, ...]
 

@@ -66,6 +66,13 @@ def later() -> Iterator[LaterConsul]:
             "/v1/health/service/web", [entry("n1", "web", "10.6.0.2")], ns="default", sg="all"
         )
         server.put("/v1/health/service/web", [], ns="nobody")
+        server.put(
+            "/v1/catalog/node/n7",
+            {"Node": {"Node": "n7", "Address": "10.6.0.7", "Meta": {"a": "b"}}, "Services": {}},
+            ns="default",
+            partition="blue",
+        )
+        server.put("/v1/catalog/node/n8", None, ns="default", partition="blue")
         yield server
 
 
@@ -96,6 +103,9 @@ PEER_SRV = "1 1 80 0a070001.addr.dc1.consul."
         ("web.virtual.west.peer.consul", "A", {"240.0.0.9"}),
         ("web.service.team.ns.blue.ap.dc1.dc.consul", "A", {"10.6.0.1"}),
         ("web.service.all.sg.consul", "A", {"10.6.0.2"}),
+        ("n7.node.blue.ap.consul", "A", {"10.6.0.7"}),
+        ("N7.node.Blue.ap.dc1.dc.consul", "A", {"10.6.0.7"}),
+        ("n7.node.blue.ap.consul", "TXT", {'"a=b"'}),
         (
             "multi.service.consul",
             "SRV",
@@ -117,6 +127,8 @@ def test_answers(serve: Serve, name: str, type_: str, expected: set[str]) -> Non
     ("name", "type_", "expected"),
     [
         ("gone.service.west.peer.consul", "A", "NXDOMAIN"),
+        ("n8.node.blue.ap.consul", "A", "NXDOMAIN"),
+        ("n7.node.team.ns.blue.ap.consul", "A", "NXDOMAIN"),
         ("web.service.east.peer.consul", "A", "NXDOMAIN"),
         ("web.service.north.peer.consul", "A", "NXDOMAIN"),
         ("web.service.dc1.dc.west.peer.consul", "A", "NXDOMAIN"),

@@ -29,7 +29,7 @@ class CatalogViews(ViewStore):
             match key:
                 case keys.ConnectInstances() | keys.IngressInstances() | keys.TenantInstances():
                     self.replace(key, model.Instances(0, ()))
-                case keys.PeerNodes():
+                case keys.PeerNodes() | keys.PartitionNode():
                     self.replace(key, model.PeerNodes(0, ()))
                 case keys.PreparedQueryResult():
                     self.replace(key, model.QueryResult(0, (), exists=False))

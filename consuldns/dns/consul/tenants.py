@@ -22,6 +22,7 @@ from consuldns.dns.finder import (
 from consuldns.dns.grammar.locality import NO_TENANCY
 from consuldns.dns.grammar.meanings import (
     LocalityNonTerminal,
+    PartitionNodeName,
     PeerNodeName,
     PortName,
     Tenancy,
@@ -69,6 +70,18 @@ def find_node(name: PeerNodeName, request: Request) -> Finding:
     if peer is None:
         return missing(Reason.NO_PEER, label=name.peer, among=peers)
     view = request.views.read(keys.PeerNodes(local, peer))
+    return nodes.find_among(view.table, name.node, request)
+
+
+def find_node_in_partition(name: PartitionNodeName, request: Request) -> Finding:
+    """A node of another partition, by its whole name."""
+    datacenter = request.datacenter(name.datacenter)
+    if datacenter is None:
+        return request.no_datacenter(name.datacenter)
+    node, partition = text_of(name.node), text_of(name.partition)
+    if not node or not partition or not is_guessable(node) or not is_guessable(partition):
+        return missing(Reason.NO_NODE, label=name.node)
+    view = request.views.read(keys.PartitionNode(datacenter, node, partition))
     return nodes.find_among(view.table, name.node, request)
 
 

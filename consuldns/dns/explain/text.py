@@ -116,6 +116,8 @@ def _of_later_versions(meaning: Interpretation) -> str:
             return f"{name}{_tenancy(tenancy)}"
         case meanings.PeerNodeName(node, peer):
             return f"node {quoted(node)}, peer {quoted(peer)}"
+        case meanings.PartitionNodeName(node, _, partition):
+            return f"node {quoted(node)}, partition {quoted(partition)}"
         case meanings.VirtualName(service, _, tenancy):
             return f"virtual address of {quoted(service)}{_tenancy(tenancy)}"
         case meanings.ProtocolName(service, _, is_whole):

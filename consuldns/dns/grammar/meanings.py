@@ -64,6 +64,14 @@ class PeerNodeName(_Interpretation, frozen=True):
     peer: bytes
 
 
+class PartitionNodeName(_Interpretation, frozen=True):
+    """`<node>.node.<partition>.ap[.<datacenter>.dc].D`."""
+
+    node: bytes
+    datacenter: bytes | None
+    partition: bytes
+
+
 class VirtualName(_Interpretation, frozen=True):
     """`<service>.virtual[.<peer>].D`: the virtual address that the mesh has for a service."""
 
@@ -224,6 +232,7 @@ Interpretation = (
     | ServiceName
     | TenantServiceName
     | PeerNodeName
+    | PartitionNodeName
     | VirtualName
     | ProtocolName
     | PortName

@@ -43,6 +43,7 @@ from consuldns.dns.grammar.meanings import (
     NameServer,
     NetworkNonTerminal,
     NodeName,
+    PartitionNodeName,
     PeerNodeName,
     PortName,
     ProtocolName,
@@ -214,6 +215,8 @@ def _in_tenancy(keyword: bytes, parts: Labels, where: Locality) -> list[Interpre
         ]
     if keyword == b"node" and parts and tenancy.peer:
         return [PeerNodeName(b".".join(parts), tenancy.peer)]
+    if keyword == b"node" and parts and tenancy == Tenancy(partition=tenancy.partition):
+        return [PartitionNodeName(b".".join(parts), datacenter, tenancy.partition)]
     return []
 
 
