@@ -27,7 +27,7 @@ from consuldns.config.values import (
     table_of,
     whole_number,
 )
-from consuldns.dns.policy import AnswerOrder, PodNames, Strategy
+from consuldns.dns.policy import PRIVATE_NETWORKS, AnswerOrder, PodNames, Strategy
 from consuldns.sockets import HostPort
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
@@ -269,10 +269,7 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
             'ask for them. `["0.0.0.0/0", "::/0"]` stands for everybody. Default: this host and '
             "private networks.",
         ),
-    ] = (
-        *("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
-        *("100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
-    )
+    ] = PRIVATE_NETWORKS
     recursor_timeout: Annotated[
         timedelta,
         Declaration(

@@ -90,6 +90,13 @@ Strategy = Literal["sequential", "random"]
 """In which order upstream servers are asked."""
 
 
+# RFC 1122, 4291, 1918, 6598, 3927 and 4193.
+PRIVATE_NETWORKS = (
+    *("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+    *("100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"),
+)
+
+
 @dataclass(frozen=True)
 class ForwardPolicy:
     """The upstream servers of zones, the longest zone that a name is in being asked.
@@ -101,7 +108,7 @@ class ForwardPolicy:
     upstreams: dict[Labels, tuple[HostPort, ...]] = field(default_factory=dict)
     timeout: float = 2.0
     strategy: Strategy = "sequential"
-    clients: tuple[str, ...] = ("0.0.0.0/0", "::/0")
+    clients: tuple[str, ...] = PRIVATE_NETWORKS
 
     @cached_property
     def zones(self) -> Suffixes:

@@ -40,6 +40,7 @@ def test_everything_set_arrives() -> None:
         max_udp_size=100,
         udp_answer_limit=3,
         recursors=(HostPort("10.0.0.2", 53),),
+        allow_recursion=("10.1.0.0/16",),
         forward={"corp.Example": (HostPort("10.0.0.3", 53),)},
     )
     assert policy(Settings(dns=dns)) == Policy(
@@ -54,7 +55,8 @@ def test_everything_set_arrives() -> None:
         name_server_addresses=(b"\xc0\0\2\1", bytes(15) + b"\1"),
         messages=MessagePolicy(max_udp_size=512, udp_answer_limit=3),
         forward=ForwardPolicy(
-            {(b"corp", b"example"): (HostPort("10.0.0.3", 53),), (): (HostPort("10.0.0.2", 53),)}
+            {(b"corp", b"example"): (HostPort("10.0.0.3", 53),), (): (HostPort("10.0.0.2", 53),)},
+            clients=("10.1.0.0/16",),
         ),
     )
 
