@@ -1,13 +1,13 @@
 """The mistakes of a first configuration that docs/troubleshooting.md lists, with their messages."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from consuldns.cli import main
 from tests.support.consul_agent import REPOSITORY
-from tests.support.consuldns_process import PROGRAM
 
 ROWS = re.findall(
     r"^\| (`.*`) \| `(FILE:.*)` \|$", (REPOSITORY / "docs/troubleshooting.md").read_text(), re.M
@@ -15,14 +15,8 @@ ROWS = re.findall(
 
 
 def complaints(file: Path) -> list[str]:
-    found = subprocess.run(
-        [*PROGRAM, "config", "check", str(file)],
-        capture_output=True,
-        text=True,
-        env={"PYTHONPATH": str(REPOSITORY)},
-        check=False,
-    )
-    assert found.returncode == 4
+    found = CliRunner().invoke(main, ["config", "check", str(file)], env={})
+    assert found.exit_code == 4
     return [line.replace(str(file), "FILE") for line in found.stderr.splitlines()]
 
 

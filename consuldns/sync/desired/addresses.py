@@ -52,7 +52,9 @@ def destination(text: str) -> str:
 
 def shown(text: str) -> str:
     """A text that others wrote, in quotes, escaped and not too long for a line of a log."""
-    return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
+    quoted = repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
+    most = 2 * _LONGEST_SHOWN  # what is escaped takes up to ten characters for one
+    return quoted if len(quoted) <= most else f"{quoted[:most]}...'"
 
 
 def listed(texts: Iterable[str]) -> str:
