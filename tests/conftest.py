@@ -4,5 +4,5 @@ from hypothesis import settings
 
 # How long an example takes says more about the other work of the machine than about the code.
 settings.register_profile("consuldns", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=15)
+settings.register_profile("quick", deadline=None, max_examples=10)
 settings.load_profile("consuldns")
