@@ -60,7 +60,7 @@ def _change_instance(agent: ConsulAgent, catalog: Catalog, chance: random.Random
     new = replace(
         old,
         address="" if "service" in model.address else model.address,
-        port=model.port,
+        port=(model.port or old.port) if old.proxy_of else model.port,  # a proxy must have one
         tags=model.tags,
         weights=model.weights,
         checks=checks,
