@@ -55,7 +55,7 @@ class Catalog:
         self._client = client
 
     def read_credentials_again(self) -> bool:
-        """Read the token's file now; whether the token is another. Raises Denied."""
+        """As `Client.read_credentials_again`."""
         return self._client.read_credentials_again()
 
     async def datacenter(self) -> str:

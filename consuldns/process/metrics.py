@@ -108,14 +108,14 @@ def _of_answers(workers: Mapping[str, int]) -> Iterator[Metric]:
     yield entries
     yield _histogram(
         "dns_request_duration_seconds",
-        "Time from reading a query to sending its reply; of a batch of hits, the first one's.",
+        "Time from reading a query to sending its reply; of a batch, until all of it was sent.",
         [durations.FIRST_NANOSECONDS * 2**n / 1e9 for n in range(durations.BUCKETS)],
         [workers.get(f"duration_{n}", 0) for n in range(durations.BUCKETS + 1)],
         workers.get("duration_nanoseconds", 0) / 1e9,
     )
     yield _histogram(
         "dns_response_size_bytes",
-        "Sizes of replies; of a batch of hits, the first one's.",
+        "Sizes of replies; of a batch of hits, the last one's.",
         list(durations.SIZES),
         [workers.get(f"size_{n}", 0) for n in range(len(durations.SIZES) + 1)],
         workers.get("size_octets", 0),

@@ -116,9 +116,10 @@ class Batch:
             is_known = self._received_controls[n] == length
             self._sent_controls[n] = length if is_known else 0
             control = n * _CONTROL
+            ours = self._controls + control + _CONTROL_HEADER.size
             if self._family == socket.AF_INET:
                 self._control_numbers[control // 4 + 4] = 0  # the interface
-            elif not _is_link_local(self.memory[self._controls + control + 16 :][:2]):
+            elif not _is_link_local(self._slice(ours, 2)):
                 self._control_numbers[control // 4 + 8] = 0
 
     def send(self, first: int, end: int) -> OSError | None:

@@ -1,7 +1,8 @@
 """How long answers took and how large they were, in buckets for a histogram.
 
-Measuring each hit would cost more than a tenth of it: of a batch of hits, the first one stands for
-all. Answers that were not in the cache are measured one by one.
+Measuring each hit would cost more than a tenth of it: the hits of a batch all count with the time
+from reading it to sending the last of them, and with the size of the last. Answers that were not in
+the cache are measured one by one.
 """
 
 from collections.abc import Iterator

@@ -105,13 +105,7 @@ class TestHeader:
         ],
     )
     def test_malformed(self, worker: Worker, transport: Transport, packet: bytes) -> None:
-        """With an OPT record where the query has one in its place."""
-        reply = worker.ask(packet, transport)
-        assert isinstance(reply, bytes)
-        assert reply[:11] == b"\x12\x34\x81\x01" + bytes(7)
-        has_opt = packet[11] == 1 and packet[len(header() + question()) :][:3] == b"\0\0\x29"
-        assert reply[11] == has_opt
-        assert len(reply) == 12 + 11 * has_opt
+        assert worker.ask(packet, transport) == b"\x12\x34\x81\x01" + bytes(8)
 
     @pytest.mark.parametrize("garbage", [b"\0", b"x" * 200])
     def test_what_follows_is_ignored(
