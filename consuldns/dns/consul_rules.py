@@ -45,14 +45,11 @@ def has_tag_below(instance: Instance, suffix: bytes) -> bool:
 
 def weight(instance: Instance) -> int:
     """The weight in SRV (0 to 65535)."""
-    match instance.health:
-        case Health.PASSING:
-            chosen = instance.weight_passing
-        case Health.WARNING:
-            chosen = instance.weight_warning
-        case _:
-            chosen = 1
-    return min(max(chosen, 0), MAX_U16)
+    if instance.health is Health.PASSING:
+        chosen = instance.weight_passing
+    else:
+        chosen = instance.weight_warning if instance.health is Health.WARNING else 1
+    return chosen if 0 <= chosen <= MAX_U16 else min(max(chosen, 0), MAX_U16)
 
 
 def service_address(instance: Instance, type_: int) -> str:
@@ -153,6 +150,9 @@ def endpoint(text: str) -> Endpoint | None:
     None for what is neither, such as an address with a port, a scheme, brackets, a zone or a length
     of a prefix.
     """
+    packed = names.packed_ipv4(text)
+    if packed is not None:
+        return packed
     address = names.registered_address(text)
     if address is not None:
         return address.packed

@@ -167,10 +167,11 @@ class Handler:
             case updates.Current(key):
                 self._store.use_as_is(key)
                 self._settle(key)
-            case updates.Outdated(key):
-                self._store.mark_outdated(key)
-                self._unavailable.pop(key, None)
-                self._cache.drop(key)
+            case updates.Outdated(outdated):
+                for key in outdated:
+                    self._store.mark_outdated(key)
+                    self._unavailable.pop(key, None)
+                    self._cache.drop(key)
             case updates.Unavailable(key, reason):
                 self._unavailable[key] = (reason, self._clock() + RETRY_SECONDS)
                 if self._use_as_is(key, reason):

@@ -32,9 +32,9 @@ class Current(_Message, frozen=True):
 
 
 class Outdated(_Message, frozen=True):
-    """Something in Consul changed that may concern this view: ask with `Need` before using it."""
+    """Something changed that may concern these views: ask with `Need` before using one."""
 
-    key: ViewKey
+    keys: tuple[ViewKey, ...]
 
 
 class Unavailable(_Message, frozen=True):

@@ -42,8 +42,8 @@ class Worker:
                 self.outdated.discard(key)
             case updates.Current(key):
                 self.outdated.discard(key)
-            case updates.Outdated(key):
-                self.outdated.add(key)
+            case updates.Outdated(outdated):
+                self.outdated.update(outdated)
             case updates.Forgotten(key):
                 self.views.pop(key, None)
                 self.outdated.discard(key)

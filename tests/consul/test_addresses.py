@@ -130,3 +130,15 @@ def test_a_service_may_have_both_at_one_address() -> None:
         assert book.index() == index
         book.take("a", view, 1.0)
         assert not book.is_changed
+
+
+def test_service_that_is_to_be_read_again_does_not_make_the_index_complete() -> None:
+    book = AddressBook()
+    book.list_services(["a", "b"])
+    book.moved(1.0)
+    book.take("a", instances("a"), 2.0)
+    book.retry("a")
+    assert book.next_service() == "a"
+    assert not book.is_complete
+    book.take("b", instances("b"), 3.0)
+    assert book.is_complete

@@ -27,13 +27,15 @@ class Model:
                 self.trust[key] = Trust.STALE if kept else Trust.CURRENT
             case updates.Current(key) if key in self.trust:
                 self.trust[key] = Trust.CURRENT
-            case updates.Outdated(key):
-                self.trust[key] = Trust.DOUBTED if self.trust[key].is_stale else Trust.OUTDATED
+            case updates.Outdated(outdated):
+                for each in outdated:
+                    stale = self.trust[each].is_stale
+                    self.trust[each] = Trust.DOUBTED if stale else Trust.OUTDATED
             case updates.Unavailable(key, reason):
                 assert len(reason.encode()) <= MAX_REASON
                 if key in self.trust and not self.trust[key].is_stale:
-                    outdated = self.trust[key].is_outdated
-                    self.trust[key] = Trust.DOUBTED if outdated else Trust.STALE
+                    is_outdated = self.trust[key].is_outdated
+                    self.trust[key] = Trust.DOUBTED if is_outdated else Trust.STALE
             case updates.Forgotten(key):
                 del self.trust[key]
         if isinstance(update, updates.Replaced | updates.Current | updates.Unavailable):
@@ -65,7 +67,7 @@ def do(published: Published, step: str, key: ViewKey, number: int) -> None:
         case "keep":
             published.keep(key, f"reason {number}")
         case "outdate":
-            published.mark_outdated(key)
+            published.mark_outdated((key,))
         case "forget":
             published.forget(key)
 

@@ -15,6 +15,7 @@ from consuldns.consul.watch.schedule import (
     Reading,
     Schedule,
     State,
+    Success,
 )
 from consuldns.views.keys import Key, ReverseZone, ServiceInstances, ServiceList, ViewKey
 
@@ -195,11 +196,31 @@ def test_those_asked_for_most_are_chosen_and_followed_ones_stay(books: Schedule)
 
 def test_views_are_forgotten_when_nobody_asks(books: Schedule) -> None:
     books.asked([WEB], 500.0)
-    assert sorted(books.forgettable(11.0 + FORGET_SECONDS), key=str) == [ZONE, DB]
-    for key in (DB, ZONE):
-        books.forget(key)
-    assert len(books) == 1
-    assert started(books, 2000.0) is None
+    books.need(REMOTE, Area.AGE, 11.0)
+    assert started(books, 11.0) == REMOTE
+    read(books, REMOTE, 11.0)
+    books.asked([REMOTE], 500.0)
+    assert books.forgettable(12.0 + FORGET_SECONDS) == [ZONE], "the index reads services anyway"
+    books.forget(ZONE)
+    assert len(books) == 3
+    assert started(books, 600.0) is None
+
+
+def test_view_that_is_read_anyway_is_kept_for_the_first_query(
+    books: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm = ServiceInstances("dc1", "warm")
+    books.keep(warm, Area.SERVICES)
+    assert not books.is_right(warm)
+    assert started(books, 20.0) is None, "nobody asks for it"
+    assert books.succeeded(warm, 20.0, 20.0) == Success()
+    assert books.is_right(warm)
+    assert not books.is_kept_right(warm), "whoever reads it is to go on"
+    assert warm in books.moved(Area.SERVICES, 30.0)
+    assert books.succeeded(warm, 29.0, 31.0) == Success(is_outdated=True)
+    monkeypatch.setattr("consuldns.consul.watch.schedule.MAX_WARM_VIEWS", 4)
+    books.keep(ServiceInstances("dc1", "too many"), Area.SERVICES)
+    assert len(books) == 4
 
 
 def test_too_many_views_are_forgotten_oldest_asked_first(

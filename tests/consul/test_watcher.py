@@ -1,5 +1,7 @@
 """The watcher on a real Consul: changes are published, and nothing is asked needlessly."""
 
+import asyncio
+
 import pytest
 
 from consuldns.config.schema import ConsulSettings
@@ -138,6 +140,10 @@ async def test_need_of_a_view_that_is_right_costs_no_request(agent: ConsulAgent)
         watcher.need(WEB)
         await worker.until(lambda: WEB in worker.views)
         await worker.until(lambda: keys.ServiceAddresses("dc1") in worker.views)
+        answered = asyncio.create_task(worker.until_answered(WEB))
+        await asyncio.sleep(0)
+        watcher.need(WEB)
+        await answered
         before = watcher.statistics().requests
         watcher.need(WEB)
         watcher.need(keys.ServiceList("dc1"))
@@ -146,6 +152,21 @@ async def test_need_of_a_view_that_is_right_costs_no_request(agent: ConsulAgent)
             updates.Current(keys.ServiceList("dc1")),
         ]
         assert watcher.statistics().requests == before
+
+
+async def test_instances_are_there_before_anybody_asks(agent: ConsulAgent) -> None:
+    """The index of addresses reads all services; what it read answers the first query."""
+    register(agent, "web")
+    async with watching(settings(agent)) as (watcher, worker):
+        await worker.until(lambda: worker.instances("web"))
+        await worker.until(lambda: keys.ServiceAddresses("dc1") in worker.views)
+        await worker.until(lambda: WEB not in worker.outdated)
+        requests = watcher.statistics().requests
+        watcher.need(WEB)
+        assert worker.messages[-1] == updates.Current(WEB)
+        assert watcher.statistics().requests == requests
+        register(agent, "web", "10.0.0.2")
+        await worker.until(lambda: worker.instances("web")[0].address == "10.0.0.2")
 
 
 async def test_names_that_do_not_exist_cost_no_request(agent: ConsulAgent) -> None:

@@ -38,7 +38,7 @@ MESSAGES: list[link.ToWorker] = [
         keys.ServiceAddresses("dc1"), reverse_names.AddressIndex(9, {b"\x0a\x00\x00\x01": "web"})
     ),
     updates.Current(keys.NodeList("dc1")),
-    updates.Outdated(keys.ServiceInstances("dc1", "web")),
+    updates.Outdated((keys.ServiceInstances("dc1", "web"),)),
     updates.Unavailable(keys.ServiceInstances("dc1", "web"), "no leader"),
     updates.Forgotten(keys.ServiceInstances("dc1", "web")),
     updates.Contact(False),

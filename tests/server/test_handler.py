@@ -152,7 +152,7 @@ class TestChanges:
     def test_an_outdated_view_is_asked_for_again(self) -> None:
         worker = without()
         worker.ask(QUERY)
-        worker.handler.receive(updates.Outdated(WEB))
+        worker.handler.receive(updates.Outdated((WEB,)))
         assert worker.ask(QUERY) is Unanswered.PENDING
         assert worker.needed == [WEB]
         worker.handler.receive(updates.Current(WEB))
@@ -160,7 +160,7 @@ class TestChanges:
 
     def test_an_outdated_view_is_better_than_none(self) -> None:
         worker = without()
-        worker.handler.receive(updates.Outdated(WEB))
+        worker.handler.receive(updates.Outdated((WEB,)))
         worker.ask(QUERY)
         worker.handler.receive(updates.Unavailable(WEB, "no leader"))
         stale = ("NOERROR", 3, [(3, "no leader")])
@@ -171,7 +171,7 @@ class TestChanges:
 
     def test_an_outdated_view_is_used_when_control_is_silent(self) -> None:
         worker = without()
-        worker.handler.receive(updates.Outdated(SERVICES))
+        worker.handler.receive(updates.Outdated((SERVICES,)))
         worker.ask(DENIED)
         worker.now += handler.PENDING_SECONDS
         worker.handler.time_out()
@@ -182,7 +182,7 @@ class TestChanges:
     def test_news_end_the_pause_after_unavailable(self) -> None:
         worker = without()
         worker.handler.receive(updates.Unavailable(WEB, "no leader"))
-        worker.handler.receive(updates.Outdated(WEB))
+        worker.handler.receive(updates.Outdated((WEB,)))
         assert worker.ask(QUERY) is Unanswered.PENDING
 
     def test_a_forgotten_view_is_asked_for_again(self) -> None:

@@ -27,6 +27,7 @@ class AddressBook:
         self._of_clusters: dict[bytes, tuple[str, ...]] = {}
         self._others: dict[bytes, tuple[str, ...]] = {}
         self._read_at: OrderedDict[str, float] = OrderedDict()  # oldest first
+        self._unread: set[str] = set()
         self._moved_at = float("-inf")
         self.is_changed = False
 
@@ -38,8 +39,10 @@ class AddressBook:
         present = {name.lower() for name in names}
         for service in [known for known in self._read_at if known not in present]:
             del self._read_at[service]
+            self._unread.discard(service)
             self._replace(service, {})
         for service in present - self._read_at.keys():
+            self._unread.add(service)
             self._read_at[service] = float("-inf")
             self._read_at.move_to_end(service, last=False)
 
@@ -55,24 +58,26 @@ class AddressBook:
     @property
     def is_complete(self) -> bool:
         """Whether every service has been read."""
-        return next(iter(self._read_at.values()), float("-inf")) > float("-inf")
+        return bool(self._read_at) and not self._unread
 
     def skip(self, service: str, now: float) -> None:
         """The service is not to be read until the next change. What is known of it is kept."""
         if service in self._read_at:
+            self._unread.discard(service)
             self._read_at[service] = now
             self._read_at.move_to_end(service)
 
     def retry(self, service: str) -> None:
-        """The service is to be read without waiting for a change."""
-        if service in self._read_at:
-            self._read_at[service] = min(self._read_at[service], self._moved_at)
+        """The service is to be read without waiting for a change, before others."""
+        if self._read_at.get(service, self._moved_at) > self._moved_at:
+            self._read_at[service] = self._moved_at
             self._read_at.move_to_end(service, last=False)
 
     def take(self, service: str, view: model.Instances, began: float) -> None:
         """The instances of a service, from a reading that began then."""
         if service not in self._read_at:
             return
+        self._unread.discard(service)
         self._read_at[service] = began
         self._read_at.move_to_end(service)
         first: dict[tuple[bytes, bool], AddressOwner] = {}

@@ -1,15 +1,17 @@
 """Fills the index of addresses, which PTR answers come from: reads all services, one by one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from consuldns.consul.watch.address_index import AddressBook
 from consuldns.consul.watch.published import Published
 from consuldns.views import keys, model
 from consuldns.views.keys import ViewKey
 
-# Between two readings: while the index is new or asked for, and else.
-FILL_SECONDS = 0.005
+# From the start of one reading to the next: while the index is new, while it is asked for, and
+# otherwise. One at a time costs Consul, and us, no more than a core.
+NEW_FILL_SECONDS = 0.0
+ASKED_FILL_SECONDS = 0.005
 IDLE_FILL_SECONDS = 0.05
 ASKED_SECONDS = 60.0
 IDLE_SECONDS = 1.0
@@ -55,6 +57,13 @@ class AddressIndexer:
         self._book.moved(now)
         self._wake.set()
 
+    def changed(self, changed: Iterable[ViewKey]) -> None:
+        """These views have probably changed, and nobody else reads them."""
+        for key in changed:
+            if isinstance(key, keys.ServiceInstances) and key.is_in(self.local):
+                self._book.retry(key.service)
+        self._wake.set()
+
     def list_services(self, services: model.Services) -> None:
         """The local services, after each change of the list."""
         self._book.list_services(services.names)
@@ -97,9 +106,12 @@ class AddressIndexer:
             if service is None:
                 await self._wait(min(publishable_in, IDLE_SECONDS))
                 continue
-            is_urgent = _now() < self._asked_at + ASKED_SECONDS or not self._book.is_complete
-            pause = FILL_SECONDS if is_urgent else IDLE_FILL_SECONDS
-            await asyncio.sleep(began + pause - _now())
+            await asyncio.sleep(began + self._pause(began) - _now())
+
+    def _pause(self, now: float) -> float:
+        if not self._book.is_complete:
+            return NEW_FILL_SECONDS
+        return ASKED_FILL_SECONDS if now < self._asked_at + ASKED_SECONDS else IDLE_FILL_SECONDS
 
     async def _fill(
         self,

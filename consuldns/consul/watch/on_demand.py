@@ -34,6 +34,8 @@ TICK_SECONDS = 1.0
 FORGET_EVERY_TICKS = 10
 BACKLOG_SECONDS = 0.02
 IDLE_SECONDS = 1.0
+# Beyond this many instances, about 150 MB in each process, only what is asked for is held.
+MAX_WARM_INSTANCES = 150_000
 RETRY_SECONDS = 1.0  # at most half of it less by chance; after a reading that failed
 
 
@@ -75,6 +77,7 @@ class OnDemandViews:
         self._errors = UnexpectedErrors(_log)
         self._watchers: dict[ViewKey, asyncio.Task[None]] = {}
         self._on_node: defaultdict[str, set[ViewKey]] = defaultdict(set)
+        self._instances = 0  # in all views together
         self._wake = asyncio.Event()
         self._swept = asyncio.Event()
 
@@ -95,6 +98,7 @@ class OnDemandViews:
         self._published.need(key)
         now = _now()
         if self._schedule.is_right(key) and self._published.get(key) is not None:
+            self._schedule.asked((key,), now)
             self._published.settle(key)
             return
         try:
@@ -128,16 +132,15 @@ class OnDemandViews:
         now = _now()
         if area is Area.SERVICES:
             self._indexer.moved(now)
-        for key in self._schedule.moved(area, now):
-            self._published.mark_outdated(key)
+        self._published.mark_outdated(self._schedule.moved(area, now))
         self._wake.set()
 
     def changed(self, changed: Iterable[ViewKey]) -> None:
         """These views have probably changed: they are read before others."""
         now = _now()
-        for key in changed:
-            if self._schedule.changed(key, now):
-                self._published.mark_outdated(key)
+        outdated = [key for key in changed if self._schedule.changed(key, now)]
+        self._published.mark_outdated(outdated)
+        self._indexer.changed(outdated)
         self._wake.set()
 
     def queries_moved(self) -> None:
@@ -181,8 +184,7 @@ class OnDemandViews:
         self._swept.clear()
         now = _now()
         self._indexer.moved(now)
-        for key in self._schedule.begin_session(now):
-            self._published.mark_outdated(key)
+        self._published.mark_outdated(self._schedule.begin_session(now))
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._dispatch(tasks))
@@ -239,12 +241,14 @@ class OnDemandViews:
         self._take_reading(reading.key, found, reading.began)
 
     async def _read_for_index(self, key: ViewKey) -> None:
-        """Read a view that nobody has asked for."""
+        """Read a view that nobody has asked for; it is held for a first query, if there is room."""
         await self._do(key, partial(self._read_once, key))
 
     async def _read_once(self, key: ViewKey) -> None:
         began = _now()
         found = await self._reader.read(key, is_first=False)
+        if self._instances < MAX_WARM_INSTANCES:
+            self._schedule.keep(key, kinds.area(key, self._reader.local))
         if key in self._schedule:
             self._take_reading(key, found, began)
         elif isinstance(found[0], model.Instances):
@@ -256,8 +260,7 @@ class OnDemandViews:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = _now()
-            for key in self._schedule.tick(now):
-                self._published.mark_outdated(key)
+            self._published.mark_outdated(self._schedule.tick(now))
             self._choose_watched(tasks, now)
             ticks += 1
             self._published.log_stale(now)
@@ -307,7 +310,8 @@ class OnDemandViews:
         else:
             self._published.settle(key)
         if success.is_outdated:
-            self._published.mark_outdated(key)
+            self._published.mark_outdated((key,))
+            self._indexer.changed((key,))
 
     def _take(self, key: ViewKey, found: ReadView, began: float) -> None:
         view, kept = found
@@ -336,13 +340,19 @@ class OnDemandViews:
 
     def _index_nodes(self, key: ViewKey, view: model.Instances | None) -> None:
         """Note on which nodes the service runs now, before the view is published."""
-        old, new = _nodes_of(self._published.get(key)), _nodes_of(view)
+        before = self._published.get(key)
+        self._instances += _count(view) - _count(before)
+        old, new = _nodes_of(before), _nodes_of(view)
         for node in old - new:
             self._on_node[node].discard(key)
             if not self._on_node[node]:
                 del self._on_node[node]
         for node in new - old:
             self._on_node[node].add(key)
+
+
+def _count(view: AnyView | None) -> int:
+    return len(view.instances) if isinstance(view, model.Instances) else 0
 
 
 def _nodes_of(view: AnyView | None) -> set[str]:

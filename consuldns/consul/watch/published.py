@@ -6,7 +6,7 @@ All messages go to all workers, so they all hold the same views as this does.
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from heapq import nsmallest
@@ -22,6 +22,7 @@ from consuldns.views.store import MissingView
 
 _log = logging.getLogger(__name__)
 
+KEYS_IN_A_MESSAGE = 500
 MAX_REASON = 64  # bytes of updates.Unavailable
 LOG_AFTER_SECONDS = 2.0
 LOG_EVERY_SECONDS = 10.0  # at most one line in this time, however causes change
@@ -180,12 +181,16 @@ class Published:
         else:
             self.confirm(key)
 
-    def mark_outdated(self, key: ViewKey) -> None:
-        """Say that the view may be wrong; once."""
-        held = self._held.get(key)
-        if held is not None and not held.trust.is_outdated:
-            held.trust = Trust.DOUBTED if held.trust.is_stale else Trust.OUTDATED
-            self._publish(updates.Outdated(key))
+    def mark_outdated(self, keys: Iterable[ViewKey]) -> None:
+        """Say that these views may be wrong; once."""
+        news = []
+        for key in keys:
+            held = self._held.get(key)
+            if held is not None and not held.trust.is_outdated:
+                held.trust = Trust.DOUBTED if held.trust.is_stale else Trust.OUTDATED
+                news.append(key)
+        for message in _outdated(news):
+            self._publish(message)
 
     def refuse(self, key: ViewKey, reason: str) -> None:
         """Say that the view is unavailable now."""
@@ -214,9 +219,7 @@ class Published:
         held = tuple(self._held.items())
         for key, each in held:
             yield updates.Replaced(key, each.view, _shortened(each.reason))
-        for key, each in held:
-            if each.trust.is_outdated:
-                yield updates.Outdated(key)
+        yield from _outdated([key for key, each in held if each.trust.is_outdated])
 
     def stale_count(self) -> int:
         """How many views could not be renewed."""
@@ -277,6 +280,12 @@ class _StaleLog:
                 keys[0].label,
                 fresh[0],
             )
+
+
+def _outdated(keys: Sequence[ViewKey]) -> Iterator[updates.Outdated]:
+    """A change of the catalog concerns thousands of views; one message, so many of them."""
+    for start in range(0, len(keys), KEYS_IN_A_MESSAGE):
+        yield updates.Outdated(tuple(keys[start : start + KEYS_IN_A_MESSAGE]))
 
 
 def _shortened(reason: str) -> str:

@@ -15,9 +15,10 @@ from consuldns.consul.kinds import Area
 from consuldns.views.keys import ViewKey
 
 ASKED_SECONDS = 30.0  # a view that was not asked for in this time is not kept fresh
-FORGET_SECONDS = 600.0
+FORGET_SECONDS = 600.0  # instances of local services stay: they are read anyway, for the index
 FORGET_GUESS_SECONDS = 30.0  # a name that no list holds, and nothing was found for
 MAX_VIEWS = 20_000
+MAX_WARM_VIEWS = 15_000  # what nobody has asked for leaves room for what somebody will
 # Between two readings of a view that may have changed: at least this long, and so long that all who
 # are asked for cost Consul no more than this many requests a second.
 SWEEP_SECONDS = 0.05
@@ -81,6 +82,13 @@ class TrackedView:
         """Whether it was asked for lately."""
         return self.asked_at >= now - ASKED_SECONDS
 
+    @property
+    def memory(self) -> float:
+        """Seconds that it is held for after the last question."""
+        if self.area is Area.SERVICES:
+            return float("inf")
+        return FORGET_SECONDS if self.is_renewed else FORGET_GUESS_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -116,8 +124,7 @@ class _Sweep:
 
     def pause(self) -> float:
         """Seconds between two readings of a view."""
-        queues = self.queues
-        asked = len(queues[State.DUE]) + len(queues[State.READING]) + len(queues[State.CURRENT])
+        asked = sum(len(self.queues[each]) for each in (State.DUE, State.READING, State.CURRENT))
         return max(SWEEP_SECONDS, asked / SWEEP_REQUESTS_PER_SECOND)
 
     def next_due(self, now: float) -> TrackedView | None:
@@ -196,6 +203,11 @@ class Schedule:
         """A query wants a view that needs no reading."""
         self._asked(key, area, now)
         self.succeeded(key, now, now)
+
+    def keep(self, key: ViewKey, area: Area) -> None:
+        """The view is read for another reason: it is held for the first query, if there is room."""
+        if key not in self._views and len(self._views) < MAX_WARM_VIEWS:
+            self._views[key] = TrackedView(key, area, asked_at=float("-inf"))
 
     def _asked(self, key: ViewKey, area: Area, now: float) -> TrackedView:
         view = self._views.get(key)
@@ -386,12 +398,8 @@ class Schedule:
         return [
             key
             for place, (asked_at, _, key) in enumerate(idle)
-            if place < excess or asked_at < now - self._memory(key)
+            if place < excess or asked_at < now - self._views[key].memory
         ]
-
-    def _memory(self, key: ViewKey) -> float:
-        """Seconds that a view is kept for after the last question."""
-        return FORGET_SECONDS if self._views[key].is_renewed else FORGET_GUESS_SECONDS
 
     def forget(self, key: ViewKey) -> None:
         """Drop the view from the books."""

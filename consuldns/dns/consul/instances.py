@@ -40,24 +40,26 @@ def _addresses(instances: Sequence[Instance], ttl: int, request: Request) -> Fin
     addresses: dict[bytes, RecordGroup] = {}
     aliases: dict[Labels, RecordGroup] = {}
     has_address = False
+    name, type_ = request.name, request.type
     for instance in instances:
-        endpoint = consul_rules.instance_endpoint(instance, Type.ANY, request.name)
+        endpoint = consul_rules.instance_endpoint(instance, Type.ANY, name)
         if isinstance(endpoint, tuple):
-            alias = records.alias(request.name, ttl, endpoint)
+            alias = records.alias(name, ttl, endpoint)
             aliases.setdefault(names.fold(endpoint), RecordGroup((alias,)))
             continue
         if endpoint is None:
             continue
         has_address = True
-        if request.type not in (Type.ANY, address_type(endpoint)):
-            endpoint = consul_rules.instance_endpoint(instance, request.type, request.name)
-        if isinstance(endpoint, bytes) and request.type in (Type.ANY, address_type(endpoint)):
-            record = records.address(request.name, ttl, endpoint)
-            weight = consul_rules.weight(instance)
-            same = addresses.get(endpoint)
-            if same is not None:
-                weight += same.weight
-            addresses[endpoint] = RecordGroup((record,), weight=weight)
+        if type_ != Type.ANY and type_ != address_type(endpoint):
+            endpoint = consul_rules.instance_endpoint(instance, type_, name)
+            if not isinstance(endpoint, bytes) or type_ != address_type(endpoint):
+                continue
+        record = records.address(name, ttl, endpoint)
+        weight = consul_rules.weight(instance)
+        same = addresses.get(endpoint)
+        if same is not None:
+            weight += same.weight
+        addresses[endpoint] = RecordGroup((record,), weight=weight)
     if has_address:
         return found(list(addresses.values()))
     return found(list(aliases.values()), exclusive=True)
