@@ -270,6 +270,24 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
             "private networks.",
         ),
     ] = PRIVATE_NETWORKS
+    rate_limit: Annotated[
+        int,
+        Declaration(
+            whole_number(0, 1_000_000),
+            "How many replies with the same content a network of clients (/24, /56) gets over UDP "
+            "from a worker in a second. Beyond that every second reply is truncated, so that "
+            "clients change to TCP, and the others are dropped: queries with forged addresses "
+            "cannot be used to flood somebody. 0: no limit.",
+        ),
+    ] = 200
+    rate_limit_exempt: Annotated[
+        tuple[str, ...],
+        Declaration(
+            list_of(NETWORK),
+            "Networks of clients that `rate_limit` is not for. Default: this host and private "
+            "networks.",
+        ),
+    ] = PRIVATE_NETWORKS
     recursor_timeout: Annotated[
         timedelta,
         Declaration(

@@ -7,6 +7,7 @@ from consuldns.dns.policy import (
     KubernetesPolicy,
     MessagePolicy,
     Policy,
+    RateLimitPolicy,
     StartOfAuthorityTimes,
 )
 from consuldns.names import fold, parse_address, parse_name
@@ -44,6 +45,7 @@ def policy(settings: Settings) -> Policy:
         all_reverse_names=dns.all_reverse_names,
         forward=_forward(settings),
         messages=_messages(settings),
+        rate_limit=RateLimitPolicy(dns.rate_limit, dns.rate_limit_exempt),
         kubernetes=KubernetesPolicy(
             ttl=int(dns.kubernetes.ttl.total_seconds()),
             pods=dns.kubernetes.pods,

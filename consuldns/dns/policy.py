@@ -122,6 +122,17 @@ class ForwardPolicy:
 
 
 @dataclass(frozen=True)
+class RateLimitPolicy:
+    """How many replies with the same content a network of clients gets over UDP; 0 is no limit.
+
+    `exempt` are networks without a limit.
+    """
+
+    responses_per_second: int = 200
+    exempt: tuple[str, ...] = PRIVATE_NETWORKS
+
+
+@dataclass(frozen=True)
 class KubernetesPolicy:
     """How the names of Kubernetes services are answered. `ttl` in seconds.
 
@@ -170,6 +181,7 @@ class Policy:
     kubernetes: KubernetesPolicy = KubernetesPolicy()
     forward: ForwardPolicy = ForwardPolicy()
     messages: MessagePolicy = MessagePolicy()
+    rate_limit: RateLimitPolicy = RateLimitPolicy()
 
     def ttl_of_service(self, service: bytes) -> int:
         """Seconds for the records of a service (folded name)."""

@@ -32,6 +32,10 @@ WORKER_COUNTERS: Mapping[str, tuple[str, str]] = {
     "overload": ("dns_overload", "Queries refused because too many were pending."),
     "failures": ("panics", "Unexpected errors; each is a bug."),
     "send_errors": ("dns_send_errors", "Responses that the kernel refused to send."),
+    "rate_limited": (
+        "dns_rate_limited",
+        "Responses over UDP that were dropped or truncated by `dns.rate_limit`.",
+    ),
     "forwarded": ("forward_queries", "Questions that were sent to upstream servers."),
     "forward_retries": ("forward_retries", "Further upstream servers that were asked."),
     "forward_failures": ("forward_failures", "Questions that no upstream server answered."),

@@ -25,6 +25,7 @@ from consuldns.server.clients import Clients
 from consuldns.server.durations import Durations
 from consuldns.server.listen import Transport
 from consuldns.server.query_log import QueryLog
+from consuldns.server.rate_limit import RateLimiter
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import Views, ViewStore
@@ -73,6 +74,7 @@ class Counters:
     overload: int = 0  # too many were pending already
     failures: int = 0  # unexpected exceptions
     send_errors: int = 0
+    rate_limited: int = 0  # replies over UDP
     tcp_connections: int = 0
     tcp_refused: int = 0
 
@@ -122,6 +124,7 @@ class Handler:
         self.durations = Durations()
         self.query_log: QueryLog | None = None
         self.clients = Clients.of(policy.forward)  # None: all the same
+        self.limiter = self._limiter_of(policy)
         self._cache = ResponseCache(randomness, self.tally, policy.messages)
         self._pending: dict[Pending, list[_Query]] = {}
         self.pending_count = 0  # queries, whatever they wait for
@@ -220,6 +223,13 @@ class Handler:
         self._policy = policy
         self._cache.set_messages(policy.messages)
         self.clients = Clients.of(policy.forward)
+        self.limiter = self._limiter_of(policy)
+
+    def _limiter_of(self, policy: Policy) -> RateLimiter | None:
+        limits = policy.rate_limit
+        if not limits.responses_per_second:
+            return None
+        return RateLimiter(limits, self._clock, self.counters)
 
     def _use_as_is(self, key: ViewKey, reason: str) -> bool:
         """Continue with the view that there is, marked stale; False if there is none."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from functools import partial
+from ipaddress import ip_address
 from time import perf_counter_ns
 from typing import Any
 
@@ -17,6 +18,7 @@ from consuldns.server.batch import MAX_QUERY, REFUSED, ROOM, SIZE, Batch, Unsupp
 from consuldns.server.handler import Handler
 from consuldns.server.listen import Transport
 from consuldns.server.query_log import Exchange
+from consuldns.server.rate_limit import RateLimiter, packed
 from consuldns.server.wildcard import WildcardSocket, replying_as_asked
 
 # Ports of services that answer anything with something: a reply to them would begin a loop, or be
@@ -42,6 +44,7 @@ class UdpServer:
     ) -> None:
         listener.setblocking(False)
         self._socket = replying_as_asked(listener)
+        self._is_loopback = ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
         self._handler = handler
         self._loop = loop
         self._flood_log = FloodLog(_log, loop.time)
@@ -75,7 +78,7 @@ class UdpServer:
         self._handler.counters.queries[_TRANSPORT] += count
         find, memory, sizes = self._handler.find, batch.memory, batch.sizes
         lengths, ports = batch.lengths, batch.ports
-        clients = self._handler.clients
+        clients, limiter = self._handler.clients, self._limiter(count)
         first = size = start = 0
         place = batch.replies
         for n in range(count):
@@ -83,6 +86,15 @@ class UdpServer:
                 reply = find(memory[start : start + lengths[n]], False)
             else:
                 reply = None
+            if reply is not None and limiter is not None:
+                packet = memory[start : start + lengths[n]]
+                reply = limiter.limit(batch.address(n), packet, reply)
+                if reply is None:
+                    self._send_batch(batch, first, n, began, size)
+                    first = n + 1
+                    start += MAX_QUERY
+                    place += ROOM
+                    continue
             if reply is None or len(reply) > ROOM or ports[n] in _NEVER_CLIENTS_RAW:
                 self._send_batch(batch, first, n, began, size)
                 first = n + 1
@@ -140,14 +152,14 @@ class UdpServer:
             if reply is None:
                 self._answer(packet, client)
                 continue
-            self._send(client, reply)
+            self._send_limited(client, packet, reply)
             spent = perf_counter_ns() - began
             self._handler.durations.observe(spent, len(reply))
             if log is not None:
                 log.note(Exchange(packet, reply, client, Transport.UDP, spent))
 
     def _answer(self, packet: bytes, client: Any) -> None:
-        send = partial(self._send, client)
+        send = partial(self._send_limited, client, packet)
         if self._handler.query_log is not None:
             send = partial(self._send_and_log, client, packet, perf_counter_ns())
         clients = self._handler.clients
@@ -157,10 +169,24 @@ class UdpServer:
             send(reply)
 
     def _send_and_log(self, client: Any, packet: bytes, began: int, reply: bytes) -> None:
-        self._send(client, reply)
+        self._send_limited(client, packet, reply)
         log = self._handler.query_log
         if log is not None:
             log.note(Exchange(packet, reply, client, Transport.UDP, perf_counter_ns() - began))
+
+    def _send_limited(self, client: Any, packet: bytes, reply: bytes) -> None:
+        """Send a reply unless the client's network has had too many."""
+        limiter = self._limiter(1)
+        found = reply if limiter is None else limiter.limit(packed(client[0]), packet, reply)
+        if found is not None:
+            self._send(client, found)
+
+    def _limiter(self, count: int) -> RateLimiter | None:
+        """What so many replies need to be checked by, None if nothing."""
+        limiter = self._handler.limiter
+        if limiter is None or (self._is_loopback and limiter.exempts_loopback):
+            return None
+        return limiter if limiter.is_busy(count) else None
 
     def _send(self, client: Any, reply: bytes) -> None:
         try:

@@ -235,6 +235,13 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("CONSULDNS_QUERY_LOG", "denials", "query_log", "denials"),
         ("CONSULDNS_QUERY_LOG_SAMPLE", "9", "query_log_sample", 9),
         ("CONSULDNS_DNS_ALLOW_RECURSION", "10.1.0.0/16", "dns.allow_recursion", ("10.1.0.0/16",)),
+        ("CONSULDNS_DNS_RATE_LIMIT", "7", "dns.rate_limit", 7),
+        (
+            "CONSULDNS_DNS_RATE_LIMIT_EXEMPT",
+            "10.1.0.0/16",
+            "dns.rate_limit_exempt",
+            ("10.1.0.0/16",),
+        ),
         ("CONSULDNS_SNAPSHOT", "/var/lib/x", "snapshot", "/var/lib/x"),
         ("CONSULDNS_LAMEDUCK", "5s", "lameduck", timedelta(seconds=5)),
         ("CONSULDNS_ADMIN_ADDR", "127.0.0.1:1", "admin_addr", HostPort("127.0.0.1", 1)),

@@ -11,6 +11,7 @@ from consuldns.dns.policy import (
     KubernetesPolicy,
     MessagePolicy,
     Policy,
+    RateLimitPolicy,
     StartOfAuthorityTimes,
 )
 from consuldns.names import IN_ADDR_ARPA, Labels
@@ -41,6 +42,8 @@ def test_everything_set_arrives() -> None:
         udp_answer_limit=3,
         recursors=(HostPort("10.0.0.2", 53),),
         allow_recursion=("10.1.0.0/16",),
+        rate_limit=9,
+        rate_limit_exempt=("10.2.0.0/16",),
         forward={"corp.Example": (HostPort("10.0.0.3", 53),)},
     )
     assert policy(Settings(dns=dns)) == Policy(
@@ -54,6 +57,7 @@ def test_everything_set_arrives() -> None:
         reverse_zones=((b"10", *IN_ADDR_ARPA),),
         name_server_addresses=(b"\xc0\0\2\1", bytes(15) + b"\1"),
         messages=MessagePolicy(max_udp_size=512, udp_answer_limit=3),
+        rate_limit=RateLimitPolicy(9, ("10.2.0.0/16",)),
         forward=ForwardPolicy(
             {(b"corp", b"example"): (HostPort("10.0.0.3", 53),), (): (HostPort("10.0.0.2", 53),)},
             clients=("10.1.0.0/16",),

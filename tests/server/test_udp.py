@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from consuldns.dns.policy import Policy, RateLimitPolicy
 from consuldns.server.listen import Transport
 from consuldns.server.udp import UdpServer
 from consuldns.views import keys, updates
@@ -187,3 +188,21 @@ async def test_ports_that_are_no_clients() -> None:
     UdpServer(broken, worker.handler, asyncio.get_running_loop(), by_batch=False).drain()
     assert broken.sent == []
     assert worker.handler.counters.dropped == 1
+
+
+@BOTH_WAYS
+async def test_a_network_that_gets_too_many_replies_is_sent_to_tcp(by_batch: bool) -> None:
+    policy = Policy(rate_limit=RateLimitPolicy(10, exempt=()))
+    worker = Worker(policy=policy)
+    with serving(worker, by_batch=by_batch) as client:
+        for _ in range(200):
+            client.send(query_packet())
+        last = query_packet("many.service.consul.")
+        client.send(last)
+        replies = []
+        while parse(reply := await receive(client)).question != parse(last).question:
+            replies.append(reply)
+    truncated = [reply for reply in replies if parse(reply).flags & 0x0200]
+    assert worker.handler.counters.rate_limited == 200 - len(replies) + len(truncated)
+    assert 10 <= len(replies) - len(truncated) <= 90
+    assert len(truncated) >= 64
