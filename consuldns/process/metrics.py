@@ -36,6 +36,10 @@ WORKER_COUNTERS: Mapping[str, tuple[str, str]] = {
         "dns_rate_limited",
         "Responses over UDP that were dropped or truncated by `dns.rate_limit`.",
     ),
+    "networks_held": (
+        "dns_networks_held",
+        "How often most queries of one network were dropped because they left no room for others.",
+    ),
     "forwarded": ("forward_queries", "Questions that were sent to upstream servers."),
     "forward_retries": ("forward_retries", "Further upstream servers that were asked."),
     "forward_failures": ("forward_failures", "Questions that no upstream server answered."),

@@ -75,6 +75,7 @@ class Counters:
     failures: int = 0  # unexpected exceptions
     send_errors: int = 0
     rate_limited: int = 0  # replies over UDP
+    networks_held: int = 0  # by `overload`
     tcp_connections: int = 0
     tcp_refused: int = 0
 

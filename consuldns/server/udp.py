@@ -17,6 +17,7 @@ from consuldns.incidents import FloodLog
 from consuldns.server.batch import MAX_QUERY, REFUSED, ROOM, SIZE, Batch, Unsupported
 from consuldns.server.handler import Handler
 from consuldns.server.listen import Transport
+from consuldns.server.overload import Overload
 from consuldns.server.query_log import Exchange
 from consuldns.server.rate_limit import RateLimiter, packed
 from consuldns.server.wildcard import WildcardSocket, replying_as_asked
@@ -49,14 +50,21 @@ class UdpServer:
         self._loop = loop
         self._flood_log = FloodLog(_log, loop.time)
         self._batch = _batch_of(self._socket) if by_batch else None
+        self._overload = Overload(listener, loop, self._count_held)
 
     def start(self) -> None:
         """Answer from now on."""
+        if self._batch is not None:
+            self._overload.start()
         self._loop.add_reader(self._socket.fileno(), self.drain)
 
     def stop(self) -> None:
         """Answer no more; the socket is left to its owner."""
         self._loop.remove_reader(self._socket.fileno())
+        self._overload.stop()
+
+    def _count_held(self) -> None:
+        self._handler.counters.networks_held += 1
 
     def drain(self) -> None:
         """Answer what has come, at most a batch of it."""
@@ -75,6 +83,10 @@ class UdpServer:
                 self._batch = None
             return
         began = perf_counter_ns()
+        if count == SIZE:
+            self._overload.note(batch)
+        else:
+            self._overload.full = 0
         self._handler.counters.queries[_TRANSPORT] += count
         find, memory, sizes = self._handler.find, batch.memory, batch.sizes
         lengths, ports = batch.lengths, batch.ports
