@@ -8,7 +8,6 @@ up are folded to lower case in ASCII only (RFC 4343): `fold` does that, `bytes.l
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from socket import AF_INET, inet_pton
 
 Labels = tuple[bytes, ...]
 IPAddress = IPv4Address | IPv6Address
@@ -18,6 +17,7 @@ IP6_ARPA: Labels = (b"ip6", b"arpa")
 
 # "07" and "256" are labels like any other, but no part of an address.
 _OCTETS = {b"%d" % octet: octet for octet in range(256)}
+_OCTETS_AS_TEXT = {str(octet): octet for octet in range(256)}
 
 MAX_LABEL = 63  # octets, RFC 1035 section 2.3.4
 MAX_NAME = 255  # octets on the wire, with length octets and the root
@@ -239,10 +239,13 @@ def parse_address(text: str) -> IPAddress | None:
 
 
 def packed_ipv4(text: str) -> bytes | None:
-    """The four octets of a dotted IPv4 address, None if it is none: twenty times as fast."""
+    """The four octets of a dotted IPv4 address, None if it is none; quicker than `ipaddress`."""
+    parts = text.split(".")
+    if len(parts) != 4:
+        return None
     try:
-        return inet_pton(AF_INET, text)
-    except (OSError, ValueError):
+        return bytes([_OCTETS_AS_TEXT[part] for part in parts])
+    except KeyError:
         return None
 
 
