@@ -12,7 +12,7 @@ QUICK  := tests/config tests/dns tests/views tests/wire tests/agent tests/test_i
 PURE   := consuldns/dns/*,consuldns/wire/*,consuldns/views/*,consuldns/config/*,consuldns/sync/desired/*,consuldns/names.py
 
 .PHONY: help run test setup consul tools lint format types contracts dependencies unit quick \
-        coverage pythons lock differential bench binary deb test-binary test-deb site clean
+        coverage pythons lock fuzz differential bench binary deb test-binary test-deb site clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -94,8 +94,14 @@ lock: setup ## resolve the dependencies of pyproject.toml again into requirement
 	    --output-file requirements/dev.txt pyproject.toml
 	@$(BIN)/pip-compile $(LOCK) --extra packaging --constraint requirements/run.txt \
 	    --output-file requirements/packaging.txt pyproject.toml
+	@$(BIN)/pip-compile $(LOCK) --extra fuzz --constraint requirements/run.txt \
+	    --output-file requirements/fuzz.txt pyproject.toml
 	@$(BIN)/pip-compile $(LOCK) --extra docs --constraint requirements/run.txt \
 	    --output-file requirements/docs.txt pyproject.toml
+
+fuzz: setup ## fuzz what comes from outside (MINUTES=5, TARGETS="queries upstream ...")
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/fuzz.txt
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(TARGETS)
 
 # No index, no addresses: a lock is names, versions and hashes.
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
