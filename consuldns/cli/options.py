@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from consuldns.config.checks import exposed_secrets
 from consuldns.config.load import DEFAULT_FILE, Configuration, load, unknown_variables
 from consuldns.config.schema import declared
 from consuldns.config.values import format_value
@@ -48,10 +49,15 @@ config_option = click.option(
 def configuration(file: Path | None, flags: Mapping[str, Any]) -> Configuration:
     """The configuration of a command with these flags, by the path of the setting.
 
-    Prints a warning for each variable that is named like a setting, and is none.
+    Prints a warning for each variable that is named like a setting, and is none, and for each file
+    with a secret that everybody can read.
     """
     for warning in unknown_variables(os.environ):
         click.echo(f"Warning: {warning}", err=True)
     if file is None and DEFAULT_FILE.exists():
         file = DEFAULT_FILE
-    return load(file=file, environment=os.environ, flags=flags)
+    loaded = load(file=file, environment=os.environ, flags=flags)
+    if "KUBERNETES_SERVICE_HOST" not in os.environ:  # in a pod there are no other users
+        for warning in exposed_secrets(loaded.settings, file):
+            click.echo(f"Warning: {warning}", err=True)
+    return loaded

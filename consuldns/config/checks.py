@@ -1,10 +1,12 @@
 """What is wrong with settings that can each be read: together, or with the files that they name."""
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from consuldns.config.schema import declared
+from consuldns.config.schema import Settings, declared
 from consuldns.config.values import FILE
 from consuldns.sockets import HostPort, is_own_address
 
@@ -32,6 +34,25 @@ def complaints(values: Mapping[str, Any]) -> Iterator[Complaint]:
             problem = _unreadable(values[path])
             if problem:
                 yield path, f"{values[path]} cannot be read: {problem}", ""
+
+
+def exposed_secrets(settings: Settings, file: Path | None) -> Iterator[str]:
+    """Files with secrets that every user of this host can read, and how to mend it."""
+    consul = settings.consul
+    secrets = {"consul.token_file": consul.token_file, "consul.client_key": consul.client_key}
+    if file is not None and (consul.token or consul.http_auth):
+        secrets["the file with the settings"] = str(file)
+    for name, path in secrets.items():
+        if path and _is_readable_by_all(path):
+            yield f"{name}, {path}, can be read by every user of this host: chmod o-rwx {path}"
+
+
+def _is_readable_by_all(path: str) -> bool:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IROTH)
 
 
 def _of_zones(values: Mapping[str, Any]) -> Iterator[Complaint]:

@@ -228,6 +228,27 @@ def test_config_check_warns_of_misspelt_variables() -> None:
     )
 
 
+def test_files_with_secrets_that_everybody_can_read_are_named(tmp_path: Path) -> None:
+    token, settings = tmp_path / "token", tmp_path / "settings.toml"
+    token.write_text("hunter2\n")
+    settings.write_text(f'[consul]\ntoken_file = "{token}"\n')
+    check = ["config", "check", str(settings)]
+    for mode, in_pod, is_named in (
+        (0o644, False, True),
+        (0o640, False, False),
+        (0o644, True, False),
+    ):
+        token.chmod(mode)
+        environment = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"} if in_pod else {}
+        result = CliRunner().invoke(main, check, env=environment)
+        assert result.exit_code == 0
+        expected = (
+            f"Warning: consul.token_file, {token}, can be read by every user of this host: "
+            f"chmod o-rwx {token}\n"
+        )
+        assert result.stderr == (expected if is_named else "")
+
+
 def test_config_show_names_origins() -> None:
     result = CliRunner().invoke(
         main, ["config", "show", "--origin"], env={"CONSUL_HTTP_TOKEN": "hunter2"}

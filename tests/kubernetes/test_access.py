@@ -305,6 +305,22 @@ async def test_an_exec_plugin_gives_a_token(
     assert info["spec"]["cluster"]["server"] == server.url
 
 
+async def test_an_exec_plugin_does_not_get_our_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "hunter2")
+    monkeypatch.setenv("CONSULDNS_CONSUL_HTTP_AUTH", "user:hunter2")
+    monkeypatch.setenv("AWS_PROFILE", "needed")
+    user = exec_user(tmp_path, {"status": {"token": "t"}}, env=[{"name": "X", "value": "y"}])
+    (tmp_path / "plugin").write_text(f"#!/bin/sh\nenv > {tmp_path}/env\ncat {tmp_path}/output\n")
+    access = from_kubeconfig([written(tmp_path, cluster={}, user=user)])
+    await access.credentials.headers()
+    given = (tmp_path / "env").read_text()
+    assert "AWS_PROFILE=needed" in given
+    assert "X=y" in given
+    assert "hunter2" not in given
+
+
 async def test_an_exec_plugin_is_asked_again_at_a_401(server: ApiServer, tmp_path: Path) -> None:
     server.token = "one"
     user = exec_user(tmp_path, {"status": {"token": "one"}})
@@ -339,6 +355,8 @@ async def test_an_exec_plugin_gives_a_certificate(tmp_path: Path, pem: tuple[str
     [
         ("echo nonsense", "did not write an ExecCredential"),
         ("echo sorry >&2; exit 3", r"failed \(3\): sorry"),
+        ("head -c 2000000 /dev/zero", "wrote more than 1048576 octets"),
+        ("head -c 2000000 /dev/zero >&2", "wrote more than 1048576 octets"),
         ('echo \'{"apiVersion": "other", "kind": "ExecCredential"}\'', "wrote 'other'"),
         (
             'echo \'{"apiVersion": "client.authentication.k8s.io/v1", "status": {}}\'',

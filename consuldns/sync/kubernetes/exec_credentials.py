@@ -18,6 +18,8 @@ from consuldns.errors import ConfigError
 from consuldns.untrusted import Unreadable, read_as
 
 VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
+MAX_OUTPUT = 1 << 20  # octets: a token and a certificate have a few thousand
+OUR_OWN = ("CONSUL_", "CONSULDNS_", "CREDENTIALS_DIRECTORY")  # variables that hold our secrets
 LONGEST_RUN = 60.0  # seconds; plugins of cloud providers take one to ten
 EARLY = timedelta(seconds=10)  # before they expire, credentials are replaced
 
@@ -144,7 +146,14 @@ class ExecCredentials:
             ) from error
         try:
             async with asyncio.timeout(LONGEST_RUN):
-                output, errors_text = await process.communicate()
+                output, errors_text = await asyncio.gather(
+                    _read_all(process.stdout), _read_all(process.stderr)
+                )
+                await process.wait()
+        except ValueError as error:
+            raise ConfigError(
+                f"exec plugin {program!r} wrote more than {MAX_OUTPUT} octets"
+            ) from error
         except TimeoutError as error:
             raise ConfigError(
                 f"exec plugin {program!r} did not finish within {LONGEST_RUN:g} s"
@@ -159,7 +168,7 @@ class ExecCredentials:
         return self._read(output)
 
     def _environment(self) -> dict[str, str]:
-        """Ours, the plugin's own variables, and what the protocol tells it."""
+        """Ours but for our secrets, the plugin's own variables, what the protocol tells it."""
         spec: dict[str, object] = {"interactive": False}
         if self._command.provide_cluster_info:
             spec["cluster"] = self._cluster.described()
@@ -170,7 +179,7 @@ class ExecCredentials:
         }
         given = {each.name: each.value for each in self._command.env or ()}
         return {
-            **os.environ,
+            **{name: each for name, each in os.environ.items() if not name.startswith(OUR_OWN)},
             **given,
             "KUBERNETES_EXEC_INFO": msgspec.json.encode(info).decode(),
         }
@@ -197,3 +206,14 @@ class ExecCredentials:
         if not status.token and not has_certificate:
             raise ConfigError(f"exec plugin {program!r} returned neither a token nor a certificate")
         return status
+
+
+async def _read_all(stream: asyncio.StreamReader | None) -> bytes:
+    """What the program writes, until it ends. Raises ValueError if that is too much."""
+    assert stream is not None
+    content = b""
+    while piece := await stream.read(1 << 16):
+        content += piece
+        if len(content) > MAX_OUTPUT:
+            raise ValueError
+    return content
