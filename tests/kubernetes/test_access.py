@@ -357,6 +357,7 @@ async def test_an_exec_plugin_gives_a_certificate(tmp_path: Path, pem: tuple[str
         ("echo sorry >&2; exit 3", r"failed \(3\): sorry"),
         ("head -c 2000000 /dev/zero", "wrote more than 1048576 octets"),
         ("head -c 2000000 /dev/zero >&2", "wrote more than 1048576 octets"),
+        ("exec cat /dev/zero", "did not finish within 0.5 s"),
         ('echo \'{"apiVersion": "other", "kind": "ExecCredential"}\'', "wrote 'other'"),
         (
             'echo \'{"apiVersion": "client.authentication.k8s.io/v1", "status": {}}\'',
@@ -364,7 +365,11 @@ async def test_an_exec_plugin_gives_a_certificate(tmp_path: Path, pem: tuple[str
         ),
     ],
 )
-async def test_bad_exec_plugins(script: str, problem: str, tmp_path: Path) -> None:
+async def test_bad_exec_plugins(
+    script: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if script.startswith("exec"):
+        monkeypatch.setattr("consuldns.sync.kubernetes.exec_credentials.LONGEST_RUN", 0.5)
     command = plugin(tmp_path, script)
     user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": command}}
     access = from_kubeconfig([written(tmp_path, cluster={}, user=user)])

@@ -8,6 +8,7 @@ Both versions of the protocol that are in use, v1 and v1beta1. The program is ru
 import asyncio
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -150,18 +151,15 @@ class ExecCredentials:
                     _read_all(process.stdout), _read_all(process.stderr)
                 )
                 await process.wait()
-        except ValueError as error:
-            raise ConfigError(
-                f"exec plugin {program!r} wrote more than {MAX_OUTPUT} octets"
-            ) from error
         except TimeoutError as error:
             raise ConfigError(
                 f"exec plugin {program!r} did not finish within {LONGEST_RUN:g} s"
             ) from error
         finally:
             if process.returncode is None:
-                process.kill()
-                await process.wait()
+                await _end(process)
+        if max(len(output), len(errors_text)) > MAX_OUTPUT:
+            raise ConfigError(f"exec plugin {program!r} wrote more than {MAX_OUTPUT} octets")
         if process.returncode != 0:
             said = errors_text.decode(errors="replace").strip()[-300:]
             raise ConfigError(f"exec plugin {program!r} failed ({process.returncode}): {said}")
@@ -209,11 +207,19 @@ class ExecCredentials:
 
 
 async def _read_all(stream: asyncio.StreamReader | None) -> bytes:
-    """What the program writes, until it ends. Raises ValueError if that is too much."""
+    """What the program writes until it ends; of too much only so much that this can be seen."""
     assert stream is not None
     content = b""
     while piece := await stream.read(1 << 16):
-        content += piece
-        if len(content) > MAX_OUTPUT:
-            raise ValueError
+        if len(content) <= MAX_OUTPUT:
+            content += piece
     return content
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill the program. Its pipes are emptied, without which asyncio does not see its end."""
+    process.kill()
+    with suppress(TimeoutError):  # programs that it started may hold them open
+        async with asyncio.timeout(1):
+            await asyncio.gather(_read_all(process.stdout), _read_all(process.stderr))
+            await process.wait()
