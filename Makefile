@@ -99,13 +99,13 @@ lock: setup ## resolve the dependencies of pyproject.toml again into requirement
 	@$(BIN)/pip-compile $(LOCK) --extra docs --constraint requirements/run.txt \
 	    --output-file requirements/docs.txt pyproject.toml
 
-fuzz: setup ## fuzz what comes from outside (MINUTES=5, TARGETS="queries upstream ...")
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/fuzz.txt
-	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(TARGETS)
-
 # No index, no addresses: a lock is names, versions and hashes.
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
         --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+fuzz: setup ## fuzz what comes from outside (MINUTES=5, TARGETS="queries upstream ...")
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/fuzz.txt
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(TARGETS)
 
 PACKAGING := .cache/packaging
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from consuldns.config.checks import exposed_secrets
-from consuldns.config.load import DEFAULT_FILE, Configuration, load, unknown_variables
+from consuldns.config.load import DEFAULT_FILE, Configuration, Level, load, unknown_variables
 from consuldns.config.schema import declared
-from consuldns.config.values import format_value
+from consuldns.config.values import SECRET, format_value
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,6 +58,11 @@ def configuration(file: Path | None, flags: Mapping[str, Any]) -> Configuration:
         file = DEFAULT_FILE
     loaded = load(file=file, environment=os.environ, flags=flags)
     if "KUBERNETES_SERVICE_HOST" not in os.environ:  # in a pod there are no other users
-        for warning in exposed_secrets(loaded.settings, file):
+        holds_secrets = any(
+            loaded.origins[path].level is Level.FILE
+            for path, setting in declared().items()
+            if setting.declaration.kind is SECRET
+        )
+        for warning in exposed_secrets(loaded.settings, file if holds_secrets else None):
             click.echo(f"Warning: {warning}", err=True)
     return loaded

@@ -37,10 +37,13 @@ def complaints(values: Mapping[str, Any]) -> Iterator[Complaint]:
 
 
 def exposed_secrets(settings: Settings, file: Path | None) -> Iterator[str]:
-    """Files with secrets that every user of this host can read, and how to mend it."""
+    """Files with secrets that every user of this host can read, and how to mend it.
+
+    `file` is the one with the settings, if a secret is in it.
+    """
     consul = settings.consul
     secrets = {"consul.token_file": consul.token_file, "consul.client_key": consul.client_key}
-    if file is not None and (consul.token or consul.http_auth):
+    if file is not None:
         secrets["the file with the settings"] = str(file)
     for name, path in secrets.items():
         if path and _is_readable_by_all(path):

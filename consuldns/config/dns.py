@@ -275,7 +275,7 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
         Declaration(
             whole_number(0, 1_000_000),
             "How many replies with the same content a network of clients (/24, /56) gets over UDP "
-            "from a worker in a second. Beyond that every second reply is truncated, so that "
+            "from a worker in a second. Beyond that half of the replies are truncated, so that "
             "clients change to TCP, and the others are dropped: queries with forged addresses "
             "cannot be used to flood somebody. 0: no limit.",
         ),

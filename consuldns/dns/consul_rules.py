@@ -150,9 +150,6 @@ def endpoint(text: str) -> Endpoint | None:
     None for what is neither, such as an address with a port, a scheme, brackets, a zone or a length
     of a prefix.
     """
-    packed = names.packed_ipv4(text)
-    if packed is not None:
-        return packed
     address = names.registered_address(text)
     if address is not None:
         return address.packed

@@ -1,17 +1,27 @@
-"""Which clients' queries may be forwarded: a server that asks others for anybody is abused.
+"""Clients by their addresses and networks.
 
-(RFC 5358: recursion for everybody is what reflection attacks use.)
+Queries are forwarded for some networks only: a server that asks others for anybody is abused (RFC
+5358: recursion for everybody is what reflection attacks use).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Self
 
 from consuldns.dns.policy import ForwardPolicy
 
+# Octets of the network that a client belongs to, by those of an address: /24 and /56.
+NETWORK_OCTETS = {4: 3, 16: 7}
+
 _MAX_KNOWN = 10_000  # addresses
 _MAPPED = b"\0" * 10 + b"\xff\xff"  # before an IPv4 address that a socket of IPv6 has (RFC 4291)
+
+
+def packed(host: str) -> bytes:
+    """The address of a client, as sockets give it: an IPv6 address may have a scope."""
+    return inet_pton(AF_INET6 if ":" in host else AF_INET, host.partition("%")[0])
 
 
 def unmapped(address: bytes) -> bytes:
@@ -28,6 +38,7 @@ class Networks:
             4: defaultdict(set),
             16: defaultdict(set),
         }
+        self._known: dict[bytes, bool] = {}
         for each in map(ip_network, networks):
             shift = each.max_prefixlen - each.prefixlen
             octets = each.max_prefixlen // 8
@@ -35,12 +46,17 @@ class Networks:
 
     def __contains__(self, address: bytes) -> bool:
         """Whether an address is in one of the networks."""
-        address = unmapped(address)
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            known = self._known[address] = self._holds(unmapped(address))
+        return known
+
+    def _holds(self, address: bytes) -> bool:
         number = int.from_bytes(address)
-        for shift, prefixes in self._prefixes[len(address)].items():
-            if number >> shift in prefixes:
-                return True
-        return False
+        prefixes = self._prefixes[len(address)]
+        return any(number >> shift in networks for shift, networks in prefixes.items())
 
 
 class Clients:
@@ -48,7 +64,6 @@ class Clients:
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = Networks(networks)
-        self._known: dict[bytes | str, bool] = {}
 
     @classmethod
     def of(cls, policy: ForwardPolicy) -> Self | None:
@@ -57,13 +72,4 @@ class Clients:
 
     def may_recurse(self, address: bytes | str) -> bool:
         """Whether the client at an address is in one of the networks."""
-        known = self._known.get(address)
-        if known is None:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            known = self._known[address] = self._is_within(address)
-        return known
-
-    def _is_within(self, address: bytes | str) -> bool:
-        text_or_octets = address.partition("%")[0] if isinstance(address, str) else address
-        return ip_address(text_or_octets).packed in self._networks
+        return (packed(address) if isinstance(address, str) else address) in self._networks

@@ -125,7 +125,7 @@ class Handler:
         self.durations = Durations()
         self.query_log: QueryLog | None = None
         self.clients = Clients.of(policy.forward)  # None: all the same
-        self.limiter = self._limiter_of(policy)
+        self.limiter = RateLimiter.of(policy.rate_limit, self._clock)
         self._cache = ResponseCache(randomness, self.tally, policy.messages)
         self._pending: dict[Pending, list[_Query]] = {}
         self.pending_count = 0  # queries, whatever they wait for
@@ -224,13 +224,7 @@ class Handler:
         self._policy = policy
         self._cache.set_messages(policy.messages)
         self.clients = Clients.of(policy.forward)
-        self.limiter = self._limiter_of(policy)
-
-    def _limiter_of(self, policy: Policy) -> RateLimiter | None:
-        limits = policy.rate_limit
-        if not limits.responses_per_second:
-            return None
-        return RateLimiter(limits, self._clock, self.counters)
+        self.limiter = RateLimiter.of(policy.rate_limit, self._clock)
 
     def _use_as_is(self, key: ViewKey, reason: str) -> bool:
         """Continue with the view that there is, marked stale; False if there is none."""

@@ -1,9 +1,10 @@
 """Room for everybody else, when one network sends more queries than can be answered.
 
-A socket's queue is first come, first served: whoever sends most has all of it, and the others lose
-what does not fit. So while packets are lost, the network that most of them come from is found, and
-the kernel is told to drop most of its packets before they are queued (a filter of the socket,
-socket(7)). That costs a fraction of reading them. After a while it is tried without.
+Packets wait in one queue for each socket. A client that sends far more than all others fills it,
+and packets of the others are lost. So while packets are lost, the network that most of them come
+from is found, and the kernel is told to drop most of its packets before they are queued (by a
+filter of the socket, socket(7)). That costs a fraction of reading them. The filter is removed
+after a while.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network
 
 from consuldns.server.batch import SIZE, Batch
+from consuldns.server.clients import NETWORK_OCTETS
 
 WINDOW = 32  # full batches in a row after which it is checked whether packets were lost
 LOST = 0.2  # of what came in a window: more is an overload
@@ -25,20 +27,18 @@ SHARE = 0.5  # of the sample: who has more is held back
 HOLD_SECONDS = 10.0
 KEPT = 16  # of a held network's packets, one in so many is let through
 
-_PREFIXES: dict[int, tuple[int, int]] = {
-    socket.AF_INET: (4, 3),
-    socket.AF_INET6: (8, 7),
-}  # octets of a client, of a network
+# Octets of an address, of those the octets that tell clients apart (a host of IPv6 has a /64), and
+# where the sender's address is in the network header.
+_ADDRESSES: dict[int, tuple[int, int, int]] = {
+    socket.AF_INET: (4, 4, 12),
+    socket.AF_INET6: (16, 8, 8),
+}
 _SO_ATTACH_FILTER, _SO_DETACH_FILTER, _SO_MEMINFO = 26, 27, 55  # Python has no names for these
 _MEMINFO = struct.Struct("=9I")  # the last one is the number of packets that were dropped
 # Instructions of socket filters (linux/filter.h): code, jump if true, jump if not, value.
 _INSTRUCTION = struct.Struct("=HBBI")
 _LOAD, _AND, _IS_EQUAL, _RETURN = 0x20, 0x54, 0x15, 0x06
 _NETWORK_HEADER, _RANDOM = 0xFFF00000, 0xFFFFF000 + 56
-_SOURCES: dict[int, int] = {
-    socket.AF_INET: 12,
-    socket.AF_INET6: 8,
-}  # offset of the sender's address there
 
 _log = logging.getLogger(__name__)
 
@@ -55,26 +55,29 @@ class Overload:
         self._sample: Counter[bytes] = Counter()
         self._sampled = self._dropped = 0
         self._timer: asyncio.TimerHandle | None = None
-        self.full = 0  # batches in a row
+        self._full = 0  # batches in a row
 
     def start(self) -> None:
         """Forget what an earlier worker told the kernel about the socket."""
         self._detach()
 
-    def note(self, batch: Batch) -> None:
-        """A full batch has come: more may be waiting than can be answered."""
-        self.full += 1
+    def note(self, batch: Batch, count: int) -> None:
+        """A batch has come. After a full one, more may be waiting than can be answered."""
+        if count < SIZE:
+            self._full = 0
+            return
+        self._full += 1
         if self._sampled:
             self._count(batch)
-        elif self.full == 1:
+        elif self._full == 1:
             self._dropped = self._drops()
-        elif self.full >= WINDOW and self._timer is None:
-            self.full = 0
+        elif self._full >= WINDOW and self._timer is None:
+            self._full = 0
             if self._drops() - self._dropped > WINDOW * SIZE * LOST:
                 self._count(batch)
 
     def _count(self, batch: Batch) -> None:
-        octets, _ = _PREFIXES[self._socket.family]
+        _, octets, _ = _ADDRESSES[self._socket.family]
         self._sample.update([batch.address(n)[:octets] for n in range(SIZE)])
         self._sampled += 1
         if self._sampled < SAMPLE:
@@ -99,13 +102,13 @@ class Overload:
         self._held()
         self._timer = self._loop.call_later(HOLD_SECONDS, self._detach)
         _log.warning(
-            "more queries come than can be answered, %d %% of them from %s: 15 of 16 of those are "
+            "more queries come than can be answered, %d %% of them from %s: %d of %d of those are "
             "dropped for %d s, so that others are answered",
-            *(100 * share, _text(network), HOLD_SECONDS),
+            *(100 * share, _text(network), KEPT - 1, KEPT, HOLD_SECONDS),
         )
 
     def _detach(self) -> None:
-        self._timer, self.full = None, 0
+        self._timer, self._full = None, 0
         with suppress(OSError):  # there was none
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
@@ -131,8 +134,9 @@ def most_frequent(sample: Counter[bytes], family: int, share: float) -> bytes | 
     """
     clients = sample.total()
     network: Counter[bytes] = Counter()
+    octets = NETWORK_OCTETS[_ADDRESSES[family][0]]
     for client, count in sample.items():
-        network[client[: _PREFIXES[family][1]]] += count
+        network[client[:octets]] += count
     for counts in (sample, network):
         ((most, count),) = counts.most_common(1)
         if count > clients * share:
@@ -144,11 +148,12 @@ def program(network: bytes, family: int) -> bytes:
     """A filter that lets one in `KEPT` packets of a network through, and all others."""
     words = [network[at : at + 4] for at in range(0, len(network), 4)]
     steps: list[tuple[int, int, int, int]] = []
+    _, _, source = _ADDRESSES[family]
     behind = 3 * len(words) + 3
     for number, word in enumerate(words):
         mask = int.from_bytes((b"\xff" * len(word)).ljust(4, b"\0"))
         steps += [
-            (_LOAD, 0, 0, _NETWORK_HEADER + _SOURCES[family] + 4 * number),
+            (_LOAD, 0, 0, _NETWORK_HEADER + source + 4 * number),
             (_AND, 0, 0, mask),
             (_IS_EQUAL, 0, behind - 3 * number - 3, int.from_bytes(word.ljust(4, b"\0"))),
         ]

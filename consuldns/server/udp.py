@@ -15,11 +15,12 @@ from typing import Any
 
 from consuldns.incidents import FloodLog
 from consuldns.server.batch import MAX_QUERY, REFUSED, ROOM, SIZE, Batch, Unsupported
+from consuldns.server.clients import packed
 from consuldns.server.handler import Handler
 from consuldns.server.listen import Transport
 from consuldns.server.overload import Overload
 from consuldns.server.query_log import Exchange
-from consuldns.server.rate_limit import RateLimiter, packed
+from consuldns.server.rate_limit import RateLimiter
 from consuldns.server.wildcard import WildcardSocket, replying_as_asked
 
 # Ports of services that answer anything with something: a reply to them would begin a loop, or be
@@ -83,10 +84,7 @@ class UdpServer:
                 self._batch = None
             return
         began = perf_counter_ns()
-        if count == SIZE:
-            self._overload.note(batch)
-        else:
-            self._overload.full = 0
+        self._overload.note(batch, count)
         self._handler.counters.queries[_TRANSPORT] += count
         find, memory, sizes = self._handler.find, batch.memory, batch.sizes
         lengths, ports = batch.lengths, batch.ports
@@ -100,7 +98,7 @@ class UdpServer:
                 reply = None
             if reply is not None and limiter is not None:
                 packet = memory[start : start + lengths[n]]
-                reply = limiter.limit(batch.address(n), packet, reply)
+                reply = self._limited(limiter, batch.address(n), packet, reply)
                 if reply is None:
                     self._send_batch(batch, first, n, began, size)
                     first = n + 1
@@ -155,6 +153,7 @@ class UdpServer:
             if client[1] in _NEVER_CLIENTS:
                 self._handler.counters.dropped += 1
                 continue
+            self._limiter(received=1)
             began = perf_counter_ns()
             clients = self._handler.clients
             if clients is None or clients.may_recurse(client[0]):
@@ -188,17 +187,29 @@ class UdpServer:
 
     def _send_limited(self, client: Any, packet: bytes, reply: bytes) -> None:
         """Send a reply unless the client's network has had too many."""
-        limiter = self._limiter(1)
-        found = reply if limiter is None else limiter.limit(packed(client[0]), packet, reply)
+        limiter = self._limiter()
+        found: bytes | None = reply
+        if limiter is not None:
+            found = self._limited(limiter, packed(client[0]), packet, reply)
         if found is not None:
             self._send(client, found)
 
-    def _limiter(self, count: int) -> RateLimiter | None:
-        """What so many replies need to be checked by, None if nothing."""
+    def _limiter(self, received: int = 0) -> RateLimiter | None:
+        """What replies are to be checked by, None if by nothing; notes how many queries came."""
         limiter = self._handler.limiter
         if limiter is None or (self._is_loopback and limiter.exempts_loopback):
             return None
-        return limiter if limiter.is_busy(count) else None
+        if received:
+            limiter.note(received)
+        return limiter if limiter.is_busy else None
+
+    def _limited(
+        self, limiter: RateLimiter, address: bytes, packet: bytes, reply: bytes
+    ) -> bytes | None:
+        found = limiter.limit(address, packet, reply)
+        if found is not reply:
+            self._handler.counters.rate_limited += 1
+        return found
 
     def _send(self, client: Any, reply: bytes) -> None:
         try:

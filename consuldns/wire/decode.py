@@ -146,10 +146,10 @@ def _signed(packet: bytes) -> Rejection | None:
             offset += len(edns.wire) if edns is not None else 0
         if count not in (1, 2):
             return None
-        owner = _skip_name(packet, offset)
+        owner = skip_name(packet, offset)
         type_, class_, _, length = _RECORD.unpack_from(packet, owner)
         data = owner + _RECORD.size
-        algorithm = _skip_name(packet, data)
+        algorithm = skip_name(packet, data)
         signature = _SIGNED.unpack_from(packet, algorithm)
         if (type_, class_) != (_TSIG, _ANY_CLASS) or data + length != len(packet):
             return None
@@ -161,7 +161,7 @@ def _signed(packet: bytes) -> Rejection | None:
     return Rejection(Rcode.NOTAUTH, section, edns, packet[offset:owner] + record + name + tail)
 
 
-def _skip_name(packet: bytes, offset: int) -> int:
+def skip_name(packet: bytes, offset: int) -> int:
     """The offset behind a name without pointers. Raises _Malformed, IndexError."""
     last = offset + MAX_NAME
     while length := packet[offset]:

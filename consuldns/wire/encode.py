@@ -254,14 +254,10 @@ def assemble(query: Query, rendering: Rendering, options: bytes) -> bytes:
     return b"".join((query.id, header, query.question_section, body, opt))
 
 
-def truncated(query: bytes, reply: bytes, end: int) -> bytes:
-    """An empty reply with TC in place of another one, whose question ends there.
-
-    With an OPT record if the query has one, as far as that can be told from its header.
-    """
-    opt = opt_start(dnssec_ok=False) + NO_OPTIONS if query[11] else b""
-    counts = b"\0\1\0\0\0\0" + (b"\0\1" if opt else b"\0\0")
-    return reply[:2] + bytes((reply[2] | _TC >> 8, reply[3])) + counts + reply[12:end] + opt
+def truncated(query: Query, reply: bytes) -> bytes:
+    """A reply without records, with TC, in place of another one to this query (RFC 2181 9)."""
+    flags = _LENGTH.unpack_from(reply, 2)[0] & ~_RD | _TC
+    return assemble(query, (_headers(flags, 0, 0, 0), b""), NO_OPTIONS)
 
 
 def encode_rejection(packet: bytes, rejection: Rejection) -> bytes:

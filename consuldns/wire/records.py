@@ -7,7 +7,6 @@ group holds, whose offset is known once that of the group is.
 
 from collections.abc import Iterable
 from struct import Struct
-from typing import Self
 
 from consuldns.dns.answer import (
     Address,
@@ -94,10 +93,9 @@ class EncodedRecords:
         self._records: list[_Encoded] | None = None
         self._bytes = b"".join([owner + rest for _, owner, rest in records])
         self.size = len(self._bytes)
-        for target, owner, _ in records:
-            if target != _NO_TARGET:
-                self._records = records
-                self.size += _POINTER_SIZE - len(owner)
+        if records and max(records)[0] != _NO_TARGET:
+            self._records = records
+            self.size = len(self.at(HEADER_SIZE))
 
     def at(self, start: int) -> bytes:
         """The bytes, if the group that they belong to starts at this offset."""
@@ -105,11 +103,6 @@ class EncodedRecords:
             return self._bytes
         # Only answers of over 16 kB, sent over TCP, have targets out of the reach of pointers.
         last = _REACH - start
-        if self.count == 1:
-            ((target, owner, rest),) = self._records
-            return (
-                _POINTER.pack(_POINTER_MARK | start + target) if target <= last else owner
-            ) + rest
         return b"".join(
             [
                 (_POINTER.pack(_POINTER_MARK | start + target) if 0 <= target <= last else owner)
@@ -117,13 +110,6 @@ class EncodedRecords:
                 for target, owner, rest in self._records
             ]
         )
-
-    @classmethod
-    def of_one(cls, encoded: bytes) -> Self:
-        """A record that no other of its group points to."""
-        made = cls.__new__(cls)
-        made.count, made.size, made._records, made._bytes = 1, len(encoded), None, encoded
-        return made
 
 
 NO_RECORDS = EncodedRecords([])
@@ -142,12 +128,8 @@ class EncodedGroup:
     ) -> None:
         targets: _Targets = {}
         self.weight = group.weight
+        self.answers = _encode(group.records, question, answers, targets, first=True)
         self.additional = self.optional = NO_RECORDS
-        record = group.records[0] if group.records else None
-        if record is not None and type(record.data) is Address and len(group.records) == 1:
-            self.answers = _encode_address(record, record.data.packed, question, answers)
-        else:
-            self.answers = _encode(group.records, question, answers, targets, first=True)
         self.size = self.answers.size
         if group.additional:
             self.additional = _encode(group.additional, question, additional, targets)
@@ -160,18 +142,6 @@ class EncodedGroup:
 def encode_authority(records: Iterable[Record], question: QuestionNames) -> EncodedRecords:
     """The records of the authority section."""
     return _encode(records, question, set(), {})
-
-
-def _encode_address(
-    record: Record, packed: bytes, question: QuestionNames, sent: Sent
-) -> EncodedRecords:
-    """As `_encode` does it for a single address: most answers are made of these."""
-    rest = _FIXED.pack(record.type, _CLASS_IN, record.ttl, len(packed)) + packed
-    identity = (record.owner, rest)
-    if identity in sent:
-        return NO_RECORDS
-    sent.add(identity)
-    return EncodedRecords.of_one(question.compressed(record.owner) + rest)
 
 
 def _encode(

@@ -249,6 +249,19 @@ def test_files_with_secrets_that_everybody_can_read_are_named(tmp_path: Path) ->
         assert result.stderr == (expected if is_named else "")
 
 
+def test_settings_that_everybody_can_read_are_named_if_a_secret_is_in_them(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    for content, environment, is_named in (
+        ('[consul]\ntoken = "hunter2"\n', {}, True),
+        ("[dns]\nonly_passing = true\n", {"CONSUL_HTTP_TOKEN": "hunter2"}, False),
+    ):
+        settings.write_text(content)
+        settings.chmod(0o644)
+        result = CliRunner().invoke(main, ["config", "check", str(settings)], env=environment)
+        assert result.exit_code == 0, result.output
+        assert (f"chmod o-rwx {settings}" in result.stderr) is is_named
+
+
 def test_config_show_names_origins() -> None:
     result = CliRunner().invoke(
         main, ["config", "show", "--origin"], env={"CONSUL_HTTP_TOKEN": "hunter2"}

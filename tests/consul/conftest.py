@@ -58,9 +58,12 @@ class Worker:
                 self._news.clear()
                 await self._news.wait()
 
-    async def until_answered(self, key: ViewKey) -> updates.ToWorker:
-        """Wait for the next message that answers a Need for the key."""
+    async def until_answered(
+        self, key: ViewKey, after: Callable[[], object] = lambda: None
+    ) -> updates.ToWorker:
+        """Wait for the next message that answers a Need for the key, which `after` may send."""
         known = len(self.messages)
+        after()
         answers = updates.Replaced | updates.Current | updates.Unavailable
 
         def answer() -> updates.ToWorker | None:

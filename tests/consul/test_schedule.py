@@ -215,7 +215,7 @@ def test_view_that_is_read_anyway_is_kept_for_the_first_query(
     assert started(books, 20.0) is None, "nobody asks for it"
     assert books.succeeded(warm, 20.0, 20.0) == Success()
     assert books.is_right(warm)
-    assert not books.is_kept_right(warm), "whoever reads it is to go on"
+    assert not books.is_kept_right(warm), "nothing but the index reads it again"
     assert warm in books.moved(Area.SERVICES, 30.0)
     assert books.succeeded(warm, 29.0, 31.0) == Success(is_outdated=True)
     monkeypatch.setattr("consuldns.consul.watch.schedule.MAX_WARM_VIEWS", 4)

@@ -1,7 +1,5 @@
 """The watcher on a real Consul: changes are published, and nothing is asked needlessly."""
 
-import asyncio
-
 import pytest
 
 from consuldns.config.schema import ConsulSettings
@@ -140,10 +138,7 @@ async def test_need_of_a_view_that_is_right_costs_no_request(agent: ConsulAgent)
         watcher.need(WEB)
         await worker.until(lambda: WEB in worker.views)
         await worker.until(lambda: keys.ServiceAddresses("dc1") in worker.views)
-        answered = asyncio.create_task(worker.until_answered(WEB))
-        await asyncio.sleep(0)
-        watcher.need(WEB)
-        await answered
+        await worker.until_answered(WEB, after=lambda: watcher.need(WEB))
         before = watcher.statistics().requests
         watcher.need(WEB)
         watcher.need(keys.ServiceList("dc1"))

@@ -11,7 +11,7 @@ FOUND = Path(__file__).parent / "found"
 """Findings of earlier runs, `<target>/<name>`."""
 
 _RECORDINGS = Path(__file__).parents[1] / "kubernetes" / "recordings"
-_MANUAL = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
+_DOCUMENTS = Path(__file__).parents[2] / "docs"
 
 
 def seeds(target: str) -> Iterator[bytes]:
@@ -84,8 +84,9 @@ def _configuration() -> Iterator[bytes]:
     yield b'listen = ["127.0.0.1:8600"]\nworkers = 2\n[dns]\nnode_ttl = "3s"\n'
     yield b'[consul]\naddress = "http://127.0.0.1:8500"\n[sync]\ncluster = "east"\n'
     yield b'[dns.service_ttl]\n"web*" = "5s"\n[dns.forward]\n"a.b" = ["10.0.0.1:53"]\n'
-    blocks = _MANUAL.read_text().split("```toml\n")[1:]
-    yield from (block.partition("```")[0].encode() for block in blocks)
+    for page in sorted(_DOCUMENTS.glob("*.md")):
+        for block in page.read_text().split("```toml\n")[1:]:
+            yield block.partition("```")[0].encode()
 
 
 _MADE = {

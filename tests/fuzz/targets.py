@@ -46,7 +46,7 @@ KUBERNETES = (
 
 
 def _no_view(_: object) -> None:
-    """Every view is there."""
+    """Queries wait for views that never come."""
 
 
 @cache

@@ -37,7 +37,7 @@ def test_what_is_known_is_bounded() -> None:
     clients = Clients(["10.0.0.0/8"])
     for number in range(25_000):
         assert clients.may_recurse(b"\x0a" + number.to_bytes(3))
-    assert len(clients._known) <= 10_000
+    assert len(clients._networks._known) <= 10_000
 
 
 def test_without_upstream_servers_all_clients_are_the_same() -> None:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consuldns.dns.policy import Policy, RateLimitPolicy
-from consuldns.server.clients import Networks
-from consuldns.server.handler import Counters, Unanswered
-from consuldns.server.rate_limit import RUN, RateLimiter, packed
+from consuldns.server.clients import Networks, packed
+from consuldns.server.handler import Unanswered
+from consuldns.server.rate_limit import RUN, RateLimiter
 from tests.server.one_worker import Worker
 from tests.wire.packets import opt, parse, query_packet
 
@@ -23,17 +23,16 @@ class Limited:
 
     def __init__(self, exempt: tuple[str, ...] = ("10.0.0.0/8",)) -> None:
         self.now = 100.0
-        self.counters = Counters()
         self.worker = Worker(policy=Policy())
         policy = RateLimitPolicy(LIMIT, exempt)
-        self.limiter = RateLimiter(policy, lambda: self.now, self.counters)
+        self.limiter = RateLimiter(policy, lambda: self.now)
 
     def ask(self, packet: bytes, address: bytes = VICTIM) -> bytes | None:
         """What the client gets."""
         reply = self.worker.ask(packet)
         assert not isinstance(reply, Unanswered)
-        busy = self.limiter.is_busy(1)
-        return self.limiter.limit(address, packet, reply) if busy else reply
+        self.limiter.note(1)
+        return self.limiter.limit(address, packet, reply) if self.limiter.is_busy else reply
 
 
 @pytest.mark.parametrize("edns", [b"", opt()], ids=["plain", "EDNS"])
@@ -52,7 +51,6 @@ def test_beyond_the_limit_half_are_dropped_and_half_truncated(edns: bytes) -> No
         assert message.question == parse(packet).question
         assert not message.answer
         assert (message.edns == 0) == bool(edns)
-    assert limited.counters.rate_limited == 2 * RUN
 
 
 def test_each_network_and_each_answer_has_a_limit_of_its_own() -> None:
@@ -104,8 +102,16 @@ def test_what_is_counted_is_bounded() -> None:
     packet = query_packet()
     for number in range(50_000):
         limited.ask(packet, number.to_bytes(3) + b"\1")
-    assert len(limited.limiter._networks) <= 10_000
-    assert len(limited.limiter._counts) <= 20_001 + 50_000 - 20_000
+    assert len(limited.limiter._counts) == 20_001
+    assert len(limited.limiter._exempt._known) <= 10_000
+
+
+def test_those_that_are_not_counted_by_themselves_share_a_limit() -> None:
+    limited = Limited(exempt=())
+    packet = query_packet()
+    for number in range(20_000 + 3 * LIMIT):
+        limited.ask(packet, number.to_bytes(3) + b"\1")
+    assert limited.ask(packet, packed("203.0.113.1")) is None
 
 
 def test_zero_is_no_limit() -> None:
@@ -113,7 +119,13 @@ def test_zero_is_no_limit() -> None:
     assert Worker(policy=Policy()).handler.limiter is not None
 
 
-@given(st.ip_addresses(), st.sets(st.ip_addresses(network="10.0.0.0/8"), max_size=5))
+ADDRESSES = st.one_of(
+    st.ip_addresses(),
+    *(st.ip_addresses(network=each) for each in ("10.0.0.0/30", "172.0.0.0/11", "fe80::/9")),
+)
+
+
+@given(ADDRESSES, st.sets(st.ip_addresses(network="10.0.0.0/29"), max_size=5))
 def test_networks_hold_what_ipaddress_says(address: Any, hosts: set[Any]) -> None:
     texts = [f"{host}/32" for host in hosts] + ["172.16.0.0/12", "fe80::/10", "::1/128"]
     expected = any(

@@ -77,7 +77,7 @@ class OnDemandViews:
         self._errors = UnexpectedErrors(_log)
         self._watchers: dict[ViewKey, asyncio.Task[None]] = {}
         self._on_node: defaultdict[str, set[ViewKey]] = defaultdict(set)
-        self._instances = 0  # in all views together
+        self._instances = 0  # in all views together, or a little more: counted each second
         self._wake = asyncio.Event()
         self._swept = asyncio.Event()
 
@@ -262,6 +262,7 @@ class OnDemandViews:
             now = _now()
             self._published.mark_outdated(self._schedule.tick(now))
             self._choose_watched(tasks, now)
+            self._instances = sum(_count(self._published.get(key)) for key in self._schedule)
             ticks += 1
             self._published.log_stale(now)
             if ticks % FORGET_EVERY_TICKS == 0:
@@ -340,9 +341,8 @@ class OnDemandViews:
 
     def _index_nodes(self, key: ViewKey, view: model.Instances | None) -> None:
         """Note on which nodes the service runs now, before the view is published."""
-        before = self._published.get(key)
-        self._instances += _count(view) - _count(before)
-        old, new = _nodes_of(before), _nodes_of(view)
+        self._instances += _count(view)
+        old, new = _nodes_of(self._published.get(key)), _nodes_of(view)
         for node in old - new:
             self._on_node[node].discard(key)
             if not self._on_node[node]:

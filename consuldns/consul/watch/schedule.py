@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 
 from consuldns.consul.kinds import Area
 from consuldns.views.keys import ViewKey
@@ -210,17 +211,14 @@ class Schedule:
             self._views[key] = TrackedView(key, area, asked_at=float("-inf"))
 
     def _asked(self, key: ViewKey, area: Area, now: float) -> TrackedView:
-        view = self._views.get(key)
-        if view is None:
-            view = self._views[key] = TrackedView(key, area, now)
+        view = self._views.setdefault(key, TrackedView(key, area, now))
         self.asked((key,), now)
         return view
 
     def asked(self, keys: Iterable[ViewKey], now: float) -> None:
         """Answers were given from these views."""
         for key in keys:
-            view = self._views.get(key)
-            if view is None:
+            if (view := self._views.get(key)) is None:
                 continue
             view.asked_at = now
             view.score += 1.0
@@ -296,17 +294,13 @@ class Schedule:
 
     def start_next(self, now: float) -> Reading | None:
         """Begin to read the view whose turn it is; None if there is nothing to do yet."""
-        view = self._next(now)
+        urgent = (view for state in URGENT for view in self._urgent[state].values())
+        due = (each.next_due(now) for each in self._sweeps.values())
+        view = next(filter(None, chain(urgent, due)), None)
         if view is None:
             return None
         self._enter(view, State.READING)
         return Reading(view.key, now, is_first=view.read_at < self._session_began)
-
-    def _next(self, now: float) -> TrackedView | None:
-        for state in URGENT:
-            for view in self._urgent[state].values():
-                return view
-        return next(filter(None, (each.next_due(now) for each in self._sweeps.values())), None)
 
     @property
     def is_behind(self) -> bool:
@@ -333,8 +327,7 @@ class Schedule:
 
     def set_renewed(self, key: ViewKey, is_renewed: bool) -> None:
         """Whether the view is read again by itself, or only when a query needs it."""
-        view = self._views.get(key)
-        if view is not None:
+        if (view := self._views.get(key)) is not None:
             view.is_renewed = is_renewed
 
     def failed(self, key: ViewKey, now: float, retry_at: float) -> None:
@@ -373,8 +366,7 @@ class Schedule:
 
     def watch(self, key: ViewKey, began: float) -> None:
         """A blocking query keeps the view right from now on."""
-        view = self._views.get(key)
-        if view is not None:
+        if (view := self._views.get(key)) is not None:
             view.read_at = max(view.read_at, began)
             self._enter(view, State.WATCHED)
 
@@ -403,6 +395,5 @@ class Schedule:
 
     def forget(self, key: ViewKey) -> None:
         """Drop the view from the books."""
-        view = self._views.pop(key, None)
-        if view is not None:
+        if (view := self._views.pop(key, None)) is not None:
             self._queue(view).pop(key)
