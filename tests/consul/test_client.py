@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -56,6 +57,10 @@ def test_name_that_would_lead_elsewhere_is_refused(name: str) -> None:
         encode_target(("v1", "health", "service", name), {})
 
 
+# The headers of every error of Consul 1.16, whether there is a leader or not.
+LATER_ERROR: dict[str, Any] = {"X_Consul_Index": 1, "X_Consul_KnownLeader": "false"}
+
+
 @pytest.mark.parametrize(
     ("response", "error"),
     [
@@ -66,6 +71,22 @@ def test_name_that_would_lead_elsewhere_is_refused(name: str) -> None:
             reply("No path to datacenter", status="500 Error"), NoPathToDatacenter, id="datacenter"
         ),
         pytest.param(reply("No cluster leader", status="500 Error"), BadResponse, id="500"),
+        pytest.param(
+            reply("No path to datacenter", status="500 Error", **LATER_ERROR),
+            NoPathToDatacenter,
+            id="datacenter, 1.16",
+        ),
+        pytest.param(
+            reply("Query not found", status="404 Not Found", **LATER_ERROR),
+            NotFound,
+            id="prepared query, 1.16",
+        ),
+        pytest.param(reply("oh", status="500 Error", **LATER_ERROR), BadResponse, id="500, 1.16"),
+        pytest.param(
+            reply("", status="404 Not Found", X_Consul_Index=7, X_Consul_KnownLeader="false"),
+            Unreachable,
+            id="404 without a leader",
+        ),
         pytest.param(
             reply("<html>", status="302 Found", Location="/x"), BadResponse, id="redirect"
         ),
@@ -111,6 +132,16 @@ async def test_connection_that_breaks_is_unreachable(response: bytes) -> None:
         client = Client(server.settings)
         with pytest.raises(Unreachable):
             await client.get(*SERVICES)
+        await client.aclose()
+
+
+async def test_what_comes_from_a_stream_says_nothing_about_the_leader() -> None:
+    streamed = reply(
+        X_Consul_Index=7, X_Consul_KnownLeader="false", X_Consul_Query_Backend="streaming"
+    )
+    async with ScriptedServer.of(streamed) as server:
+        client = Client(server.settings)
+        assert (await client.get(*SERVICES)).index == 7
         await client.aclose()
 
 

@@ -1,5 +1,7 @@
 """The watcher on a real Consul: changes are published, and nothing is asked needlessly."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from consuldns.config.schema import ConsulSettings
@@ -11,6 +13,7 @@ from consuldns.views.model import Health
 from tests.consul.conftest import Worker, deregister, register, watching
 from tests.support import kubernetes_data
 from tests.support.consul_agent import ConsulAgent
+from tests.support.later_consul import LaterConsul
 
 WEB = keys.ServiceInstances("dc1", "web")
 FOLDER = "0.70.254.10.IN-ADDR.ARPA"
@@ -65,9 +68,19 @@ async def test_service_comes_changes_and_goes(agent: ConsulAgent) -> None:
         assert worker.services() == {"consul"}
 
 
-async def test_view_that_is_asked_for_is_followed(agent: ConsulAgent) -> None:
+@pytest.fixture(params=["this version", "a later one"])
+def url(request: pytest.FixtureRequest, agent: ConsulAgent) -> Iterator[str]:
+    """Where to read what the agent has: later versions answer blocking queries from streams."""
+    if request.param == "this version":
+        yield agent.url
+        return
+    with LaterConsul.over(agent.url) as later:
+        yield later.url
+
+
+async def test_view_that_is_asked_for_is_followed(agent: ConsulAgent, url: str) -> None:
     register(agent, "web")
-    async with watching(settings(agent)) as (watcher, worker):
+    async with watching(ConsulSettings(address=url)) as (watcher, worker):
         await worker.until(lambda: worker.is_in_contact)
         watcher.need(WEB)
         await worker.until(lambda: WEB in worker.views)
@@ -76,10 +89,10 @@ async def test_view_that_is_asked_for_is_followed(agent: ConsulAgent) -> None:
 
 
 async def test_a_followed_service_that_goes_is_followed_when_it_comes_back(
-    agent: ConsulAgent,
+    agent: ConsulAgent, url: str
 ) -> None:
     register(agent, "web")
-    async with watching(settings(agent)) as (watcher, worker):
+    async with watching(ConsulSettings(address=url)) as (watcher, worker):
         await worker.until(lambda: worker.is_in_contact)
         watcher.need(WEB)
         await worker.until(lambda: WEB in worker.views)

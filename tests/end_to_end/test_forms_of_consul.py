@@ -186,6 +186,7 @@ def test_the_order_of_the_server_is_kept(consul: ConsulAgent, serve: Serve) -> N
     orders = {tuple(map(str, ask(serve.port, name).answer[0])) for _ in range(40)}
     assert len(orders) <= 3  # an execution every few seconds, not one for each question
     service = "ordered.service.consul."
+    wait_until(lambda: len(answers(ask(serve.port, service))) == 6, "all in the catalog's view")
     shuffled = {tuple(map(str, ask(serve.port, service).answer[0])) for _ in range(40)}
     assert len(shuffled) > 3  # in the order of a service, nobody is first
 

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,14 @@ def binary() -> Path:
     if not BINARY.exists():
         raise RuntimeError(f"{BINARY} is missing: run 'make consul'")
     return BINARY
+
+
+@cache
+def version() -> tuple[int, int, int]:
+    """The binary's version: a newer one than that of `make consul` may be in its place."""
+    line = subprocess.run([binary(), "version"], capture_output=True, text=True, check=True).stdout
+    major, minor, patch = line.split()[1].removeprefix("v").partition("+")[0].split(".")
+    return int(major), int(minor), int(patch.partition("-")[0])
 
 
 # Below the ports that the kernel gives to outgoing connections (32768 and up): one of those may
@@ -90,6 +99,8 @@ class ConsulAgent:
                 "grpc": -1,
             },
         }
+        if version() >= (1, 14, 0):  # with -dev it would listen for gRPC over TLS, on a fixed port
+            settings["ports"]["grpc_tls"] = -1
         for key, value in (config or {}).items():
             if isinstance(value, dict) and isinstance(settings.get(key), dict):
                 settings[key] |= value

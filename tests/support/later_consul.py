@@ -59,6 +59,15 @@ class LaterConsul(ThreadingHTTPServer):
                 thread.join()
 
 
+def _headers(status: int, path: str, query: Mapping[str, str]) -> dict[str, str]:
+    """What 1.16 says differently, measured: errors, and what agents have from streams."""
+    if status >= 400 and not path.startswith("/v1/kv/"):
+        return {"x-consul-index": "1", "x-consul-knownleader": "false"}
+    if "index" in query and path.startswith(("/v1/health/service/", "/v1/health/connect/")):
+        return {"x-consul-knownleader": "false", "x-consul-query-backend": "streaming"}
+    return {}
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: LaterConsul
@@ -80,7 +89,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the test is over
             return
         kept = {k: v for k, v in real.headers.items() if k.lower().startswith("x-consul")}
-        self._send(real.status_code, real.content, kept)
+        self._send(
+            real.status_code, real.content, kept | _headers(real.status_code, url.path, query)
+        )
 
     def _send(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
         try:

@@ -283,7 +283,7 @@ def _judge(method: str, response: Response) -> Reply:
     text = body[:200].decode(errors="replace").strip()
     if status == 403:
         raise Denied(f"Consul denied the request ({text}): check the token and its policies")
-    if response.headers.get(b"x-consul-knownleader") == b"false":
+    if _is_leaderless(response, text):
         raise Unreachable("Consul has no leader")
     if status == 404:
         # Consul's own has an index (measured on 1.8.7), but of prepared queries.
@@ -305,6 +305,19 @@ def _judge(method: str, response: Response) -> Reply:
     if status != 200:
         raise BadResponse(f"Consul answered {status}: {text!r}", status)
     return Reply(index, body, last_contact=_last_contact(response))
+
+
+def _is_leaderless(response: Response, text: str) -> bool:
+    """Whether nobody knows if this is still so.
+
+    Newer versions (1.16 does) send this header with every error, and with everything that an agent
+    has from its streams (blocking queries about services, from 1.10 on): there it says nothing.
+    """
+    if response.status not in (200, 404) or text == QUERY_NOT_FOUND:
+        return False
+    if response.headers.get(b"x-consul-query-backend") == b"streaming":
+        return False
+    return response.headers.get(b"x-consul-knownleader") == b"false"
 
 
 def _last_contact(response: Response) -> float:
