@@ -277,7 +277,8 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
             "How many replies with the same content a network of clients (/24, /56) gets over UDP "
             "from a worker in a second. Beyond that half of the replies are truncated, so that "
             "clients change to TCP, and the others are dropped: queries with forged addresses "
-            "cannot be used to flood somebody. 0: no limit.",
+            "cannot be used to flood somebody. For the same reason no reply is more than ten times "
+            "as long as its query. Clients with a valid DNS cookie have no limit. 0: nobody has.",
         ),
     ] = 200
     rate_limit_exempt: Annotated[

@@ -34,13 +34,17 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Start(_Message, frozen=True):
-    """First message to a worker: where it is to listen, how it answers, and what it logs."""
+    """First message to a worker: where it is to listen, how it answers, and what it logs.
+
+    `cookie_secret` is the same for all workers: any of them may get a client's next query.
+    """
 
     listeners: tuple[Listener, ...]
     policy: Policy
     log_level: Level = "info"
     log_format: Form = "text"
     query_log: QueryLogPolicy = QueryLogPolicy()
+    cookie_secret: bytes = b""
 
 
 class SettingsChanged(_Message, frozen=True):

@@ -95,7 +95,7 @@ class Worker:
         match message:
             case link.Ping():
                 self._send(link.Pong(self._counters()))
-            case link.Start(listeners, policy, log_level, log_format, query_log):
+            case link.Start(listeners, policy, log_level, log_format, query_log, secret):
                 logs.configure(log_level, log_format)
                 self._listeners = listeners
                 self._forwarder = Forwarder(policy.forward, self._reply_arrived)
@@ -107,6 +107,7 @@ class Worker:
                     need=self._need,
                     randomness=Random(),
                     clock=asyncio.get_running_loop().time,
+                    cookie_secret=secret,
                 )
                 self._handler.query_log = QueryLog.of(query_log)
             case link.SettingsChanged(policy, log_level, log_format, query_log):

@@ -8,6 +8,7 @@ of 100 when workers bind for themselves).
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from consuldns.dns.policy import Policy
 from consuldns.incidents import Incidents, UnexpectedErrors
 from consuldns.logs import Form, Level
 from consuldns.process import link
+from consuldns.server.cookies import SECRET_SIZE
 from consuldns.server.listen import Listener
 from consuldns.server.query_log import QueryLogPolicy
 from consuldns.signals import command_line, start_process
@@ -109,6 +111,7 @@ class Workers:
         self._log_level = log_level
         self._log_format = log_format
         self._query_log = query_log or QueryLogPolicy()
+        self._cookie_secret = os.urandom(SECRET_SIZE)
         self._incidents = Incidents(_log)
         self._errors = UnexpectedErrors(_log)
 
@@ -255,7 +258,8 @@ class Workers:
     def _brief(self, worker: _Worker, protocol: link.Link[link.ToControl]) -> None:
         """Send a fresh worker all that is known."""
         start = link.Start(
-            worker.listeners, self._policy, self._log_level, self._log_format, self._query_log
+            *(worker.listeners, self._policy, self._log_level, self._log_format, self._query_log),
+            cookie_secret=self._cookie_secret,
         )
         protocol.send(link.frame(start))
         for update in self._known():

@@ -5,11 +5,12 @@ asked for the view, and the reply is sent when the view has come, is unavailable
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
-from time import perf_counter_ns
+from time import perf_counter_ns, time
 
 import msgspec
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from consuldns.dns.question import Question
 from consuldns.incidents import UnexpectedErrors
 from consuldns.names import format_name
 from consuldns.server.clients import Clients
+from consuldns.server.cookies import SECRET_SIZE, Cookies
 from consuldns.server.durations import Durations
 from consuldns.server.listen import Transport
 from consuldns.server.query_log import QueryLog
@@ -99,8 +101,8 @@ class Handler:
 
     `need` requests what a query waits for: called once until `receive` gets the outcome, or
     `reply_arrived` is called. `forwarded` has the replies of upstream servers. `clock` gives
-    seconds that never go back. The worker calls `receive` with each message of control, `time_out`
-    several times a second, and `rotate` every other second.
+    seconds that never go back. `cookie_secret` is that of all workers. The worker calls `receive`
+    with each message of control, `time_out` several times a second, and `rotate` every other one.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class Handler:
         clock: Callable[[], float],
         forwarded: Forwarded | None = None,
         resolve: Resolve = resolver.resolve,
+        cookie_secret: bytes | None = None,
     ) -> None:
         self.counters = Counters()
         self._store = store
@@ -124,8 +127,8 @@ class Handler:
         self.tally = Tally()
         self.durations = Durations()
         self.query_log: QueryLog | None = None
-        self.clients = Clients.of(policy.forward)  # None: all the same
-        self.limiter = RateLimiter.of(policy.rate_limit, self._clock)
+        self._cookie_secret = cookie_secret or os.urandom(SECRET_SIZE)
+        self._set_clients(policy)
         self._cache = ResponseCache(randomness, self.tally, policy.messages)
         self._pending: dict[Pending, list[_Query]] = {}
         self.pending_count = 0  # queries, whatever they wait for
@@ -223,8 +226,12 @@ class Handler:
         """Answer by other settings from now on."""
         self._policy = policy
         self._cache.set_messages(policy.messages)
-        self.clients = Clients.of(policy.forward)
-        self.limiter = RateLimiter.of(policy.rate_limit, self._clock)
+        self._set_clients(policy)
+
+    def _set_clients(self, policy: Policy) -> None:
+        self.clients = Clients.of(policy.forward)  # None: all the same
+        self.cookies = Cookies(self._cookie_secret, policy.messages.max_udp_size, time)
+        self.limiter = RateLimiter.of(policy.rate_limit, self.cookies, self._clock)
 
     def _use_as_is(self, key: ViewKey, reason: str) -> bool:
         """Continue with the view that there is, marked stale; False if there is none."""

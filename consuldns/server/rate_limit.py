@@ -1,9 +1,11 @@
 """Limits the replies over UDP to each network of clients, against reflection attacks.
 
-Attackers send queries in the name of their victim, whom the replies then flood. So a network gets
+Attackers send queries in the name of their victim, whom the replies then flood. So no reply is more
+than ten times as long as its query: an empty one with TC is sent in its place. And a network gets
 no more than so many replies with the same content in a second; beyond that, half of the replies
-are empty ones with TC, and the others are dropped. A client that did ask tries again over TCP,
-which nobody can use in the name of another. (Response rate limiting, as in BIND, Knot and NSD.)
+are empty ones with TC, and the others are dropped. (Response rate limiting, as in BIND, Knot and
+NSD.) A client that did ask tries again over TCP, which nobody can use in the name of another.
+Clients whose cookie is valid have shown who they are, and have no limit.
 """
 
 from collections.abc import Callable
@@ -11,9 +13,11 @@ from typing import Self
 
 from consuldns.dns.policy import RateLimitPolicy
 from consuldns.server.clients import NETWORK_OCTETS, Networks, packed, unmapped
+from consuldns.server.cookies import Cookies
 from consuldns.wire.decode import HEADER_SIZE, Query, read_query, skip_name
 from consuldns.wire.encode import truncated
 
+AMPLIFICATION = 10  # a reply may be so many times as long as the query
 RUN = 32  # of the replies beyond the limit, so many are dropped, then so many sent with TC
 _MAX_COUNTS = 20_000  # contents that are counted by themselves; all others are one
 _WINDOW_SECONDS = 1.0
@@ -29,7 +33,10 @@ class RateLimiter:
     may have replies: a quiet server pays one comparison for a batch.
     """
 
-    def __init__(self, policy: RateLimitPolicy, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, policy: RateLimitPolicy, cookies: Cookies, clock: Callable[[], float]
+    ) -> None:
+        self._cookies = cookies
         self._limit = policy.responses_per_second
         self._exempt = Networks(policy.exempt)
         self._clock = clock
@@ -39,9 +46,11 @@ class RateLimiter:
         self.exempts_loopback = all(each in self._exempt for each in _LOOPBACK)
 
     @classmethod
-    def of(cls, policy: RateLimitPolicy, clock: Callable[[], float]) -> Self | None:
+    def of(
+        cls, policy: RateLimitPolicy, cookies: Cookies, clock: Callable[[], float]
+    ) -> Self | None:
         """None if there is no limit."""
-        return cls(policy, clock) if policy.responses_per_second else None
+        return cls(policy, cookies, clock) if policy.responses_per_second else None
 
     def note(self, count: int) -> None:
         """So many queries have come."""
@@ -54,23 +63,34 @@ class RateLimiter:
 
     @property
     def is_busy(self) -> bool:
-        """Whether anybody may get too many replies, so that `limit` is needed."""
+        """Whether anybody may get too many replies, so that each needs `limit`."""
         return self._received > self._limit
 
     def limit(self, address: bytes, query: bytes, reply: bytes) -> bytes | None:
         """What to send to a packed address: the reply, an empty one with TC, or nothing."""
-        if address in self._exempt:
+        if address in self._exempt or self._cookies.are_valid(query, address):
             return reply
+        found: bytes | None = reply
+        if len(reply) > AMPLIFICATION * len(query):
+            found = self._truncated(query, reply, address)
+        if not self.is_busy:
+            return found
         own = unmapped(address)
         key = own[: NETWORK_OCTETS[len(own)]], _content(reply)
         if len(self._counts) >= _MAX_COUNTS and key not in self._counts:
             key = b"", b""
         count = self._counts[key] = self._counts.get(key, 0) + 1
         if count <= self._limit:
-            return reply
+            return found
         is_dropped = (count - self._limit - 1) & RUN == 0
-        found = None if is_dropped else read_query(query)
-        return truncated(found, reply) if isinstance(found, Query) else None
+        return None if is_dropped else self._truncated(query, reply, address)
+
+    def _truncated(self, packet: bytes, reply: bytes, address: bytes) -> bytes | None:
+        """An empty reply with TC in place of this one; None if the packet has no question."""
+        query = read_query(packet)
+        if not isinstance(query, Query):
+            return None
+        return self._cookies.add(packet, truncated(query, reply), address)
 
 
 def _content(reply: bytes) -> bytes:

@@ -13,6 +13,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from consuldns.incidents import FloodLog
+from consuldns.server.clients import packed
 from consuldns.server.handler import Handler, SendReply, Unanswered
 from consuldns.server.listen import Transport
 from consuldns.server.query_log import Exchange
@@ -243,11 +244,12 @@ class _Connection(asyncio.Protocol):
             if log is not None:
                 log.note(Exchange(message, reply, self._peer, Transport.TCP, spent))
             return reply
-        later: SendReply = self._reply_later
+        later: SendReply = partial(self._reply_later, message)
         if log is not None:
             later = partial(self._log_and_reply_later, message, began)
         outcome = self._handler.handle(message, Transport.TCP, later, may_recurse=may_recurse)
         if isinstance(outcome, bytes):
+            outcome = self._with_cookie(message, outcome)
             if log is not None:
                 log.note(
                     Exchange(message, outcome, self._peer, Transport.TCP, perf_counter_ns() - began)
@@ -263,12 +265,16 @@ class _Connection(asyncio.Protocol):
         log = self._handler.query_log
         if log is not None:
             log.note(Exchange(message, reply, self._peer, Transport.TCP, perf_counter_ns() - began))
-        self._reply_later(reply)
+        self._reply_later(message, reply)
 
-    def _reply_later(self, reply: bytes) -> None:
+    def _with_cookie(self, message: bytes, reply: bytes) -> bytes:
+        return self._handler.cookies.add(message, reply, packed(self._peer[0]))
+
+    def _reply_later(self, message: bytes, reply: bytes) -> None:
         """Send the reply to a pending query."""
         self._pending -= 1
         if not self._transport.is_closing():
+            reply = self._with_cookie(message, reply)
             self._transport.write(_LENGTH.pack(len(reply)) + reply)
             self._finish()
 

@@ -20,7 +20,7 @@ from consuldns.server.handler import Handler
 from consuldns.server.listen import Transport
 from consuldns.server.overload import Overload
 from consuldns.server.query_log import Exchange
-from consuldns.server.rate_limit import RateLimiter
+from consuldns.server.rate_limit import AMPLIFICATION, RateLimiter
 from consuldns.server.wildcard import WildcardSocket, replying_as_asked
 
 # Ports of services that answer anything with something: a reply to them would begin a loop, or be
@@ -88,16 +88,24 @@ class UdpServer:
         self._handler.counters.queries[_TRANSPORT] += count
         find, memory, sizes = self._handler.find, batch.memory, batch.sizes
         lengths, ports = batch.lengths, batch.ports
-        clients, limiter = self._handler.clients, self._limiter(count)
+        clients, cookies = self._handler.clients, self._handler.cookies
+        limiter = self._limiter(count)
+        is_busy = limiter is not None and limiter.is_busy
         first = size = start = 0
         place = batch.replies
         for n in range(count):
+            length = lengths[n]
+            packet = memory[start : start + length]
+            reply = None
             if clients is None or clients.may_recurse(batch.address(n)):
-                reply = find(memory[start : start + lengths[n]], False)
-            else:
-                reply = None
-            if reply is not None and limiter is not None:
-                packet = memory[start : start + lengths[n]]
+                reply = find(packet, False)
+                if reply is None:
+                    reply = cookies.find(find, packet, False, batch.address(n))
+            if (
+                limiter is not None
+                and reply is not None
+                and (is_busy or len(reply) > AMPLIFICATION * length)
+            ):
                 reply = self._limited(limiter, batch.address(n), packet, reply)
                 if reply is None:
                     self._send_batch(batch, first, n, began, size)
@@ -108,7 +116,7 @@ class UdpServer:
             if reply is None or len(reply) > ROOM or ports[n] in _NEVER_CLIENTS_RAW:
                 self._send_batch(batch, first, n, began, size)
                 first = n + 1
-                self._answer_one(batch, n, memory[start : start + lengths[n]], reply)
+                self._answer_one(batch, n, packet, reply)
             else:
                 size = len(reply)
                 memory[place : place + size] = reply
@@ -156,10 +164,9 @@ class UdpServer:
             self._limiter(received=1)
             began = perf_counter_ns()
             clients = self._handler.clients
+            reply = None
             if clients is None or clients.may_recurse(client[0]):
                 reply = self._handler.find(packet, False)
-            else:
-                reply = None
             if reply is None:
                 self._answer(packet, client)
                 continue
@@ -170,7 +177,8 @@ class UdpServer:
                 log.note(Exchange(packet, reply, client, Transport.UDP, spent))
 
     def _answer(self, packet: bytes, client: Any) -> None:
-        send = partial(self._send_limited, client, packet)
+        """Answer what is not known. Replies have no cookie yet."""
+        send = partial(self._send_with_cookie, client, packet)
         if self._handler.query_log is not None:
             send = partial(self._send_and_log, client, packet, perf_counter_ns())
         clients = self._handler.clients
@@ -180,28 +188,32 @@ class UdpServer:
             send(reply)
 
     def _send_and_log(self, client: Any, packet: bytes, began: int, reply: bytes) -> None:
-        self._send_limited(client, packet, reply)
+        self._send_with_cookie(client, packet, reply)
         log = self._handler.query_log
         if log is not None:
             log.note(Exchange(packet, reply, client, Transport.UDP, perf_counter_ns() - began))
+
+    def _send_with_cookie(self, client: Any, packet: bytes, reply: bytes) -> None:
+        reply = self._handler.cookies.add(packet, reply, packed(client[0]))
+        self._send_limited(client, packet, reply)
 
     def _send_limited(self, client: Any, packet: bytes, reply: bytes) -> None:
         """Send a reply unless the client's network has had too many."""
         limiter = self._limiter()
         found: bytes | None = reply
-        if limiter is not None:
+        if limiter is not None and (limiter.is_busy or len(reply) > AMPLIFICATION * len(packet)):
             found = self._limited(limiter, packed(client[0]), packet, reply)
         if found is not None:
             self._send(client, found)
 
     def _limiter(self, received: int = 0) -> RateLimiter | None:
-        """What replies are to be checked by, None if by nothing; notes how many queries came."""
+        """What may limit replies, None if nothing does; notes how many queries came."""
         limiter = self._handler.limiter
         if limiter is None or (self._is_loopback and limiter.exempts_loopback):
             return None
         if received:
             limiter.note(received)
-        return limiter if limiter.is_busy else None
+        return limiter
 
     def _limited(
         self, limiter: RateLimiter, address: bytes, packet: bytes, reply: bytes

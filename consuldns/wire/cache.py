@@ -1,6 +1,6 @@
 """The response cache: from the packet of a known question to its reply in about 1 us.
 
-A question in any case, with any id and any EDNS options, shares one entry. An entry is found with
+A question in any case, with any id and any EDNS option, shares one entry. An entry is found with
 three dictionary look-ups: of the header's flags and counts, of the question, and of the OPT record
 up to the length of its first option. Whatever is unusual is not found here, and takes the way
 through `decode`, which ends at the same entry (`find_for`). Most packets are the same as one before
@@ -27,6 +27,7 @@ from consuldns.views.keys import ViewKey
 from consuldns.wire.decode import HEADER_SIZE, OPT_FIXED_SIZE, Edns, Query, Rcode
 from consuldns.wire.denials import Denials
 from consuldns.wire.encode import (
+    COOKIE_OPTION_SIZE,
     NO_OPTIONS,
     PLAIN_MAX_SIZE,
     TCP_MAX_SIZE,
@@ -73,8 +74,8 @@ class _Opt:
 
     __slots__ = ("length", "max_size", "reply")
 
-    def __init__(self, edns: Edns, most: int) -> None:
-        self.length = len(edns.wire)
+    def __init__(self, edns: Edns, length: int, most: int) -> None:
+        self.length = length
         self.max_size = edns_max_size(edns.size, most)
         self.reply = opt_start(dnssec_ok=edns.dnssec_ok)
 
@@ -292,6 +293,9 @@ class ResponseCache:
         max_size = PLAIN_MAX_SIZE
         if query.edns is not None:
             max_size = edns_max_size(query.edns.size, self._messages.max_udp_size)
+            # Small answers share their renderings with queries without a cookie.
+            if query.edns.cookie and entry.compiled.size > max_size - COOKIE_OPTION_SIZE:
+                max_size -= COOKIE_OPTION_SIZE
         rendering = entry.render(TCP_MAX_SIZE if over_tcp else max_size, self._randomness)
         compiled = entry.compiled
         entry.counter[over_tcp] += 1
@@ -301,11 +305,13 @@ class ResponseCache:
     def _learn(self, edns: Edns) -> None:
         """Let `find` know an OPT record: one without options, or with a single one.
 
-        The content of the option does not matter (all are ignored), so that all cookies share one
-        entry. With several options the length of the first does not tell that the rest is well
-        formed.
+        The content of the option does not matter, since all but cookies are ignored, which are
+        taken off before (`server.cookies`). With several options the length of the first does not
+        tell that the rest is well formed.
         """
         wire = edns.wire
+        if edns.cookie:
+            wire = wire[: OPT_FIXED_SIZE - len(NO_OPTIONS)] + NO_OPTIONS
         if wire[:_OPT_KEY] in self._opts:
             return
         if len(wire) > OPT_FIXED_SIZE:
@@ -314,4 +320,4 @@ class ResponseCache:
                 return
         if len(self._opts) >= _MAX_OPTS:
             self._opts.clear()
-        self._opts[wire[:_OPT_KEY]] = _Opt(edns, self._messages.max_udp_size)
+        self._opts[wire[:_OPT_KEY]] = _Opt(edns, len(wire), self._messages.max_udp_size)

@@ -15,6 +15,7 @@ from consuldns.dns.question import Question, Type
 from consuldns.names import MAX_LABEL, MAX_NAME
 
 HEADER_SIZE = 12
+COOKIE = 10  # the code of an option, RFC 7873
 OPT_FIXED_SIZE = 11  # root, type, size, extended rcode and flags, length of the options
 
 # The counts of questions, answers and authority, and the high byte of that of additional records.
@@ -47,11 +48,15 @@ class Rcode(IntEnum):
 
 
 class Edns(msgspec.Struct, frozen=True):
-    """The OPT record of a query (RFC 6891). `size` in bytes as sent; options are not kept."""
+    """The OPT record of a query (RFC 6891). `size` in bytes as sent; of options, only `cookie` is.
+
+    `cookie` is the client's, and perhaps one of a server behind it (RFC 7873 4); empty if not sent.
+    """
 
     size: int
     dnssec_ok: bool
     wire: bytes  # the whole record as sent
+    cookie: bytes = b""
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -209,16 +214,27 @@ def _read_edns(packet: bytes, offset: int) -> tuple[Edns | None, int]:
     end = start + length
     if root != 0 or type_ != Type.OPT or end > len(packet):
         raise _Malformed
-    if length:
-        _check_options(packet, start, end)
-    return Edns(size, bool(flags & _DNSSEC_OK), packet[offset:end]), version
+    cookie = _read_options(packet, start, end) if length else b""
+    return Edns(size, bool(flags & _DNSSEC_OK), packet[offset:end], cookie), version
 
 
-def _check_options(packet: bytes, offset: int, end: int) -> None:
-    """That the options fill the OPT record exactly. All of them are ignored (RFC 6891 6.1.2)."""
+def _read_options(packet: bytes, offset: int, end: int) -> bytes:
+    """The first cookie; all other options are ignored (RFC 6891 6.1.2).
+
+    The options must fill the OPT record exactly, and cookies have 8, or 16 to 40 octets (RFC 7873
+    5.2.2).
+    """
+    cookie = b""
     while offset < end:
         if offset + 4 > end:
             raise _Malformed
-        offset += 4 + _OPTION.unpack_from(packet, offset)[1]
+        code, length = _OPTION.unpack_from(packet, offset)
+        offset += 4
+        if code == COOKIE and not cookie:
+            if length != 8 and not 16 <= length <= 40:
+                raise _Malformed
+            cookie = packet[offset : offset + length]
+        offset += length
     if offset != end:
         raise _Malformed
+    return cookie

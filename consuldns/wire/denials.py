@@ -17,7 +17,14 @@ from consuldns.dns.question import Class, Question, Type
 from consuldns.dns.resolver import NOT_ASKABLE, TRANSFERS
 from consuldns.names import MAX_LABEL, MAX_NAME, Labels, to_wire
 from consuldns.views.keys import ViewKey
-from consuldns.wire.encode import PLAIN_MAX_SIZE, RCODES, RESERVED, CompiledAnswer, Headers
+from consuldns.wire.encode import (
+    COOKIE_OPTION_SIZE,
+    PLAIN_MAX_SIZE,
+    RCODES,
+    RESERVED,
+    CompiledAnswer,
+    Headers,
+)
 from consuldns.wire.tally import Counter, Tally
 
 _MAX_DENIALS = 1_000
@@ -152,7 +159,7 @@ class Denials:
         if encloser is None or len(self._by_name) >= _MAX_DENIALS:
             return
         denial = _Denial(answer, encloser, self._messages)
-        if denial.compile(_LONGEST).size > PLAIN_MAX_SIZE - RESERVED:
+        if denial.compile(_LONGEST).size > PLAIN_MAX_SIZE - RESERVED - COOKIE_OPTION_SIZE:
             return
         name = _wire(encloser.name)
         self._remove(name)  # what the older one depended on

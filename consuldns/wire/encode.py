@@ -33,12 +33,15 @@ _MAX_ERROR_TEXT = 64  # bytes
 # Bytes that every reply with OPT has reserved: the record, and one extended error without text.
 RESERVED = OPT_FIXED_SIZE + _OPTION.size + 2
 
+COOKIE_OPTION_SIZE = _OPTION.size + 24  # bytes that are reserved as well if the query has a cookie
+
 # Sizes without OPT. TCP reserves its bytes even without one in the query: one size less.
 _MAX_MESSAGE = 0xFFFF
-TCP_MAX_SIZE = _MAX_MESSAGE - RESERVED
+TCP_MAX_SIZE = _MAX_MESSAGE - RESERVED - COOKIE_OPTION_SIZE
 PLAIN_MAX_SIZE = PLAIN_SIZE
 
 NO_OPTIONS = _LENGTH.pack(0)
+_OPT_START = _OPT.pack(0, 41, ADVERTISED_SIZE, 0, 0, 0)[:5]
 
 # The only place where outcomes become codes.
 RCODES: dict[Outcome, int] = {
@@ -116,7 +119,8 @@ class CompiledAnswer:
         self.size = self._base + self._authority.size + groups
         self.options = b""
         if answer.extended_error is not None:
-            fits = self.size + OPT_FIXED_SIZE + 6 + _MAX_ERROR_TEXT <= PLAIN_SIZE
+            options = COOKIE_OPTION_SIZE + _OPTION.size + 2 + _MAX_ERROR_TEXT
+            fits = self.size + OPT_FIXED_SIZE + options <= PLAIN_SIZE
             self.options = error_options(answer.extended_error, answer.error_text if fits else "")
 
     def render(self, order: Sequence[int], max_size: int, *, is_part: bool = False) -> Rendering:
@@ -240,7 +244,8 @@ def opt_start(*, dnssec_ok: bool, rcode: int = 0) -> bytes:
 
 def error_options(error: ExtendedError, text: str = "") -> bytes:
     """Length and content of OPT data with one extended error (RFC 8914 2)."""
-    encoded = text.encode(errors="replace")[:_MAX_ERROR_TEXT].decode(errors="ignore").encode()
+    printable = "".join([each if each.isprintable() else "?" for each in text])
+    encoded = printable.encode(errors="replace")[:_MAX_ERROR_TEXT].decode(errors="ignore").encode()
     option = _OPTION.pack(_EXTENDED_DNS_ERROR, 2 + len(encoded)) + _LENGTH.pack(error.value)
     return _LENGTH.pack(len(option) + len(encoded)) + option + encoded
 
@@ -258,6 +263,22 @@ def truncated(query: Query, reply: bytes) -> bytes:
     """A reply without records, with TC, in place of another one to this query (RFC 2181 9)."""
     flags = _LENGTH.unpack_from(reply, 2)[0] & ~_RD | _TC
     return assemble(query, (_headers(flags, 0, 0, 0), b""), NO_OPTIONS)
+
+
+def with_option(reply: bytes, code: int, data: bytes) -> bytes:
+    """A reply with one more EDNS option (RFC 6891 6.1.2); unchanged if it has no OPT record.
+
+    OPT is the last record of a reply, and has an extended error at most, whose text is printable.
+    """
+    option = _OPTION.pack(code, len(data)) + data
+    start = len(reply) - OPT_FIXED_SIZE
+    if not (reply.startswith(_OPT_START, start) and reply.endswith(NO_OPTIONS)):
+        start = reply.rfind(_OPT_START, -OPT_FIXED_SIZE - _OPTION.size - 2 - _MAX_ERROR_TEXT)
+        if start < 0:
+            return reply
+    at = start + OPT_FIXED_SIZE
+    length = _LENGTH.pack(len(reply) - at + len(option))
+    return b"".join((reply[: at - _LENGTH.size], length, reply[at:], option))
 
 
 def encode_rejection(packet: bytes, rejection: Rejection) -> bytes:

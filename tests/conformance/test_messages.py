@@ -3,8 +3,10 @@
 Each row has the RFC that it is from. dnspython reads the replies.
 """
 
+import re
 import socket
 import struct
+import subprocess
 from dataclasses import dataclass
 
 import dns.edns
@@ -151,6 +153,14 @@ ROWS: dict[str, tuple[bytes, Expected]] = {
         query_packet(edns=opt(options=option(3) + option(10, b"c" * 8) + option(12, bytes(9)))),
         Expected("NOERROR", 1, edns=True),
     ),
+    # RFC 7873 5.2.2
+    **{
+        f"a cookie of {length} octets": (
+            query_packet(edns=opt(options=option(10, bytes(length)))),
+            Expected("FORMERR", edns=True) if length != 8 else Expected("NOERROR", 1, edns=True),
+        )
+        for length in (0, 7, 8, 9, 15, 41)
+    },
     "a size of 0": (query_packet(edns=opt(size=0)), Expected("NOERROR", 1, edns=True)),
     "two OPT": (header(additional=2) + question() + opt() * 2, Expected("FORMERR")),
     "OPT that is not at the root": (query_packet(edns=opt(owner=b"\1x\0")), Expected("FORMERR")),
@@ -237,6 +247,16 @@ def test_a_signed_query_gets_notauth_and_badkey(serve: Serve, send: object, edns
     record = reply[-(len(TSIG) - 4) :]  # without the signature
     assert record.startswith(b"\3key\0" + struct.pack("!HHI", 250, 255, 0))
     assert record.endswith(b"\x12\x34" + struct.pack("!HH", 17, 0))
+
+
+@pytest.mark.parametrize("options", [(), ("+tcp",)], ids=["udp", "tcp"])
+@pytest.mark.parametrize("name", [WEB, "nope.service.consul"])
+def test_cookies_are_good_to_dig(serve: Serve, name: str, options: tuple[str, ...]) -> None:
+    """RFC 7873 5.2: the client's cookie comes back with one of ours, known answer or not."""
+    command = ["dig", "@127.0.0.1", "-p", str(serve.port), "+cookie", *options, name]
+    for _ in range(3):
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert re.search(r"^; COOKIE: [0-9a-f]{48} \(good\)$", output, re.MULTILINE), output
 
 
 @pytest.mark.parametrize("size", [0, 511, 512, 1000, 1232, 4096, 65535])

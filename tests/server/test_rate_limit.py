@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from consuldns.dns.policy import Policy, RateLimitPolicy
 from consuldns.server.clients import Networks, packed
+from consuldns.server.cookies import Cookies
 from consuldns.server.handler import Unanswered
 from consuldns.server.rate_limit import RUN, RateLimiter
 from tests.server.one_worker import Worker
-from tests.wire.packets import opt, parse, query_packet
+from tests.wire.packets import opt, option, parse, query_packet
 
 VICTIM = packed("192.0.2.7")
 LIMIT = 5
@@ -25,14 +26,15 @@ class Limited:
         self.now = 100.0
         self.worker = Worker(policy=Policy())
         policy = RateLimitPolicy(LIMIT, exempt)
-        self.limiter = RateLimiter(policy, lambda: self.now)
+        self.cookies = Cookies(b"secret", 1232, lambda: self.now)
+        self.limiter = RateLimiter(policy, self.cookies, lambda: self.now)
 
     def ask(self, packet: bytes, address: bytes = VICTIM) -> bytes | None:
         """What the client gets."""
         reply = self.worker.ask(packet)
         assert not isinstance(reply, Unanswered)
         self.limiter.note(1)
-        return self.limiter.limit(address, packet, reply) if self.limiter.is_busy else reply
+        return self.limiter.limit(address, packet, reply)
 
 
 @pytest.mark.parametrize("edns", [b"", opt()], ids=["plain", "EDNS"])
@@ -112,6 +114,46 @@ def test_those_that_are_not_counted_by_themselves_share_a_limit() -> None:
     for number in range(20_000 + 3 * LIMIT):
         limited.ask(packet, number.to_bytes(3) + b"\1")
     assert limited.ask(packet, packed("203.0.113.1")) is None
+
+
+@pytest.mark.parametrize("edns", [b"", opt(), opt(4096)], ids=["plain", "EDNS", "4096"])
+def test_no_reply_is_more_than_ten_times_as_long_as_its_query(edns: bytes) -> None:
+    limited = Limited()
+    packet = query_packet("many.service.consul.", edns=edns)
+    reply = limited.ask(packet)
+    assert reply is not None
+    message = parse(reply)
+    assert len(reply) <= 10 * len(packet)
+    if edns:
+        assert message.flags & 0x0200, "TC"
+        assert not message.answer
+    whole = limited.ask(packet, packed("10.1.1.1"))
+    assert whole is not None
+    assert parse(whole).answer, "exempt"
+    small = limited.ask(query_packet(edns=edns))
+    assert small is not None
+    assert len(parse(small).answer) == 1
+
+
+def test_a_client_whose_cookie_is_valid_has_no_limit() -> None:
+    limited = Limited()
+
+    def ask(cookie: bytes, address: bytes = VICTIM) -> Any:
+        edns = opt(options=option(10, cookie))
+        reply = limited.ask(query_packet("many.service.consul.", edns=edns), address)
+        return None if reply is None else parse(reply)
+
+    first = ask(b"\1" * 8)
+    assert first.flags & 0x0200
+    assert not first.answer
+    (given,) = first.options
+    cookie = given.client + given.server
+    assert len(cookie) == 24
+    for _ in range(LIMIT + 2 * RUN):
+        assert ask(cookie).answer
+    assert not ask(cookie, packed("192.0.2.8")).answer, "another client's"
+    refused = [ask(b"\1" * 8) for _ in range(LIMIT + RUN)]
+    assert None in refused
 
 
 def test_zero_is_no_limit() -> None:

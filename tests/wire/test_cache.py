@@ -20,7 +20,7 @@ from tests.wire import made_answers, packets
 from tests.wire.made_answers import SERVICES, WEB_INSTANCES
 from tests.wire.packets import opt, option, parse, query_packet, records
 
-COOKIE = opt(options=option(10, b"12345678"))
+PADDED = opt(options=option(12, b"12345678"))
 
 
 def new_cache() -> ResponseCache:
@@ -74,7 +74,7 @@ def test_every_spelling_id_and_flag_shares_an_entry() -> None:
 def test_what_is_unusual_is_not_found(packet: bytes) -> None:
     cache = new_cache()
     teach(cache, query_packet(), made_answers.addresses(1))
-    teach(cache, query_packet(edns=COOKIE), made_answers.addresses(1))
+    teach(cache, query_packet(edns=PADDED), made_answers.addresses(1))
     assert cache.find(packet, False) is None
 
 
@@ -92,14 +92,22 @@ def test_a_name_with_a_zero_octet_is_never_kept() -> None:
     assert cache.find(packet, False) is None
 
 
-def test_all_cookies_share_an_opt() -> None:
+def test_options_of_one_length_share_an_opt() -> None:
     cache = new_cache()
-    teach(cache, query_packet(edns=COOKIE), made_answers.addresses(1))
-    other = query_packet(edns=opt(options=option(10, b"abcdefgh")))
+    teach(cache, query_packet(edns=PADDED), made_answers.addresses(1))
+    other = query_packet(edns=opt(options=option(12, b"abcdefgh")))
     message = parse(cache.find(other, False))
     assert (message.edns, message.payload, message.options) == (0, 1232, ())
-    longer = query_packet(edns=opt(options=option(10, b"abcdefgh" * 2)))
+    longer = query_packet(edns=opt(options=option(12, b"abcdefgh" * 2)))
     assert cache.find(longer, False) is None
+
+
+def test_queries_with_a_cookie_are_known_without_it() -> None:
+    cache = new_cache()
+    packet = query_packet(edns=opt(options=option(10, b"12345678")))
+    teach(cache, packet, made_answers.addresses(1))
+    assert cache.find(packet, False) is None
+    assert cache.find(query_packet(edns=opt()), False) is not None
 
 
 def test_dnssec_ok_is_copied() -> None:
@@ -302,7 +310,7 @@ class TestStale:
 @given(
     spelling=st.lists(st.booleans(), min_size=18, max_size=18),
     identity=st.binary(min_size=2, max_size=2),
-    edns=st.sampled_from([b"", opt(), opt(512), opt(4096, flags=0x8000), COOKIE]),
+    edns=st.sampled_from([b"", opt(), opt(512), opt(4096, flags=0x8000), PADDED]),
     count=st.integers(0, 40),
     over_tcp=st.booleans(),
     stale=st.booleans(),
@@ -330,13 +338,13 @@ def test_a_hit_is_the_slow_reply_but_for_the_order(
 @given(st.binary(max_size=60), st.binary(max_size=20), st.booleans())
 def test_no_packet_that_is_none_hits(middle: bytes, tail: bytes, over_tcp: bool) -> None:
     cache = new_cache()
-    teach(cache, query_packet(edns=COOKIE), made_answers.addresses(1))
+    teach(cache, query_packet(edns=PADDED), made_answers.addresses(1))
     for packet in (
         middle + tail,
         packets.header() + middle + tail,
         packets.header() + packets.question() + tail,
         packets.header(additional=1) + packets.question() + tail,
-        packets.header(additional=1) + packets.question() + COOKIE[:15] + tail,
+        packets.header(additional=1) + packets.question() + PADDED[:15] + tail,
     ):
         if cache.find(packet, over_tcp) is not None:
             query = read_query(packet)

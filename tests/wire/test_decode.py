@@ -152,7 +152,7 @@ def test_folding_is_ascii_only() -> None:
         pytest.param(query_packet(edns=opt()) + b"x" * 200, id="200 octets behind OPT"),
         pytest.param(query_packet(edns=opt(size=0)), id="EDNS size 0"),
         pytest.param(query_packet(edns=opt(flags=0x7FFF)), id="unknown EDNS flags"),
-        pytest.param(query_packet(edns=opt(options=option(10, b"1") * 2)), id="two short cookies"),
+        pytest.param(query_packet(edns=opt(options=option(12, b"1") * 2)), id="two paddings"),
         pytest.param(query_packet(edns=opt(options=option(8))), id="empty client subnet"),
         pytest.param(query_packet(edns=opt(options=option(3) * 300)), id="300 options"),
         pytest.param(query_packet(type_=0, class_=0), id="type 0, class 0"),
