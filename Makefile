@@ -12,7 +12,7 @@ QUICK  := tests/config tests/dns tests/views tests/wire tests/agent tests/test_i
 PURE   := consuldns/dns/*,consuldns/wire/*,consuldns/views/*,consuldns/config/*,consuldns/sync/desired/*,consuldns/names.py
 
 .PHONY: help run test setup consul tools lint format types contracts dependencies unit quick \
-        coverage pythons lock fuzz differential bench binary deb test-binary test-deb site clean
+        coverage pythons lock fuzz faults differential bench binary deb test-binary test-deb site clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 22
@@ -106,6 +106,9 @@ LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no
 fuzz: setup ## fuzz what comes from outside (MINUTES=5, TARGETS="queries upstream ...")
 	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/fuzz.txt
 	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(TARGETS)
+
+faults: setup consul ## faults of Consul, network and processes under a steady client (SECONDS=10, NAMES="silent ...")
+	@$(BIN)/python -m tests.faults --seconds $(or $(SECONDS),10) $(NAMES)
 
 PACKAGING := .cache/packaging
 

@@ -43,6 +43,7 @@ SendReply = Callable[[bytes], None]
 Pending = ViewKey | ForwardedQuestion
 
 PENDING_SECONDS = 2.0  # a stub resolver tries again after 5 s, most forwarders after 2 s
+OUTDATED_SECONDS = 0.5  # a query waits for news of instances if there are some to answer with
 MAX_PENDING = 1_000
 RETRY_SECONDS = 1.0  # until a view that was unavailable is requested again
 FORWARD_SECONDS = 6.0  # the forwarder gives up before
@@ -83,10 +84,7 @@ class Counters:
 
 
 class _Query(msgspec.Struct, frozen=True):
-    """A query, how to reply to it, and until when. `deadline` in seconds of the handler's clock.
-
-    The deadline of the first query that waits for something is that of all that do.
-    """
+    """A query, how to reply to it, and until when. `deadline` in seconds of the handler's clock."""
 
     message: Query
     transport: Transport
@@ -94,6 +92,14 @@ class _Query(msgspec.Struct, frozen=True):
     deadline: float
     arrived: int  # nanoseconds of the clock that durations are measured by
     may_recurse: bool = True
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """The queries that wait for the same. `deadline` is that of the first, and of all."""
+
+    deadline: float
+    queries: list[_Query]
 
 
 class Handler:
@@ -130,7 +136,7 @@ class Handler:
         self._cookie_secret = cookie_secret or os.urandom(SECRET_SIZE)
         self._set_clients(policy)
         self._cache = ResponseCache(randomness, self.tally, policy.messages)
-        self._pending: dict[Pending, list[_Query]] = {}
+        self._pending: dict[Pending, _Waiting] = {}
         self.pending_count = 0  # queries, whatever they wait for
         self._unavailable: dict[ViewKey, tuple[str, float]] = {}  # reason, when to ask again
         self._used_as_is: dict[ViewKey, str] = {}  # why the view is older than it should be
@@ -198,15 +204,15 @@ class Handler:
         """Answer the queries that have waited for too long, from an old view or with SERVFAIL."""
         now = self._clock()
         self._cache.expire(now)
-        for awaited, queries in list(self._pending.items()):
-            if queries[0].deadline > now:
+        for awaited, waiting in list(self._pending.items()):
+            if waiting.deadline > now:
                 continue
             reason = _NO_REPLY if isinstance(awaited, ForwardedQuestion) else _TIMED_OUT
             if not isinstance(awaited, ForwardedQuestion) and self._use_as_is(awaited, reason):
                 self._answer_pending(awaited)
                 continue
             del self._pending[awaited]  # the next query requests it again
-            for query in queries:
+            for query in waiting.queries:
                 self.pending_count -= 1
                 self.counters.timed_out += 1
                 query.reply(self._fail(query, reason))
@@ -251,7 +257,8 @@ class Handler:
 
     def _answer_pending(self, awaited: Pending) -> None:
         """Try the queries again that waited for this; they may come to wait for something else."""
-        for query in self._pending.pop(awaited, ()):
+        waiting = self._pending.pop(awaited, None)
+        for query in waiting.queries if waiting is not None else ():
             self.pending_count -= 1
             outcome = self._measured(query)
             if isinstance(outcome, bytes):
@@ -287,19 +294,22 @@ class Handler:
 
     def _wait(self, query: _Query, awaited: Pending) -> bytes | Unanswered:
         """Let a query wait, and request what it waits for unless that has been done."""
+        deadline = query.deadline
         if isinstance(awaited, ForwardedQuestion):
-            query = replace(query, deadline=self._clock() + FORWARD_SECONDS)
+            deadline = self._clock() + FORWARD_SECONDS
         elif awaited in self._unavailable:
             return self._fail(query, self._unavailable[awaited][0])
+        elif self._store.has_instances(awaited):
+            deadline = min(deadline, self._clock() + OUTDATED_SECONDS)
         if self.pending_count >= MAX_PENDING:
             self.counters.overload += 1
             return self._fail(query, "too many queries are waiting for Consul")
         self.pending_count += 1
         self.counters.pending += 1
         if awaited in self._pending:
-            self._pending[awaited].append(query)
+            self._pending[awaited].queries.append(query)
         else:
-            self._pending[awaited] = [query]
+            self._pending[awaited] = _Waiting(deadline, [query])
             self._need(awaited)
         return Unanswered.PENDING
 

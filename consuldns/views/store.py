@@ -58,6 +58,11 @@ class ViewStore:
         self._outdated.discard(key)
         return key in self._views
 
+    def has_instances(self, key: ViewKey) -> bool:
+        """Whether the view, outdated or not, has instances: it denies nothing then."""
+        view = self._views.get(key)
+        return isinstance(view, model.Instances) and bool(view.instances)
+
     def forget(self, key: ViewKey) -> None:
         """Drop the view."""
         self._views.pop(key, None)

@@ -22,7 +22,7 @@ from tests.kubernetes.objects import (
     slice_,
 )
 from tests.support.ask import answers, ask, dig
-from tests.support.consul_agent import REPOSITORY, ConsulAgent, free_ports, wait_until
+from tests.support.consul_agent import REPOSITORY, ConsulAgent, free_ports, version, wait_until
 from tests.support.consuldns_process import PROGRAM, Serve
 
 FLAT_NAMES = {
@@ -78,7 +78,7 @@ def test_the_services_of_the_proof_of_concept(
     assert keys(consul, "0.70.254.10.IN-ADDR.ARPA/") == {
         "0.70.254.10.IN-ADDR.ARPA/10.254.70.176": "monitoring-heapster.service.dc1.consul"
     }
-    assert "Consul: agent=server-1 1.8.7" in worker.log
+    assert f"Consul: agent=server-1 {'.'.join(map(str, version()))}" in worker.log
     assert "Kubernetes: api=http" in worker.log
     with Serve(consul.url) as serve:
         for name, address in {

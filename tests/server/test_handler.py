@@ -179,6 +179,28 @@ class TestChanges:
             ("NXDOMAIN", 0, [(19, "timed out waiting for Consul")])
         ]
 
+    def test_instances_that_there_were_are_better_than_a_long_wait(self) -> None:
+        worker = without()
+        worker.handler.receive(updates.Outdated((WEB,)))
+        worker.ask(QUERY)
+        worker.now += handler.OUTDATED_SECONDS
+        worker.handler.time_out()
+        stale = ("NOERROR", 3, [(3, "timed out waiting for Consul")])
+        assert [summary(reply) for reply in worker.late] == [stale]
+        assert summary(worker.ask(QUERY)) == stale, "nobody else waits"
+        tell(worker, WEB)
+        assert summary(worker.ask(QUERY)) == ("NOERROR", 3, [])
+
+    def test_a_query_may_wait_for_another_view_after_an_old_one(self) -> None:
+        worker = without(NODES)
+        worker.handler.receive(updates.Outdated((WEB,)))
+        worker.ask(query_packet("n1.node.consul"))
+        worker.ask(QUERY)
+        worker.now += handler.OUTDATED_SECONDS
+        worker.handler.time_out()
+        assert len(worker.late) == 1
+        assert worker.handler.pending_count == 1
+
     def test_news_end_the_pause_after_unavailable(self) -> None:
         worker = without()
         worker.handler.receive(updates.Unavailable(WEB, "no leader"))
