@@ -39,7 +39,7 @@ class TcpLimits:
     `idle`: without a complete message, and without reading replies. `stall`: in the middle of a
     message. `linger`: from the end of our replies to the end of the connection. `sweep`: between
     two looks for connections whose time is up. `resource_pause`: until the next attempt to accept
-    when there are no file descriptors or no memory.
+    when there are no file descriptors or no memory. `drain`: for what has begun, at the end.
     """
 
     connections: int = 1_000
@@ -49,6 +49,7 @@ class TcpLimits:
     linger: float = 2.0
     sweep: float = 0.5
     resource_pause: float = 1.0
+    drain: float = 0.5
 
 
 class TcpServer:
@@ -62,30 +63,48 @@ class TcpServer:
         self.connections: dict[_Connection, None] = {}
         self.of_client: Counter[str] = Counter()
         self._flood_log = FloodLog(_log, self.clock)
+        self._admitted: set[asyncio.Task[None]] = set()
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
-        """Accept and answer until cancelled; then every connection is closed."""
+        """Accept and answer until cancelled; then finish what has begun, and close connections."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for listener in listeners:
                     tasks.create_task(self._accept_forever(listener))
                 tasks.create_task(self._sweep_forever())
         finally:
+            await self._drain()
             for connection in list(self.connections):
                 connection.end()
 
+    async def _drain(self) -> None:
+        """Let those who have just connected ask, and those who have asked get their replies."""
+        deadline = self.clock() + self.limits.drain
+        while self._admitted or self.connections:
+            for connection in [each for each in self.connections if each.is_done]:
+                connection.end()
+            if self.clock() >= deadline:
+                return
+            await asyncio.sleep(self.limits.drain / 50)
+
     async def _accept_forever(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+        """Accept connections; if this is cancelled none is lost (`sock_accept` may lose one)."""
         listener.setblocking(False)
         while True:
             try:
-                accepted, address = await loop.sock_accept(listener)
+                accepted, address = listener.accept()
+            except BlockingIOError:
+                await _readable(listener)
+                continue
             except OSError as error:
                 self._flood_log.warning("accept", "cannot accept over TCP: %s", error)
                 if error.errno in _OUT_OF_RESOURCES:
                     await asyncio.sleep(self.limits.resource_pause)
                 continue
-            await self._admit(accepted, address[0])
+            task = asyncio.create_task(self._admit(accepted, address[0]))
+            self._admitted.add(task)
+            task.add_done_callback(self._admitted.discard)
+            await asyncio.shield(task)
 
     async def _admit(self, accepted: socket.socket, client: str) -> None:
         """Begin a connection; over the limits, reject the client or evict the idlest connection."""
@@ -132,6 +151,7 @@ class _Connection(asyncio.Protocol):
         self._pending = 0  # replies that will come later
         self._blocked = False  # the client does not read its replies
         self._half_closed = False  # the client will send nothing more
+        self._answered = False  # at least one message
         self._invalid = False  # what the client sent is not a query: the rest is discarded
         self._discarded = 0
         self.deadline = 0.0
@@ -182,6 +202,12 @@ class _Connection(asyncio.Protocol):
         self._set_deadline(self._limits.idle)
         self._work()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether all that the client has asked has been answered and sent."""
+        unsent = self._transport.get_write_buffer_size()
+        return self._answered and not (self._received or self._pending or unsent)
+
     def end(self) -> None:
         """Close the connection because its time is up."""
         if self._transport.get_write_buffer_size():
@@ -217,6 +243,7 @@ class _Connection(asyncio.Protocol):
         self._received = b"" if self._invalid else self._received[at:]
         self._more = _message_at(self._received, 0) is not None
         if done:
+            self._answered = True
             self._set_deadline(self._limits.stall if self._received else self._limits.idle)
         if replies:
             self._transport.write(b"".join(replies))  # may call `pause_writing`
@@ -295,6 +322,16 @@ class _Connection(asyncio.Protocol):
                 self._transport.write_eof()
             except OSError:  # reset by the client
                 self.abort()
+
+
+async def _readable(listener: socket.socket) -> None:
+    """Wait until there is a connection to accept."""
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(listener, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(listener)
 
 
 def _message_at(received: bytes, at: int) -> tuple[int, bytes] | None:

@@ -17,6 +17,8 @@ def main() -> None:
             report, fresh = run(found, SCENARIOS[name], given.seconds)
             wrong += len(report.wrong)
             print(f"{name}: {report}; a change was seen {fresh:.2f} s after", flush=True)
+            if report.lost:
+                print(f"    lost: {dict(report.lost)}", flush=True)
             for each in report.wrong[:5]:
                 print(f"    {each}", flush=True)
     raise SystemExit(1 if wrong else 0)

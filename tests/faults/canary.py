@@ -29,7 +29,8 @@ class Report:
 
     sent: int = 0
     right: int = 0
-    lost: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    """By transport."""
     failed: Counter[str] = field(default_factory=Counter)
     """Answers that are no more than an error, by rcode: SERVFAIL, REFUSED."""
     wrong: list[str] = field(default_factory=list)
@@ -43,7 +44,7 @@ class Report:
     def __str__(self) -> str:
         failed = ", ".join(f"{count} {code}" for code, count in self.failed.items()) or "0 errors"
         return (
-            f"{self.sent} sent, {self.lost} lost, {len(self.wrong)} wrong, {failed}; "
+            f"{self.sent} sent, {self.lost.total()} lost, {len(self.wrong)} wrong, {failed}; "
             f"p50 {self.quantile(0.5):.1f} ms, p99 {self.quantile(0.99):.1f} ms, "
             f"at most {self.quantile(1):.0f} ms"
         )
@@ -131,7 +132,7 @@ class Canary:
         for id_ in [id_ for id_, (_, sent) in waiting.items() if sent < late]:
             del waiting[id_]
             with self._lock:
-                self._report.lost += 1
+                self._report.lost["udp"] += 1
 
     def _ask_over_tcp(self) -> None:
         packets, pause = self._packets(), 1 / (self._rate * TCP_SHARE)
@@ -144,7 +145,7 @@ class Canary:
                 reply = _exchange(self._port, packet)
             except OSError:
                 with self._lock:
-                    self._report.lost += 1
+                    self._report.lost["tcp"] += 1
                 continue
             self._judge(name, reply, time.monotonic() - began)
 

@@ -22,4 +22,4 @@ def test_scenario(shared: Setting, name: str) -> None:
     assert report.wrong == []
     assert not report.failed
     # What a worker that is killed has taken from the socket is lost with it.
-    assert report.lost <= (2 if name == "workers-are-killed" else 0)
+    assert report.lost.total() <= (2 if name == "workers-are-killed" else 0)

@@ -323,17 +323,16 @@ class TestLimits:
     async def test_no_file_descriptors(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        loop = asyncio.get_running_loop()
-        accept, failures = loop.sock_accept, 0
+        accept, failures = socket.socket.accept, 0
 
-        async def exhausted(listener: socket.socket) -> tuple[socket.socket, Any]:
+        def exhausted(listener: socket.socket) -> tuple[socket.socket, Any]:
             nonlocal failures
             if failures < 50:
                 failures += 1
                 raise OSError(errno.EMFILE, "too many open files")
-            return await accept(listener)
+            return accept(listener)
 
-        monkeypatch.setattr(loop, "sock_accept", exhausted)
+        monkeypatch.setattr(socket.socket, "accept", exhausted)
         with caplog.at_level(logging.INFO):
             async with serving(resource_pause=0.001) as place:
                 client = await place.connect()
@@ -341,6 +340,25 @@ class TestLimits:
                 assert await client.reply()
         assert failures == 50
         assert len(caplog.records) == 1
+
+
+async def test_at_the_end_those_who_have_connected_get_their_replies() -> None:
+    worker = Worker()
+    server = TcpServer(worker.handler, TcpLimits(drain=10))
+    with listening_socket(Transport.TCP) as listener:
+        place = Serving(worker, server, listener)
+        task = asyncio.create_task(server.serve([listener]))
+        fresh, asked = await place.connect(), await place.connect()
+        asked.send(framed(numbered(1)))
+        assert await asked.reply()
+        await place.until_connections(2)
+        task.cancel()
+        assert await asked.replies() == [], "it is closed at once"
+        fresh.send(framed(numbered(2)))
+        assert len(await fresh.replies()) == 1
+        await asyncio.gather(task, return_exceptions=True)
+        for client in place.clients:
+            client.writer.close()
 
 
 async def test_several_workers_share_a_listener() -> None:
