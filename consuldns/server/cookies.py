@@ -27,6 +27,8 @@ _CLIENT_ALONE = _OPTION_START.pack(4 + _CLIENT, COOKIE, _CLIENT)
 _WITH_OURS = _OPTION_START.pack(4 + _BOTH, COOKIE, _BOTH)
 _ANY = COOKIE.to_bytes(2) + b"\0"  # what the option begins with, whatever its length
 
+_MEMORY_SECONDS, _MAX_REPLIES = 60.0, 10_000
+
 Find = Callable[[bytes, bool], bytes | None]
 
 
@@ -40,6 +42,8 @@ class Cookies:
         self._hash = blake2b(key=secret, digest_size=_HASH)
         self._max_udp_size = max_udp_size
         self._clock = clock
+        self._replies: dict[bytes, bytes] = {}  # what to send back, by what was sent from where
+        self._replies_end = 0.0
 
     def find(self, find: Find, packet: bytes, over_tcp: bool, address: bytes) -> bytes | None:
         """The reply to a packet that is known but for its cookie: see `ResponseCache.find`."""
@@ -53,18 +57,29 @@ class Cookies:
             accepted = max(PLAIN_SIZE, int.from_bytes(packet[-size - 12 : -size - 10]))
             if len(reply) + COOKIE_OPTION_SIZE > min(accepted, self._max_udp_size):
                 return None  # another one must be made
-        return with_option(reply, COOKIE, self._renewed(packet[-size:], address))
+        return with_option(reply, COOKIE, self._reply_to(packet[-size:], address))
 
     def add(self, packet: bytes, reply: bytes, address: bytes) -> bytes:
         """The reply to a packet, with a cookie if the query has one."""
         sent = _cookie_in(packet)
-        return with_option(reply, COOKIE, self._renewed(sent, address)) if sent else reply
+        return with_option(reply, COOKIE, self._reply_to(sent, address)) if sent else reply
 
     def are_valid(self, packet: bytes, address: bytes) -> bool:
         """Whether a query proves that its client is at this address."""
         size = _size_of_only(packet)
         sent = packet[-size:] if size else _cookie_in(packet)
         return self._age(sent, address) is not None
+
+    def _reply_to(self, sent: bytes, address: bytes) -> bytes:
+        """The cookie to send back. Forwarders use the same one for all their queries."""
+        now = self._clock()
+        if now >= self._replies_end or len(self._replies) >= _MAX_REPLIES:
+            self._replies.clear()
+            self._replies_end = now + _MEMORY_SECONDS
+        known = self._replies.get(sent + address)
+        if known is None:
+            known = self._replies[sent + address] = self._renewed(sent, address)
+        return known
 
     def _renewed(self, sent: bytes, address: bytes) -> bytes:
         age = self._age(sent, address)
@@ -95,12 +110,14 @@ class Cookies:
 
 def _size_of_only(packet: bytes) -> int:
     """Octets of the cookie at the end of a packet that has no other option, 0 if there is none."""
-    for size, start in ((_CLIENT, _CLIENT_ALONE), (_BOTH, _WITH_OURS)):
-        at = len(packet) - size - _OPTION_START.size
-        opt = at + 2 - OPT_FIXED_SIZE
-        if packet.startswith(start, at) and packet.startswith(_OPT, opt) and opt > HEADER_SIZE:
-            return size
-    return 0
+    if packet[-_CLIENT - 6 : -_CLIENT] == _CLIENT_ALONE:
+        size = _CLIENT
+    elif packet[-_BOTH - 6 : -_BOTH] == _WITH_OURS:
+        size = _BOTH
+    else:
+        return 0
+    opt = len(packet) - size - _OPTION_START.size + 2 - OPT_FIXED_SIZE
+    return size if opt > HEADER_SIZE and packet.startswith(_OPT, opt) else 0
 
 
 def _cookie_in(packet: bytes) -> bytes:
