@@ -100,9 +100,10 @@ async def test_a_followed_service_that_goes_is_followed_when_it_comes_back(
         deregister(agent, "web")
         await worker.until(lambda: worker.instances("web") == ())
         register(agent, "web", "10.1.0.1")
-        await worker.until(lambda: bool(worker.instances("web")))
-        assert worker.instances("web")[0].address == "10.1.0.1"
-        assert watcher.statistics().views_followed == 1
+        await worker.until(
+            lambda: [each.address for each in worker.instances("web")] == ["10.1.0.1"]
+        )
+        await until_followed(agent, watcher, worker)
 
 
 async def test_node_and_its_checks_reach_the_services_on_it(agent: ConsulAgent) -> None:

@@ -32,7 +32,7 @@ class Fault(Enum):
 
 
 def _http(status: str, body: bytes, index: bool = False) -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n"
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
     if index:
         head += "X-Consul-Index: 5\r\nX-Consul-KnownLeader: true\r\n"
     return head.encode() + b"\r\n" + body
@@ -59,6 +59,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._asking: set[asyncio.StreamWriter] = set()  # those that a reply is owed to
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
 
@@ -98,8 +99,10 @@ class Proxy:
                 each.transport.abort()
         reply = _REPLIES.get(fault)
         if reply is not None:
-            for each in self._writers:
+            for each in self._asking:
                 each.write(reply)
+                each.close()
+            self._asking.clear()
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -122,6 +125,7 @@ class Proxy:
         finally:
             self._tasks.discard(task)
             self._writers.discard(writer)
+            self._asking.discard(writer)
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,7 +151,10 @@ class Proxy:
             reply = _REPLIES.get(self._fault)
             if reply is not None:
                 back.write(reply)
-            elif not silent:
+                await asyncio.sleep(0.05)  # until it is sent
+                break
+            self._asking.add(back)
+            if not silent:
                 here.write(piece)
         raise ConnectionError("the client has closed")
 
@@ -155,6 +162,7 @@ class Proxy:
         silent = False
         while piece := await there.read(_PIECE):
             silent = silent or self._fault is Fault.SILENT
+            self._asking.discard(writer)
             match self._fault:
                 case Fault.NONE if not silent:
                     writer.write(piece)
