@@ -19,7 +19,7 @@ from consuldns.server.listen import Transport
 from consuldns.wire import decode
 from tests.support import kubernetes_data
 from tests.support.catalog import Catalog
-from tests.wire.packets import SRV, A, opt, option, query_packet
+from tests.wire.packets import CLIENT, SRV, A, opt, option, query_packet
 
 NESTED = [
     {
@@ -62,7 +62,7 @@ def hits(packet: bytes) -> Callable[[], int]:
     """A question that has been asked before, 1000 times."""
     handler = new_handler()
     for _ in range(20):
-        handler.handle(packet, Transport.UDP, print)
+        handler.handle(packet, Transport.UDP, print, client=CLIENT)
     find = handler.find
 
     def once() -> int:
@@ -82,7 +82,7 @@ def first_seen(packets: list[bytes]) -> Callable[[], int]:
         started = time.thread_time_ns()
         for packet in packets:
             if handler.find(packet, False) is None:
-                handler.handle(packet, Transport.UDP, print)
+                handler.handle(packet, Transport.UDP, print, client=CLIENT)
         return (time.thread_time_ns() - started) // len(packets)
 
     return once

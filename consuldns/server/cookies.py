@@ -27,7 +27,9 @@ _CLIENT_ALONE = _OPTION_START.pack(4 + _CLIENT, COOKIE, _CLIENT)
 _WITH_OURS = _OPTION_START.pack(4 + _BOTH, COOKIE, _BOTH)
 _ANY = COOKIE.to_bytes(2) + b"\0"  # what the option begins with, whatever its length
 
-_MEMORY_SECONDS, _MAX_REPLIES = 60.0, 10_000
+# How long, and how many of the cookies that were sent are remembered: a hash costs 1 us.
+_MEMORY_SECONDS = 60.0
+_MAX_REPLIES = 10_000
 
 Find = Callable[[bytes, bool], bytes | None]
 
@@ -59,10 +61,11 @@ class Cookies:
                 return None  # another one must be made
         return with_option(reply, COOKIE, self._reply_to(packet[-size:], address))
 
-    def add(self, packet: bytes, reply: bytes, address: bytes) -> bytes:
-        """The reply to a packet, with a cookie if the query has one."""
-        sent = _cookie_in(packet)
-        return with_option(reply, COOKIE, self._reply_to(sent, address)) if sent else reply
+    def add(self, query: Query, reply: bytes, address: bytes) -> bytes:
+        """The reply to a query, with a cookie if the query has one."""
+        if query.edns is None or not query.edns.cookie:
+            return reply
+        return with_option(reply, COOKIE, self._reply_to(query.edns.cookie, address))
 
     def are_valid(self, packet: bytes, address: bytes) -> bool:
         """Whether a query proves that its client is at this address."""

@@ -91,6 +91,7 @@ class _Query(msgspec.Struct, frozen=True):
     reply: SendReply
     deadline: float
     arrived: int  # nanoseconds of the clock that durations are measured by
+    client: bytes  # packed address
     may_recurse: bool = True
 
 
@@ -107,8 +108,9 @@ class Handler:
 
     `need` requests what a query waits for: called once until `receive` gets the outcome, or
     `reply_arrived` is called. `forwarded` has the replies of upstream servers. `clock` gives
-    seconds that never go back. `cookie_secret` is that of all workers. The worker calls `receive`
-    with each message of control, `time_out` several times a second, and `rotate` every other one.
+    seconds that never go back. `cookie_secret` is that of all workers (empty: one of its own). The
+    worker calls `receive` with each message of control, `time_out` several times a second, and
+    `rotate` every other second.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class Handler:
         clock: Callable[[], float],
         forwarded: Forwarded | None = None,
         resolve: Resolve = resolver.resolve,
-        cookie_secret: bytes | None = None,
+        cookie_secret: bytes = b"",
     ) -> None:
         self.counters = Counters()
         self._store = store
@@ -134,7 +136,7 @@ class Handler:
         self.durations = Durations()
         self.query_log: QueryLog | None = None
         self._cookie_secret = cookie_secret or os.urandom(SECRET_SIZE)
-        self._set_clients(policy)
+        self._set_limits(policy)
         self._cache = ResponseCache(randomness, self.tally, policy.messages)
         self._pending: dict[Pending, _Waiting] = {}
         self.pending_count = 0  # queries, whatever they wait for
@@ -144,12 +146,23 @@ class Handler:
         # The hot path, to be tried before `handle`: packet and whether it came over TCP.
         self.find = self._cache.find
 
+    def find_from(self, packet: bytes, over_tcp: bool, client: bytes) -> bytes | None:
+        """As `find`, for packets with a cookie as well. `client` is a packed address."""
+        return self.find(packet, over_tcp) or self.cookies.find(self.find, packet, over_tcp, client)
+
     def handle(
-        self, packet: bytes, transport: Transport, reply: SendReply, *, may_recurse: bool = True
+        self,
+        packet: bytes,
+        transport: Transport,
+        reply: SendReply,
+        *,
+        client: bytes,
+        may_recurse: bool = True,
     ) -> bytes | Unanswered:
         """The reply to a packet that `find` does not know; `reply` is called if it comes later.
 
-        `may_recurse`: see `clients`; if not, `find` must not be asked.
+        `client` is a packed address. `may_recurse`: see `clients`; if not, `find` must not be
+        asked.
         """
         self.counters.misses += 1
         query = read_query(packet)
@@ -162,12 +175,15 @@ class Handler:
             return encode_rejection(packet, query)
         arrived = perf_counter_ns()
         deadline = self._clock() + PENDING_SECONDS
-        return self._measured(_Query(query, transport, reply, deadline, arrived, may_recurse))
+        return self._measured(
+            _Query(query, transport, reply, deadline, arrived, client, may_recurse)
+        )
 
     def _measured(self, query: _Query) -> bytes | Unanswered:
         """The reply to a query, unless it has to wait; how long it took is noted."""
         outcome = self._answer(query)
         if isinstance(outcome, bytes):
+            outcome = self.cookies.add(query.message, outcome, query.client)
             self.durations.observe(perf_counter_ns() - query.arrived, len(outcome))
         return outcome
 
@@ -215,7 +231,8 @@ class Handler:
             for query in waiting.queries:
                 self.pending_count -= 1
                 self.counters.timed_out += 1
-                query.reply(self._fail(query, reason))
+                reply = self._fail(query, reason)
+                query.reply(self.cookies.add(query.message, reply, query.client))
         for key, (_, until) in list(self._unavailable.items()):
             if until <= now:
                 del self._unavailable[key]
@@ -232,9 +249,10 @@ class Handler:
         """Answer by other settings from now on."""
         self._policy = policy
         self._cache.set_messages(policy.messages)
-        self._set_clients(policy)
+        self._set_limits(policy)
 
-    def _set_clients(self, policy: Policy) -> None:
+    def _set_limits(self, policy: Policy) -> None:
+        """What depends on who asks."""
         self.clients = Clients.of(policy.forward)  # None: all the same
         self.cookies = Cookies(self._cookie_secret, policy.messages.max_udp_size, time)
         self.limiter = RateLimiter.of(policy.rate_limit, self.cookies, self._clock)

@@ -17,8 +17,8 @@ from consuldns.server.cookies import Cookies
 from consuldns.wire.decode import HEADER_SIZE, Query, read_query, skip_name
 from consuldns.wire.encode import truncated
 
-AMPLIFICATION = 10  # a reply may be so many times as long as the query
-RUN = 32  # of the replies beyond the limit, so many are dropped, then so many sent with TC
+AMPLIFICATION = 10  # the length of the longest reply, in lengths of its query
+RUN = 32  # beyond the limit, 32 replies are dropped, the next 32 are truncated, and so on
 _MAX_COUNTS = 20_000  # contents that are counted by themselves; all others are one
 _WINDOW_SECONDS = 1.0
 _NO_RECORDS = b"\0\0"
@@ -53,7 +53,7 @@ class RateLimiter:
         return cls(policy, cookies, clock) if policy.responses_per_second else None
 
     def note(self, count: int) -> None:
-        """So many queries have come."""
+        """Count queries that have come."""
         now = self._clock()
         if now >= self._window_ends:
             self._window_ends = now + _WINDOW_SECONDS
@@ -68,11 +68,12 @@ class RateLimiter:
 
     def limit(self, address: bytes, query: bytes, reply: bytes) -> bytes | None:
         """What to send to a packed address: the reply, an empty one with TC, or nothing."""
-        if address in self._exempt or self._cookies.are_valid(query, address):
+        is_amplified = len(reply) > AMPLIFICATION * len(query)
+        if not (is_amplified or self.is_busy) or address in self._exempt:
             return reply
-        found: bytes | None = reply
-        if len(reply) > AMPLIFICATION * len(query):
-            found = self._truncated(query, reply, address)
+        if self._cookies.are_valid(query, address):
+            return reply
+        found = self._truncated(query, reply, address) if is_amplified else reply
         if not self.is_busy:
             return found
         own = unmapped(address)
@@ -90,7 +91,7 @@ class RateLimiter:
         query = read_query(packet)
         if not isinstance(query, Query):
             return None
-        return self._cookies.add(packet, truncated(query, reply), address)
+        return self._cookies.add(query, truncated(query, reply), address)
 
 
 def _content(reply: bytes) -> bytes:

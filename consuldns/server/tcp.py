@@ -39,7 +39,8 @@ class TcpLimits:
     `idle`: without a complete message, and without reading replies. `stall`: in the middle of a
     message. `linger`: from the end of our replies to the end of the connection. `sweep`: between
     two looks for connections whose time is up. `resource_pause`: until the next attempt to accept
-    when there are no file descriptors or no memory. `drain`: for what has begun, at the end.
+    when there are no file descriptors or no memory. `drain`: for clients that have connected to ask
+    and get their replies, when the worker ends.
     """
 
     connections: int = 1_000
@@ -146,6 +147,7 @@ class _Connection(asyncio.Protocol):
         self._client = client
         self._transport: asyncio.Transport
         self._peer: Any
+        self._address = packed(client)
         self._received = b""  # from the first byte of a message that has not been answered
         self._more = False  # there may be whole messages in it
         self._pending = 0  # replies that will come later
@@ -264,19 +266,20 @@ class _Connection(asyncio.Protocol):
         began, log = perf_counter_ns(), self._handler.query_log
         clients = self._handler.clients
         may_recurse = clients is None or clients.may_recurse(self._peer[0])
-        reply = self._handler.find(message, True) if may_recurse else None
+        reply = self._handler.find_from(message, True, self._address) if may_recurse else None
         if reply is not None:
             spent = perf_counter_ns() - began
             self._handler.durations.observe(spent, len(reply))
             if log is not None:
                 log.note(Exchange(message, reply, self._peer, Transport.TCP, spent))
             return reply
-        later: SendReply = partial(self._reply_later, message)
+        later: SendReply = self._reply_later
         if log is not None:
             later = partial(self._log_and_reply_later, message, began)
-        outcome = self._handler.handle(message, Transport.TCP, later, may_recurse=may_recurse)
+        outcome = self._handler.handle(
+            message, Transport.TCP, later, client=self._address, may_recurse=may_recurse
+        )
         if isinstance(outcome, bytes):
-            outcome = self._with_cookie(message, outcome)
             if log is not None:
                 log.note(
                     Exchange(message, outcome, self._peer, Transport.TCP, perf_counter_ns() - began)
@@ -292,16 +295,12 @@ class _Connection(asyncio.Protocol):
         log = self._handler.query_log
         if log is not None:
             log.note(Exchange(message, reply, self._peer, Transport.TCP, perf_counter_ns() - began))
-        self._reply_later(message, reply)
+        self._reply_later(reply)
 
-    def _with_cookie(self, message: bytes, reply: bytes) -> bytes:
-        return self._handler.cookies.add(message, reply, packed(self._peer[0]))
-
-    def _reply_later(self, message: bytes, reply: bytes) -> None:
+    def _reply_later(self, reply: bytes) -> None:
         """Send the reply to a pending query."""
         self._pending -= 1
         if not self._transport.is_closing():
-            reply = self._with_cookie(message, reply)
             self._transport.write(_LENGTH.pack(len(reply)) + reply)
             self._finish()
 

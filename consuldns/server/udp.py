@@ -166,7 +166,7 @@ class UdpServer:
             clients = self._handler.clients
             reply = None
             if clients is None or clients.may_recurse(client[0]):
-                reply = self._handler.find(packet, False)
+                reply = self._handler.find_from(packet, False, packed(client[0]))
             if reply is None:
                 self._answer(packet, client)
                 continue
@@ -177,31 +177,28 @@ class UdpServer:
                 log.note(Exchange(packet, reply, client, Transport.UDP, spent))
 
     def _answer(self, packet: bytes, client: Any) -> None:
-        """Answer what is not known. Replies have no cookie yet."""
-        send = partial(self._send_with_cookie, client, packet)
+        send = partial(self._send_limited, client, packet)
         if self._handler.query_log is not None:
             send = partial(self._send_and_log, client, packet, perf_counter_ns())
         clients = self._handler.clients
         may_recurse = clients is None or clients.may_recurse(client[0])
-        reply = self._handler.handle(packet, Transport.UDP, send, may_recurse=may_recurse)
+        reply = self._handler.handle(
+            packet, Transport.UDP, send, client=packed(client[0]), may_recurse=may_recurse
+        )
         if isinstance(reply, bytes):
             send(reply)
 
     def _send_and_log(self, client: Any, packet: bytes, began: int, reply: bytes) -> None:
-        self._send_with_cookie(client, packet, reply)
+        self._send_limited(client, packet, reply)
         log = self._handler.query_log
         if log is not None:
             log.note(Exchange(packet, reply, client, Transport.UDP, perf_counter_ns() - began))
-
-    def _send_with_cookie(self, client: Any, packet: bytes, reply: bytes) -> None:
-        reply = self._handler.cookies.add(packet, reply, packed(client[0]))
-        self._send_limited(client, packet, reply)
 
     def _send_limited(self, client: Any, packet: bytes, reply: bytes) -> None:
         """Send a reply unless the client's network has had too many."""
         limiter = self._limiter()
         found: bytes | None = reply
-        if limiter is not None and (limiter.is_busy or len(reply) > AMPLIFICATION * len(packet)):
+        if limiter is not None:
             found = self._limited(limiter, packed(client[0]), packet, reply)
         if found is not None:
             self._send(client, found)

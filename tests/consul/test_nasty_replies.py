@@ -27,7 +27,7 @@ from consuldns.views import updates
 from consuldns.views.store import ViewStore
 from tests.consul import nasty
 from tests.consul.faulty_consul import BODIES, CLUSTER, LISTS, ZONE, FaultyConsul, instance, key
-from tests.wire.packets import PTR, A, opt, parse, query_packet
+from tests.wire.packets import CLIENT, PTR, A, opt, parse, query_packet
 
 BATCHES = 8
 ANSWERS = {
@@ -66,7 +66,7 @@ class Answering:
         packet = query_packet(name, type_, edns=opt())
         late: asyncio.Queue[bytes] = asyncio.Queue()
         reply = self.handler.find(packet, False) or self.handler.handle(
-            packet, Transport.UDP, late.put_nowait
+            packet, Transport.UDP, late.put_nowait, client=CLIENT
         )
         while not isinstance(reply, bytes):
             self.handler.time_out()

@@ -6,11 +6,9 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 import dns.message
 
@@ -58,32 +56,33 @@ class Canary:
         self._expected = expected
         self._rate = rate
         self._end = threading.Event()
-        self._report = Report()
-        self._lock = threading.Lock()
+        self.report = Report()
+        self._lock = threading.RLock()
+        self._sent = threading.Condition(self._lock)
         self._threads = [
             threading.Thread(target=self._ask_over_udp),
             threading.Thread(target=self._ask_over_tcp),
         ]
 
-    def __enter__(self) -> Self:
-        for each in self._threads:
+    @classmethod
+    @contextmanager
+    def asking(cls, port: int, expected: Expected) -> Iterator["Canary"]:
+        """One that asks until the end; its report is whole then."""
+        canary = cls(port, expected)
+        for each in canary._threads:
             each.start()
-        return self
+        try:
+            yield canary
+        finally:
+            canary._end.set()
+            for each in canary._threads:
+                each.join()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end.set()
-        for each in self._threads:
-            each.join()
-
-    @property
-    def report(self) -> Report:
-        """What has been asked; whole once the canary has ended."""
-        return self._report
+    def ask_for(self, seconds: float) -> None:
+        """Wait until as many queries have been sent as are asked in that time."""
+        with self._sent:
+            wanted = self.report.sent + int(self._rate * seconds)
+            assert self._sent.wait_for(lambda: self.report.sent >= wanted, 10 * seconds + 10)
 
     def _packets(self) -> list[tuple[str, bytes]]:
         return [
@@ -112,10 +111,14 @@ class Canary:
                 self._give_up(waiting)
 
     def _send(self, client: socket.socket, packet: bytes) -> None:
-        with self._lock:
-            self._report.sent += 1
+        self._count_sent()
         with suppress(OSError):  # of an earlier packet (ICMP): this one is lost, and counted so
             client.send(packet)
+
+    def _count_sent(self) -> None:
+        with self._sent:
+            self.report.sent += 1
+            self._sent.notify_all()
 
     def _receive(self, client: socket.socket, waiting: dict[int, tuple[str, float]]) -> None:
         while True:
@@ -132,20 +135,19 @@ class Canary:
         for id_ in [id_ for id_, (_, sent) in waiting.items() if sent < late]:
             del waiting[id_]
             with self._lock:
-                self._report.lost["udp"] += 1
+                self.report.lost["udp"] += 1
 
     def _ask_over_tcp(self) -> None:
         packets, pause = self._packets(), 1 / (self._rate * TCP_SHARE)
         while not self._end.wait(pause):
             name, packet = random.choice(packets)
-            with self._lock:
-                self._report.sent += 1
+            self._count_sent()
             began = time.monotonic()
             try:
                 reply = _exchange(self._port, packet)
             except OSError:
                 with self._lock:
-                    self._report.lost["tcp"] += 1
+                    self.report.lost["tcp"] += 1
                 continue
             self._judge(name, reply, time.monotonic() - began)
 
@@ -156,13 +158,13 @@ class Canary:
         if not expected:
             is_right = code == "NXDOMAIN"
         with self._lock:
-            self._report.latencies.append(seconds)
+            self.report.latencies.append(seconds)
             if is_right:
-                self._report.right += 1
+                self.report.right += 1
             elif code in ("SERVFAIL", "REFUSED"):
-                self._report.failed[code] += 1
+                self.report.failed[code] += 1
             else:
-                self._report.wrong.append(f"{name}: {code} {sorted(answers(message))}")
+                self.report.wrong.append(f"{name}: {code} {sorted(answers(message))}")
 
 
 def _exchange(port: int, packet: bytes) -> bytes:

@@ -5,9 +5,10 @@ It runs on an event loop in a thread of its own.
 
 import asyncio
 import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from enum import Enum
-from types import TracebackType
-from typing import Self
+from typing import Any
 
 _PIECE = 65536  # octets
 
@@ -51,7 +52,7 @@ _REPLIES = {
 
 
 class Proxy:
-    """Use as a context manager; `begin` a fault, and `heal`."""
+    """`begin` a fault, and `heal`."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -61,6 +62,7 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._asking: set[asyncio.StreamWriter] = set()  # those that a reply is owed to
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()  # the fault is another one
         self.port = 0
 
     @property
@@ -68,21 +70,23 @@ class Proxy:
         """The address of Consul's API through it."""
         return f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
-        return self
+    @classmethod
+    @contextmanager
+    def before(cls, target: int) -> Iterator["Proxy"]:
+        """One that passes everything on to a port of 127.0.0.1."""
+        proxy = cls(target)
+        proxy._thread.start()
+        proxy._run(proxy._listen())
+        try:
+            yield proxy
+        finally:
+            proxy._run(proxy._close())
+            proxy._loop.call_soon_threadsafe(proxy._loop.stop)
+            proxy._thread.join()
+            proxy._loop.close()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def begin(self, fault: Fault) -> None:
         """From now on, this happens; blocking queries that wait are answered so as well."""
@@ -94,6 +98,8 @@ class Proxy:
 
     def _set(self, fault: Fault) -> None:
         self._fault = fault
+        self._changed.set()
+        self._changed = asyncio.Event()
         if fault is Fault.REFUSED:
             for each in self._writers:
                 each.transport.abort()
@@ -103,6 +109,15 @@ class Proxy:
                 each.write(reply)
                 each.close()
             self._asking.clear()
+
+    async def _stays(self, seconds: float) -> bool:
+        """Whether the fault is still the same after that time; False as soon as it is not."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return True
+        return False
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -151,7 +166,8 @@ class Proxy:
             reply = _REPLIES.get(self._fault)
             if reply is not None:
                 back.write(reply)
-                await asyncio.sleep(0.05)  # until it is sent
+                back.close()
+                await back.wait_closed()
                 break
             self._asking.add(back)
             if not silent:
@@ -167,13 +183,13 @@ class Proxy:
                 case Fault.NONE if not silent:
                     writer.write(piece)
                 case Fault.DELAYED:
-                    await asyncio.sleep(0.3)
+                    await self._stays(0.3)
                     writer.write(piece)
                 case Fault.TRICKLING:
-                    for octet in range(len(piece)):
-                        writer.write(piece[octet : octet + 1])
-                        if self._fault is Fault.TRICKLING:
-                            await asyncio.sleep(0.05)
+                    while piece and await self._stays(0.05):
+                        writer.write(piece[:1])
+                        piece = piece[1:]
+                    writer.write(piece)
                 case Fault.CUT:
                     writer.write(piece[:100])
                     await writer.drain()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.end_to_end.conftest import register
 from tests.faults.canary import Canary, Expected, Report
 from tests.faults.proxy import Fault, Proxy
 from tests.support.ask import answers, ask
@@ -41,20 +42,8 @@ class Setting:
         return address
 
 
-Scenario = Callable[[Setting, float], None]
-"""Lets something go wrong for so many seconds, and mends it."""
-
-
-def register(consul: ConsulAgent, service: str, address: str) -> None:
-    """One instance, on a node of its own."""
-    consul.put(
-        "/v1/catalog/register",
-        {
-            "Node": f"node-of-{service}",
-            "Address": "192.0.2.10",
-            "Service": {"ID": service, "Service": service, "Address": address, "Port": 80},
-        },
-    )
+Scenario = Callable[[Setting, Canary, float], None]
+"""Lets something go wrong while the canary asks for that many seconds, and mends it."""
 
 
 def expected() -> Expected:
@@ -70,7 +59,7 @@ def setting() -> Iterator[Setting]:
     """Everything in place and answered."""
     with (
         ConsulAgent(persistent=True) as consul,
-        Proxy(consul.http_port) as proxy,
+        Proxy.before(consul.http_port) as proxy,
         Serve(proxy.url, workers=2) as serve,
     ):
         found = Setting(consul, proxy, serve)
@@ -98,69 +87,61 @@ def until_seen(setting: Setting) -> float:
 
 def run(setting: Setting, scenario: Scenario, seconds: float) -> tuple[Report, float]:
     """What the canary says, and seconds from a change after the end until it was seen."""
-    with Canary(setting.serve.port, expected()) as canary:
-        scenario(setting, seconds)
+    with Canary.asking(setting.serve.port, expected()) as canary:
+        scenario(setting, canary, seconds)
         fresh = until_seen(setting)
     return canary.report, fresh
 
 
 def _network(fault: Fault) -> Scenario:
-    def scenario(setting: Setting, seconds: float) -> None:
+    def scenario(setting: Setting, canary: Canary, seconds: float) -> None:
         setting.proxy.begin(fault)
-        time.sleep(seconds)
+        canary.ask_for(seconds)
         setting.proxy.heal()
 
     return scenario
 
 
-def consul_is_killed(setting: Setting, seconds: float) -> None:
+def consul_is_killed(setting: Setting, canary: Canary, seconds: float) -> None:
     """Consul ends, and is started again with its state."""
     setting.consul.kill()
-    time.sleep(seconds)
+    canary.ask_for(seconds)
     setting.consul.start()
 
 
-def consul_is_stopped(setting: Setting, seconds: float) -> None:
+def consul_is_stopped(setting: Setting, canary: Canary, seconds: float) -> None:
     """Consul hangs."""
     os.kill(setting.consul.pid, signal.SIGSTOP)
-    time.sleep(seconds)
+    canary.ask_for(seconds)
     os.kill(setting.consul.pid, signal.SIGCONT)
 
 
-def workers_are_killed(setting: Setting, seconds: float) -> None:
+def workers_are_killed(setting: Setting, canary: Canary, seconds: float) -> None:
     """One of the workers ends, once a second."""
-    deadline, number = time.monotonic() + seconds, 0
-    while time.monotonic() < deadline:
+    for number in range(int(seconds)):
         workers = children_of(setting.serve.pid)
         os.kill(workers[number % len(workers)], signal.SIGKILL)
-        number += 1
-        time.sleep(1)
+        canary.ask_for(1)
 
 
-def workers_are_replaced(setting: Setting, seconds: float) -> None:
-    """SIGUSR2, as often as they are done."""
-    _repeat(setting, seconds, signal.SIGUSR2, "SIGUSR2: all workers have been replaced")
+def _by_signal(number: int, line: str) -> Scenario:
+    """A signal, again as soon as the log says that it has been obeyed."""
+
+    def scenario(setting: Setting, _: Canary, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            done = setting.serve.log.count(line)
+            os.kill(setting.serve.pid, number)
+            wait_until(lambda done=done: setting.serve.log.count(line) > done, line)  # type: ignore[misc]
+
+    return scenario
 
 
-def settings_are_read_again(setting: Setting, seconds: float) -> None:
-    """SIGHUP, as often as it is done."""
-    _repeat(setting, seconds, signal.SIGHUP, "SIGHUP: ")
-
-
-def _repeat(setting: Setting, seconds: float, number: int, line: str) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        done = setting.serve.log.count(line)
-        os.kill(setting.serve.pid, number)
-        wait_until(lambda done=done: setting.serve.log.count(line) > done, line)  # type: ignore[misc]
-
-
-SCENARIOS: dict[str, Scenario] = {
-    each.name.lower().replace("_", "-"): _network(each) for each in Fault
-} | {
-    each.__name__.replace("_", "-"): each
-    for each in (
-        *(consul_is_killed, consul_is_stopped),
-        *(workers_are_killed, workers_are_replaced, settings_are_read_again),
-    )
+NETWORK = {each.name.lower().replace("_", "-"): _network(each) for each in Fault}
+SCENARIOS: dict[str, Scenario] = NETWORK | {
+    "consul-is-killed": consul_is_killed,
+    "consul-is-stopped": consul_is_stopped,
+    "workers-are-killed": workers_are_killed,
+    "workers-are-replaced": _by_signal(signal.SIGUSR2, "SIGUSR2: all workers have been replaced"),
+    "settings-are-read-again": _by_signal(signal.SIGHUP, "SIGHUP: "),
 }

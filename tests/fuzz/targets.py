@@ -22,6 +22,7 @@ from consuldns.untrusted import Unreadable, read_as, split_list
 from consuldns.views import keys
 from consuldns.wire.upstream import read_reply
 from tests.server.one_worker import CATALOG
+from tests.wire.packets import CLIENT
 
 Target = Callable[[bytes], None]
 
@@ -66,7 +67,7 @@ def queries(content: bytes) -> None:
     handler = _handler()
     for transport in Transport:
         found = handler.find(content, transport is Transport.TCP)
-        reply = found or handler.handle(content, transport, lambda _: None)
+        reply = found or handler.handle(content, transport, lambda _: None, client=CLIENT)
         if isinstance(reply, Unanswered):
             continue
         assert reply[:2] == content[:2], "another id"

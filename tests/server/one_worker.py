@@ -12,6 +12,7 @@ from consuldns.server.listen import Transport
 from consuldns.views.store import ViewStore
 from tests.support.catalog import Catalog
 from tests.wire import packets
+from tests.wire.packets import CLIENT
 
 CATALOG = Catalog(
     register=[
@@ -58,10 +59,12 @@ class Worker:
             resolve=resolve,
         )
 
-    def ask(self, packet: bytes, transport: Transport = Transport.UDP) -> bytes | Unanswered:
+    def ask(
+        self, packet: bytes, transport: Transport = Transport.UDP, client: bytes = CLIENT
+    ) -> bytes | Unanswered:
         """What a listener does with a packet."""
-        found = self.handler.find(packet, transport is Transport.TCP)
-        return found or self.handler.handle(packet, transport, self.late.append)
+        found = self.handler.find_from(packet, transport is Transport.TCP, client)
+        return found or self.handler.handle(packet, transport, self.late.append, client=client)
 
     def reply(self, packet: bytes, transport: Transport = Transport.UDP) -> dns.message.Message:
         """The reply to a packet, as dnspython reads it."""

@@ -28,17 +28,13 @@ class Server:
         self.now = 1_559_731_985.0
         self.cookies = Cookies(secret, max_udp_size, lambda: self.now)
         self.worker = Worker()
+        self.worker.handler.cookies = self.cookies
 
     def ask(self, packet: bytes, address: bytes = OURS) -> bytes:
-        """What the client gets: as UdpServer does it, what is known first."""
-        handler = self.worker.handler
-        known = handler.find(packet, False)
-        known = known or self.cookies.find(handler.find, packet, False, address)
-        if known is not None:
-            return known
-        reply = self.worker.ask(packet)
+        """What the client gets."""
+        reply = self.worker.ask(packet, client=address)
         assert not isinstance(reply, Unanswered)
-        return self.cookies.add(packet, reply, address)
+        return reply
 
     def cookie(self, sent: bytes = CLIENT, address: bytes = OURS) -> bytes:
         """The cookie in the reply to a query with that one."""

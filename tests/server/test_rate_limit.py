@@ -27,6 +27,7 @@ class Limited:
         self.worker = Worker(policy=Policy())
         policy = RateLimitPolicy(LIMIT, exempt)
         self.cookies = Cookies(b"secret", 1232, lambda: self.now)
+        self.worker.handler.cookies = self.cookies
         self.limiter = RateLimiter(policy, self.cookies, lambda: self.now)
 
     def ask(self, packet: bytes, address: bytes = VICTIM) -> bytes | None:

@@ -17,6 +17,9 @@ A, NS, CNAME, SOA, PTR, TXT, AAAA, SRV, OPT, IXFR, AXFR, ANY = (
     *(1, 2, 5, 6, 12, 16, 28, 33, 41, 251, 252, 255),
 )
 
+CLIENT = bytes((192, 0, 2, 1))
+"""The packed address of somebody who asks."""
+
 
 def header(
     flags: int = RD,

@@ -211,7 +211,8 @@ class Schedule:
             self._views[key] = TrackedView(key, area, asked_at=float("-inf"))
 
     def _asked(self, key: ViewKey, area: Area, now: float) -> TrackedView:
-        view = self._views.setdefault(key, TrackedView(key, area, now))
+        if (view := self._views.get(key)) is None:
+            view = self._views[key] = TrackedView(key, area, now)
         self.asked((key,), now)
         return view
 
