@@ -4,21 +4,17 @@ A kind is a key (`views.keys`), a view (`views.model`) and a row of `KINDS`. Eve
 on what kind a view is of asks its row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar, cast
 
-import msgspec
-
 from consuldns import descriptor
-from consuldns.consul import decoders, proofs
-from consuldns.consul.http import replies, unread
+from consuldns.consul import proofs, responses
 from consuldns.consul.http.blocking import Request
 from consuldns.consul.http.client import Reply
-from consuldns.consul.http.unread import UnreadRecord
+from consuldns.consul.responses import Decoded
 from consuldns.errors import BadResponse
-from consuldns.untrusted import Unread
 from consuldns.views import keys, model, reverse_names
 from consuldns.views.clusters import Clusters
 from consuldns.views.keys import Key, ViewKey
@@ -27,9 +23,6 @@ from consuldns.views.store import Views
 
 K = TypeVar("K", bound=ViewKey, contravariant=True)
 V = TypeVar("V", bound=AnyView)
-
-Decoded = tuple[V, Sequence[UnreadRecord]]
-"""A view, and the records that are missing in it because they cannot be read."""
 
 
 class Kept(Enum):
@@ -141,88 +134,6 @@ def failing_checks(datacenter: str) -> Request:
     return Request(("v1", "health", "state", "any"), query)
 
 
-# Decoders. No body is how a 404 comes here: the KV store says "nothing" so.
-
-
-def _datacenters(_: object, index: int, body: bytes) -> Decoded[model.Datacenters]:
-    names = replies.decode_list(body, str)
-    if not names:
-        raise BadResponse("an empty list of datacenters, which Consul never has")
-    return model.Datacenters(index, "", tuple(names)), ()
-
-
-def _services(_: object, index: int, body: bytes) -> Decoded[model.Services]:
-    tags, bad = replies.decode_service_tags(body)
-    return decoders.services(index, tags), list(map(unread.service_record, bad))
-
-
-def _nodes(_: object, index: int, body: bytes) -> Decoded[model.Nodes]:
-    records, bad = replies.decode_records(body, replies.NODES)
-    return decoders.nodes(index, records), list(map(unread.node_record, bad))
-
-
-def _peer_nodes(_: object, index: int, body: bytes) -> Decoded[model.PeerNodes]:
-    view, bad = _nodes(_, index, body)
-    return model.PeerNodes(index, view.nodes), bad
-
-
-def _partition_node(_: object, index: int, body: bytes) -> Decoded[model.PeerNodes]:
-    """The reply has the node beside its services, or is null."""
-    found = replies.decode_optional(body, dict[str, msgspec.Raw])
-    return _peer_nodes(_, index, b"[" + bytes(found["Node"]) + b"]" if found else b"[]")
-
-
-def _instances(_: object, index: int, body: bytes) -> Decoded[model.Instances]:
-    records, bad = replies.decode_records(body, replies.HEALTH_ENTRIES)
-    return decoders.instances(index, records), list(map(unread.instance_record, bad))
-
-
-def _prepared_queries(_: object, index: int, body: bytes) -> Decoded[model.PreparedQueries]:
-    records, bad = replies.decode_records(body, replies.QUERY_DEFINITIONS)
-    queries = model.PreparedQueries(
-        index,
-        names=tuple(sorted(each.name for each in records if each.name)),
-        ids=tuple(sorted(each.id for each in records)),
-    )
-    return queries, list(map(unread.query_record, bad))
-
-
-def _peers(_: object, index: int, body: bytes) -> Decoded[model.Peers]:
-    records, bad = replies.decode_records(body, replies.PEERINGS)
-    return model.Peers(index, tuple(sorted(each.name for each in records))), [
-        unread.peer_record(each) for each in bad
-    ]
-
-
-def _query_result(_: object, __: int, body: bytes) -> Decoded[model.QueryResult]:
-    if not body:
-        return NO_QUERY, ()
-    executed = replies.decode(body, replies.ExecutedQuery)
-    records, bad = replies.decode_records(bytes(executed.nodes), replies.HEALTH_ENTRIES)
-    return decoders.query_result(executed, records), list(map(unread.instance_record, bad))
-
-
-def _reverse_zones(_: object, index: int, body: bytes) -> Decoded[reverse_names.ReverseZones]:
-    return decoders.reverse_zones(index, replies.decode_list(body, str) if body else []), ()
-
-
-def _reverse_entries(
-    key: keys.ReverseZone, index: int, body: bytes
-) -> Decoded[reverse_names.ReverseEntries]:
-    return decoders.reverse_entries(index, key.folder, *_key_values(body))
-
-
-def _clusters(_: object, index: int, body: bytes) -> Decoded[Clusters]:
-    return decoders.clusters(index, *_key_values(body))
-
-
-def _key_values(body: bytes) -> tuple[list[replies.KeyValue], list[Unread]]:
-    return replies.decode_records(body, replies.KEY_VALUES) if body else ([], [])
-
-
-NO_QUERY = model.QueryResult(0, (), exists=False)
-
-
 def _tenancy_of(key: keys.TenantInstances) -> dict[str, str]:
     """The parameters of a request."""
     if key.peer:
@@ -240,12 +151,12 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
     keys.DatacenterList: Kind(
         kept=Kept.POLLED,  # it cannot block, and hardly ever changes
         request=lambda _, __: Request(("v1", "catalog", "datacenters")),
-        decode=_datacenters,
+        decode=responses.datacenters,
     ),
     keys.ServiceList: Kind[keys.ServiceList, model.Services](
         kept=Kept.ALWAYS,
         request=lambda key, _: Request(("v1", "catalog", "services"), {"dc": key.datacenter}),
-        decode=_services,
+        decode=responses.services,
         proof=proofs.of_known_datacenter,
         invalidates=Area.SERVICES,
         members=lambda local, name: keys.ServiceInstances(local, name.lower()),
@@ -253,7 +164,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
     keys.NodeList: Kind[keys.NodeList, model.Nodes](
         kept=Kept.ALWAYS,
         request=lambda key, _: Request(("v1", "catalog", "nodes"), {"dc": key.datacenter}),
-        decode=_nodes,
+        decode=responses.nodes,
         proof=proofs.of_known_datacenter,
         invalidates=Area.SERVICES,
     ),
@@ -264,7 +175,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             ("v1", "health", "service", place.spelling),
             {"dc": key.datacenter, **({"near": "_agent"} if place.is_sorted else {})},
         ),
-        decode=_instances,
+        decode=responses.instances_of,
         proof=proofs.of_listed_service,
         invalidated_by=Area.SERVICES,
         nothing=model.Instances(0, ()),
@@ -276,7 +187,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         request=lambda key, place: Request(
             ("v1", "health", "connect", place.spelling), {"dc": key.datacenter}
         ),
-        decode=_instances,
+        decode=responses.instances,
         proof=proofs.service_or_guess,
         is_guess=proofs.is_not_a_service,
         nothing=model.Instances(0, ()),
@@ -286,7 +197,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         request=lambda key, place: Request(
             ("v1", "health", "ingress", place.spelling), {"dc": key.datacenter}
         ),
-        decode=_instances,
+        decode=responses.instances,
         proof=proofs.service_or_guess,
         is_guess=proofs.is_not_a_service,
         nothing=model.Instances(0, ()),
@@ -294,7 +205,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
     keys.PeerList: Kind[keys.PeerList, model.Peers](
         kept=Kept.IF_ALLOWED,
         request=lambda _, __: Request(("v1", "peerings"), blocks=False),
-        decode=_peers,
+        decode=responses.peers,
         proof=proofs.of_known_datacenter,
         nothing=model.Peers(0),
     ),
@@ -305,7 +216,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             ("v1", "health", key.kind, place.spelling),
             _tenancy_of(key),
         ),
-        decode=_instances,
+        decode=responses.instances,
         proof=proofs.in_tenancy,
         is_guess=lambda _, __: True,
         nothing=model.Instances(0, ()),
@@ -314,7 +225,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
     keys.PeerNodes: Kind[keys.PeerNodes, model.PeerNodes](
         kept=Kept.ON_DEMAND,
         request=lambda key, _: Request(("v1", "catalog", "nodes"), {"peer": key.peer}),
-        decode=_peer_nodes,
+        decode=responses.peer_nodes,
         proof=proofs.of_listed_peer,
         nothing=model.PeerNodes(0, ()),
     ),
@@ -325,7 +236,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             ("v1", "catalog", "node", place.spelling),
             {"ns": "default", "partition": key.partition, "dc": key.datacenter},
         ),
-        decode=_partition_node,
+        decode=responses.partition_node,
         proof=proofs.in_partition,
         is_guess=lambda _, __: True,
         nothing=model.PeerNodes(0, ()),
@@ -334,7 +245,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
     keys.PreparedQueryList: Kind[keys.PreparedQueryList, model.PreparedQueries](
         kept=Kept.IF_ALLOWED,
         request=lambda key, _: Request(("v1", "query"), {"dc": key.datacenter}),
-        decode=_prepared_queries,
+        decode=responses.prepared_queries,
         proof=proofs.of_known_datacenter,
         nothing=model.PreparedQueries(0),
     ),
@@ -347,10 +258,10 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             may_be_missing=True,
             blocks=False,
         ),
-        decode=_query_result,
+        decode=responses.query_result,
         proof=proofs.query_or_guess,
         is_guess=lambda key, views: not proofs.is_listed_query(key, views),
-        nothing=NO_QUERY,
+        nothing=responses.NO_QUERY,
     ),
     # One request lists the root's folders. It wakes on every change anywhere in the tree, of values
     # as well (measured on 1.8.7), and so shows when a zone may have changed.
@@ -361,7 +272,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             {"keys": "", "separator": "/", "dc": place.local},
             may_be_missing=True,
         ),
-        decode=_reverse_zones,
+        decode=responses.reverse_zones,
         invalidates=Area.KEYS,
         members=lambda _, name: keys.ReverseZone(name),
         nothing=reverse_names.ReverseZones(0, ()),
@@ -372,7 +283,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         request=lambda key, place: Request(
             ("v1", "kv", key.folder, ""), {"recurse": "", "dc": place.local}, may_be_missing=True
         ),
-        decode=_reverse_entries,
+        decode=responses.reverse_entries,
         proof=proofs.of_listed_folder,
         invalidated_by=Area.KEYS,
         nothing=reverse_names.ReverseEntries(0, ()),
@@ -389,7 +300,7 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
             {"recurse": "", "dc": key.datacenter},
             may_be_missing=True,
         ),
-        decode=_clusters,
+        decode=responses.clusters,
         proof=proofs.of_known_datacenter,
         nothing=Clusters(0, ()),
     ),

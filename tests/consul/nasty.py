@@ -47,6 +47,9 @@ REPLIES: dict[str, Spoil] = {
     "nothing but white space": instead(b" \n"),
     "true": instead(b"true"),
     "a number": instead(b"7"),
+    "an instance of another service": instead(
+        json.dumps([{"Node": {}, "Service": {"Service": "other", "Address": "10.9.9.9"}}]).encode()
+    ),
     "a huge number": instead(LARGE_NUMBER),
     "a text": instead(b'"web"'),
     "HTML": instead(b"<html><body>Sign in</body></html>"),

@@ -43,6 +43,7 @@ class ScriptedServer:
     port: int = 0
     close_after_reply: bool = False
     _serving: set[asyncio.Task[None]] = field(default_factory=set)
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @classmethod
     @asynccontextmanager
@@ -66,11 +67,17 @@ class ScriptedServer:
         """What a client needs to come here."""
         return ConsulSettings(address=f"http://127.0.0.1:{self.port}")
 
+    def push(self, octets: bytes) -> None:
+        """Send this to every client, without having been asked."""
+        for writer in self._writers:
+            writer.write(octets)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = asyncio.current_task()
         assert task is not None
         self._serving.add(task)
+        self._writers.append(writer)
         try:
             while True:
                 self.requests.append(await _read_request(reader))
@@ -88,6 +95,7 @@ class ScriptedServer:
             # the loop, and be complained of in whichever test runs when it is collected.
             writer.transport.abort()
         finally:
+            self._writers.remove(writer)
             writer.close()
 
 

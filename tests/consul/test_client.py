@@ -1,6 +1,7 @@
 """The client against a server that misbehaves, on real sockets."""
 
 import asyncio
+import errno
 import gzip
 import json
 from pathlib import Path
@@ -205,6 +206,25 @@ async def test_connection_is_used_again_only_after_a_clean_end(
         await client.aclose()
 
 
+@pytest.mark.parametrize("is_read_meanwhile", [False, True])
+@pytest.mark.parametrize(
+    "octets", [pytest.param(reply("[7]"), id="a reply"), pytest.param(b"\r\n", id="an empty line")]
+)
+async def test_what_comes_without_a_request_answers_none(
+    octets: bytes, is_read_meanwhile: bool
+) -> None:
+    async with ScriptedServer.of(reply("[]")) as server, ScriptedServer.of(reply("[]")) as other:
+        client, elsewhere = Client(server.settings), Client(other.settings)
+        await client.get(*SERVICES)
+        server.push(octets)
+        if is_read_meanwhile:
+            await elsewhere.get(*SERVICES)  # the event loop takes what has come on all sockets
+        assert (await client.get(*SERVICES)).body == b"[]"
+        assert server.connections == 2
+        await client.aclose()
+        await elsewhere.aclose()
+
+
 @pytest.mark.parametrize(
     "response",
     [
@@ -236,6 +256,25 @@ async def test_long_poll_may_be_silent_until_its_first_byte(
         client = Client(server.settings)
         assert (await client.get(*SERVICES)).body == b"[]"
         await client.aclose()
+
+
+async def test_connection_that_the_kernel_gives_up_is_unreachable() -> None:
+    received = asyncio.Event()
+
+    async def hang(request: Request) -> bytes:
+        received.set()
+        return await never(request)
+
+    async with ScriptedServer.of(hang) as server:
+        link = connection.Connection(connection.Address("127.0.0.1", server.port))
+        waiting = asyncio.create_task(link.exchange(b"GET", b"/", [(b"Host", b"x")], b"", 100))
+        await received.wait()
+        assert link._stream is not None
+        # What keepalive probes without an answer end in; loopback answers them always.
+        link._stream[0].set_exception(TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
+        with pytest.raises(Unreachable, match="Connection timed out"):
+            await waiting
+        assert not link.is_open
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,12 @@ trailers and 1xx responses are skipped.
 """
 
 import asyncio
+import select
+import socket
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import h11
 
@@ -19,6 +22,13 @@ CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0  # within a response, which Consul sends in one go
 MAX_HEAD = 1 << 16  # bytes of a status line with its headers, of trailers, of a chunk's size
 PIECE = 1 << 18  # bytes that are taken from the stream at once
+# A firewall or a NAT gateway that forgot a connection says nothing to either side, and a blocking
+# query waits for 30 s: the kernel notices within 5 + 3 * 2 s.
+KEEPALIVE = {
+    socket.TCP_KEEPIDLE: 5,  # seconds of silence until the first probe
+    socket.TCP_KEEPINTVL: 2,  # seconds between probes
+    socket.TCP_KEEPCNT: 3,  # probes without an answer until the connection counts as broken
+}
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -46,12 +56,32 @@ class Response:
     body: bytes
 
 
+class _Reader(asyncio.StreamReader):
+    """Counts the bytes that have come and were not taken."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=PIECE)
+        self.waiting = 0
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        """What the transport calls with each piece."""
+        octets = bytes(data)
+        self.waiting += len(octets)
+        super().feed_data(octets)
+
+    async def read(self, n: int = -1) -> bytes:
+        """At most `n` bytes, b"" at the end."""
+        data = await super().read(n)
+        self.waiting -= len(data)
+        return data
+
+
 class Connection:
     """Connects when needed; closes after anything unusual, so that the next exchange is clean."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._stream: tuple[_Reader, asyncio.StreamWriter] | None = None
         self._http = h11.Connection(h11.CLIENT)
 
     @property
@@ -93,8 +123,8 @@ class Connection:
         if stream is not None:
             stream[1].transport.abort()
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._stream is not None and not self._stream[0].at_eof():
+    async def _open(self) -> tuple[_Reader, asyncio.StreamWriter]:
+        if self._stream is not None and _is_quiet(*self._stream):
             return self._stream
         self.close()
         try:
@@ -116,7 +146,7 @@ class Connection:
             events.insert(1, h11.Data(data=body))
         return b"".join(self._http.send(event) or b"" for event in events)
 
-    async def _receive(self, reader: asyncio.StreamReader, max_body: int) -> Response:
+    async def _receive(self, reader: _Reader, max_body: int) -> Response:
         head: h11.Response | None = None
         body = bytearray()
         patience: float | None = None  # for the first byte: the caller's deadline, or a long poll
@@ -145,21 +175,48 @@ class Connection:
             self.close()
 
 
-async def _connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(address: Address) -> tuple[_Reader, asyncio.StreamWriter]:
+    loop, reader = asyncio.get_running_loop(), _Reader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport: asyncio.Transport
     if address.path:
-        return await asyncio.open_unix_connection(address.path, limit=PIECE)
-    server_name = (address.server_name or address.host) if address.tls else None
-    return await asyncio.open_connection(
-        address.host, address.port, ssl=address.tls, server_hostname=server_name, limit=PIECE
-    )
+        transport, _ = await loop.create_unix_connection(lambda: protocol, address.path)
+    else:
+        transport, _ = await loop.create_connection(
+            lambda: protocol,
+            address.host,
+            address.port,
+            ssl=address.tls,
+            server_hostname=(address.server_name or address.host) if address.tls else None,
+        )
+        connected = transport.get_extra_info("socket")
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE.items():
+            connected.setsockopt(socket.IPPROTO_TCP, option, value)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
-async def _read(reader: asyncio.StreamReader, seconds: float | None) -> bytes:
+def _is_quiet(reader: _Reader, writer: asyncio.StreamWriter) -> bool:
+    """Whether nothing has come since the last response: neither its end, nor what nobody asked for.
+
+    The latter would be taken for the response to the next request, and each one from then on for
+    that to the request before. It may still be in the kernel, so the socket is looked at, too.
+    """
+    if reader.waiting or reader.at_eof():
+        return False
+    poll = select.poll()
+    poll.register(writer.get_extra_info("socket"), select.POLLIN)
+    return not poll.poll(0)
+
+
+async def _read(reader: _Reader, seconds: float | None) -> bytes:
     """The next bytes, b"" at the end. Raises OSError if none come within that time."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as limit:
             return await reader.read(PIECE)
     except TimeoutError as error:
+        if not limit.expired():
+            raise  # the kernel's: the other side has acknowledged nothing for too long
         raise OSError(f"no data for {seconds:g} s") from error
 
 
