@@ -165,6 +165,15 @@ def to_wire(name: Labels) -> bytes:
     return b"".join([LENGTH_BYTES[len(label)] + label for label in name]) + b"\0"
 
 
+def from_wire(data: bytes, offset: int = 0) -> tuple[Labels, int]:
+    """A name in wire format that is not compressed, and the offset behind it. Trusts the data."""
+    labels: list[bytes] = []
+    while length := data[offset]:
+        labels.append(data[offset + 1 : offset + 1 + length])
+        offset += 1 + length
+    return tuple(labels), offset + 1
+
+
 def reverse_name(address: IPAddress) -> Labels:
     """`d.c.b.a.in-addr.arpa` (RFC 1035 3.5) or 32 nibbles under `ip6.arpa` (RFC 3596 2.5)."""
     if isinstance(address, IPv4Address):

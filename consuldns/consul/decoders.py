@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from consuldns import descriptor, durations, reverse_layout, untrusted
+from consuldns import descriptor, durations, names, reverse_layout, untrusted
 from consuldns.consul.http import replies, unread
 from consuldns.consul.http.unread import UnreadRecord
 from consuldns.descriptor import (
@@ -18,11 +18,14 @@ from consuldns.descriptor import (
     EndpointsKey,
     RecordKey,
 )
-from consuldns.names import MAX_LABEL, MAX_PORT, MAX_WEIGHT, parse_address
+from consuldns.names import MAX_LABEL, MAX_PORT, MAX_WEIGHT, Labels, parse_address
 from consuldns.untrusted import MAX_UINT64, Unread, Unreadable
 from consuldns.views import model, reverse_names
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
 from consuldns.views.model import Health
+from consuldns.views.zone_records import ZoneName, ZoneNames, ZoneRecords
+from consuldns.zone_documents import document, layout
+from consuldns.zone_documents.document import DocumentError
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 MAX_TTL = 2**31 - 1  # seconds (RFC 2181 section 8)
@@ -302,3 +305,56 @@ def _flags(record: replies.KeyValue) -> int:
     if not 0 <= record.flags <= MAX_UINT64:
         raise ValueError("its flags are not a number of 64 bits")
     return record.flags
+
+
+def zone_names(index: int, folders: Iterable[str]) -> tuple[ZoneNames, list[UnreadRecord]]:
+    """The zones that people keep in the KV tree, by their folders; and the bad ones."""
+    zones: list[str] = []
+    bad: list[UnreadRecord] = []
+    for folder in folders:
+        name, slash, _ = folder.removeprefix(f"{layout.ROOT}/").partition("/")
+        if not slash:
+            continue
+        try:
+            layout.zone_of(name)
+        except ValueError as error:
+            bad.append(unread.key_named(folder, error, name))
+        else:
+            zones.append(name)
+    return ZoneNames(index, tuple(sorted(zones))), bad
+
+
+def zone_records(
+    index: int,
+    folder: str,
+    records: Iterable[replies.KeyValue],
+    unreadable: Iterable[Unread] = (),
+) -> tuple[ZoneRecords, list[UnreadRecord]]:
+    """The names of a zone; and the keys whose documents cannot be used.
+
+    Keys without a value, such as folders, are not looked at.
+    """
+    prefix, zone = f"{layout.ROOT}/{folder}/", layout.zone_of(folder)
+
+    def listed(key: str) -> str | None:
+        if not key.startswith(prefix) or key.endswith("/"):
+            return None
+        try:
+            return names.format_name(names.fold(layout.labels_of(key.removeprefix(prefix), zone)))
+        except ValueError:
+            return key  # the name of nothing
+
+    found: dict[Labels, ZoneName] = {}
+    bad = unread.keys(unreadable, listed)
+    for record in records:
+        known_as = listed(record.key)
+        if not record.value or known_as is None:
+            continue
+        try:
+            labels = layout.labels_of(record.key.removeprefix(prefix), zone)
+            name = document.read(record.value, labels, zone)
+            if found.setdefault(names.fold(labels), name) is not name:
+                raise ValueError("another key has the same name")
+        except (ValueError, DocumentError) as error:
+            bad.append(unread.key_named(record.key, error, known_as))
+    return ZoneRecords(index, tuple(found.values())), bad

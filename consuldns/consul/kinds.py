@@ -20,6 +20,8 @@ from consuldns.views.clusters import Clusters
 from consuldns.views.keys import Key, ViewKey
 from consuldns.views.model import AnyView
 from consuldns.views.store import Views
+from consuldns.views.zone_records import ZoneNames, ZoneRecords
+from consuldns.zone_documents import layout
 
 K = TypeVar("K", bound=ViewKey, contravariant=True)
 V = TypeVar("V", bound=AnyView)
@@ -40,6 +42,7 @@ class Area(Enum):
 
     SERVICES = "the lists of services, nodes and checks"
     KEYS = "the KV tree"
+    ZONES = "the zones of the KV tree"
     AGE = "its age"
 
 
@@ -145,6 +148,11 @@ def _tenancy_of(key: keys.TenantInstances) -> dict[str, str]:
         "dc": key.datacenter,
     }
     return {name: value for name, value in names.items() if value}
+
+
+def _is_empty_tree(_: object, reply: Reply) -> bool:
+    """Whether there is no key at all, readable or not."""
+    return reply.is_missing or reply.body.strip() in (b"[]", b"null")
 
 
 KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
@@ -287,9 +295,33 @@ KINDS: Mapping[type[ViewKey], Kind[Any, Any]] = {
         proof=proofs.of_listed_folder,
         invalidated_by=Area.KEYS,
         nothing=reverse_names.ReverseEntries(0, ()),
-        is_empty=lambda view, reply: (
-            reply.is_missing or (not view.entries and reply.body.strip() in (b"[]", b"null"))
+        is_empty=_is_empty_tree,
+    ),
+    # As above: it wakes on every change below the folder of all zones.
+    keys.ZoneList: Kind[keys.ZoneList, ZoneNames](
+        kept=Kept.ALWAYS,
+        request=lambda _, place: Request(
+            ("v1", "kv", *layout.ROOT.split("/"), ""),
+            {"keys": "", "separator": "/", "dc": place.local},
+            may_be_missing=True,
         ),
+        decode=responses.zone_names,
+        invalidates=Area.ZONES,
+        members=lambda _, name: keys.ZoneContents(name),
+        nothing=ZoneNames(0),
+    ),
+    keys.ZoneContents: Kind[keys.ZoneContents, ZoneRecords](
+        kept=Kept.ON_DEMAND,
+        request=lambda key, place: Request(
+            ("v1", "kv", *layout.ROOT.split("/"), key.zone, ""),
+            {"recurse": "", "dc": place.local},
+            may_be_missing=True,
+        ),
+        decode=responses.zone_records,
+        proof=proofs.of_listed_zone,
+        invalidated_by=Area.ZONES,
+        nothing=ZoneRecords(0),
+        is_empty=_is_empty_tree,
     ),
     keys.ServiceAddresses: Kind(kept=Kept.IN_BACKGROUND),
     # All clusters with all their services in one request: see ADR 6.

@@ -88,3 +88,10 @@ def of_listed_folder(key: keys.ReverseZone, views: Views) -> str:
     if key.folder not in views.read(keys.ReverseZoneList()).folders:
         raise NotFound(f"no reverse zone {key.folder!r}")
     return key.folder
+
+
+def of_listed_zone(key: keys.ZoneContents, views: Views) -> str:
+    """The list of zones has the view's."""
+    if key.zone not in views.read(keys.ZoneList()).zones:
+        raise NotFound(f"no zone {key.zone!r} in the KV tree")
+    return key.zone

@@ -17,6 +17,7 @@ from consuldns.untrusted import Unread
 from consuldns.views import keys, model, reverse_names
 from consuldns.views.clusters import Clusters
 from consuldns.views.model import AnyView
+from consuldns.views.zone_records import ZoneNames, ZoneRecords
 
 V = TypeVar("V", bound=AnyView)
 
@@ -114,6 +115,16 @@ def reverse_entries(
 ) -> Decoded[reverse_names.ReverseEntries]:
     """The reverse names in a folder."""
     return decoders.reverse_entries(index, key.folder, *_key_values(body))
+
+
+def zone_names(_: object, index: int, body: bytes) -> Decoded[ZoneNames]:
+    """The folders of zones."""
+    return decoders.zone_names(index, replies.decode_list(body, str) if body else [])
+
+
+def zone_records(key: keys.ZoneContents, index: int, body: bytes) -> Decoded[ZoneRecords]:
+    """The records of a zone."""
+    return decoders.zone_records(index, key.zone, *_key_values(body))
 
 
 def clusters(_: object, index: int, body: bytes) -> Decoded[Clusters]:

@@ -63,6 +63,7 @@ class Reason(Enum):
     NODE_OF_CLUSTER = "node of cluster"
     INSTANCES_OF_CLUSTERS = "instances of clusters"
     NOT_SYNCED = "not synced"
+    NO_RECORDS = "no records"
     # Something is there.
     SOME_UNHEALTHY = "some unhealthy"
     OF_CLUSTER = "of cluster"
@@ -94,6 +95,9 @@ class Finding(msgspec.Struct, frozen=True):
     `is_ordered`: the groups are in an order that is to be kept; `by_weight`: in a random one that
     goes by their weights.
 
+    `is_referral`: the name is delegated, to the servers in `authority`. `is_followed`: the groups
+    have all that their aliases lead to.
+
     `why` are the reasons, the main one first. `existing` of a denial: as many labels of the name,
     from the right, exist for this interpretation, with `labels_below` them; 0 if not known. What
     all interpretations say together is the `closest_encloser`.
@@ -111,6 +115,8 @@ class Finding(msgspec.Struct, frozen=True):
     is_ordered: bool = False
     by_weight: bool = False
     is_computed: bool = False
+    is_referral: bool = False
+    is_followed: bool = False
 
 
 # Looked up once: a member of an Enum costs 75 ns each time on CPython 3.11.

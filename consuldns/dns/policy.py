@@ -43,6 +43,7 @@ class Zone:
 
     `domain` is that of Consul's domains which names in its answers are made under. `cluster` is the
     Kubernetes cluster whose names the zone holds, empty for Consul's domains and reverse zones.
+    `records` is the zone of the KV tree whose records this one has, empty if there is none.
     `is_found_by_address`: a whole address outside of our zones, a zone of its own if we know it.
     """
 
@@ -50,11 +51,17 @@ class Zone:
     domain: Labels
     cluster: str = ""
     is_found_by_address: bool = False
+    records: str = ""
 
     @property
     def is_reverse(self) -> bool:
         """Whether this is a reverse zone."""
-        return self.apex != self.domain and not self.cluster
+        return self.apex != self.domain and not self.cluster and names.is_reverse(self.apex)
+
+    @property
+    def has_consul_names(self) -> bool:
+        """Whether names in it may be names of Consul or Kubernetes, which go first."""
+        return bool(self.cluster) or self.is_reverse or names.is_below(self.apex, self.domain)
 
     @property
     def name_server(self) -> Labels:

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from consuldns import names
-from consuldns.dns import reverse, zones
+from consuldns.dns import reverse, zone_records, zones
 from consuldns.dns.answer import (
     Answer,
     ClosestEncloser,
@@ -71,7 +71,11 @@ NOT_SYNCED = Answer(
 )
 
 MAX_ALIASES = 3  # that are followed one after the other, as Consul does
-KEEPS_TTL = (meanings.NodeName, meanings.KubernetesName, meanings.ClusterName)
+KEEPS_TTL = (
+    *(meanings.NodeName, meanings.KubernetesName, meanings.ClusterName),
+    meanings.RecordName,
+)
+AT_APEX = (meanings.Apex, meanings.ClusterName)  # what finds nothing but SOA and NS there
 FOLLOWED = frozenset((Type.A, Type.AAAA, Type.CNAME))
 LEADS_ON = frozenset((Type.CNAME, Type.SRV, Type.NS))
 NXDOMAIN = Finding(Outcome.NXDOMAIN)
@@ -105,7 +109,7 @@ def resolve(
 
 
 def _answer(question: Question, views: ViewReader, policy: Policy, recursion: Recursion) -> Answer:
-    zone = zone_of(question.name, views, policy)
+    zone = zones.zone_of(question.name, views, policy)
     if zone is None or _is_delegated(question.name, zone, policy):
         return _forward(question, views, policy, recursion)
     request = Request(question.name, question.type, zone, views, policy, recursion=recursion)
@@ -144,14 +148,6 @@ def _forward(question: Question, views: ViewReader, policy: Policy, recursion: R
     )
 
 
-def zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | None:
-    """The zone that a folded name is in, None if we serve no such zone."""
-    zone = zones.zone_of(name, policy)
-    if zone is not None and zone.apex:
-        return zone
-    return zones.reverse_zone_of(name, views, policy) or zone
-
-
 def _complete(finding: Finding, zone: Zone, views: ViewReader, policy: Policy) -> Answer:
     """The answer of a finding: a negative one with the SOA of its zone (RFC 2308 section 5)."""
     authority = finding.authority
@@ -166,6 +162,7 @@ def _complete(finding: Finding, zone: Zone, views: ViewReader, policy: Policy) -
         frozenset(views.dependencies),
         exclusive=finding.exclusive,
         shuffled=not finding.is_ordered,
+        authoritative=not finding.is_referral,
         by_weight=finding.by_weight,
         closest_encloser=finding.closest_encloser,
         is_computed=finding.is_computed,
@@ -180,6 +177,8 @@ def find(request: Request) -> Finding:
     for meaning in interpretations(request.name, request.zone):
         finding = look_up(meaning, request)
         outcome = finding.outcome
+        if finding.is_referral or finding.is_followed:
+            return finding
         if outcome is _NXDOMAIN:
             denials.append(finding)
         elif outcome is _ANSWER:
@@ -197,10 +196,12 @@ def find(request: Request) -> Finding:
 
 def _denial(denials: list[Finding], request: Request) -> Finding:
     """NXDOMAIN, with the closest encloser if every interpretation knows one of its own."""
-    if request.zone.is_reverse:
-        denials = [reverse.deny(request)]
-    elif not denials:
-        denials = [zones.deny(request)]
+    zone = request.zone
+    of_consul = len(denials) - bool(zone.records)
+    if zone.is_reverse:
+        denials = [reverse.deny(request), *denials[of_consul:]]
+    elif not of_consul and zone.has_consul_names:
+        denials.append(zones.deny(request))
     existing = 0
     for each in denials:
         if not each.existing:
@@ -208,10 +209,10 @@ def _denial(denials: list[Finding], request: Request) -> Finding:
         if each.existing > existing:
             existing = each.existing
     name = request.name[-existing:]
-    if name in request.policy.above_zones:
+    if zones.is_enclosing(name, request):
         return NXDOMAIN
     labels = [each.labels_below for each in denials if each.existing == existing]
-    if not request.zone.is_reverse:
+    if not zone.is_reverse:
         labels += parse.ALWAYS_BELOW
     label = request.name[-existing - 1]
     if any([label in each for each in labels]):
@@ -223,16 +224,27 @@ def _denial(denials: list[Finding], request: Request) -> Finding:
 def interpretations(name: Labels, zone: Zone) -> list[Interpretation]:
     """What a folded name in a zone can mean, best first.
 
-    A zone of a Kubernetes cluster may lie in Consul's domain: even there Consul's names go first.
+    A zone of a Kubernetes cluster, or of the KV tree, may lie in Consul's domain: even there
+    Consul's names go first.
     """
+    found = _of_consul(name, zone)
+    if not zone.records:
+        return found
+    if name == zone.apex:
+        found = [each for each in found if not isinstance(each, AT_APEX)]
+    return [*found, meanings.RecordName(name[: len(name) - len(zone.apex)])]
+
+
+def _of_consul(name: Labels, zone: Zone) -> list[Interpretation]:
+    """What the name can mean in Consul and in Kubernetes."""
     if zone.is_reverse:
         is_apex = name == zone.apex and not zone.is_found_by_address
         return parse.of_reverse(name, is_apex=is_apex)
-    if not zone.cluster:
-        return parse.interpretations(name[: len(name) - len(zone.apex)])
     found: list[Interpretation] = []
     if names.is_below(zone.apex, zone.domain):
         found = parse.interpretations(name[: len(name) - len(zone.domain)])
+    if not zone.cluster:
+        return found
     path = name[: len(name) - len(zone.apex)]
     return [*found, meanings.ClusterName(of_kubernetes(path))]
 
@@ -287,7 +299,7 @@ def _reach(target: Labels, type_: int, request: Request) -> tuple[Record, ...]:
     """Addresses and further aliases of a name, none if it is a loop, or out of our reach."""
     if type_ == Type.CNAME:
         return ()
-    zone = zones.zone_of(names.fold(target), request.policy)
+    zone = zones.zone_of(names.fold(target), request.views, request.policy)
     if zone is None or _is_delegated(names.fold(target), zone, request.policy):
         return tuple(_reach_outside(names.fold(target), type_, request))
     next_request = request.ask(target, zone, type_)
@@ -322,6 +334,11 @@ def _find_kubernetes_address(meaning: meanings.AddressOfKubernetes, request: Req
     return reverse.find_kubernetes(meaning, request, find)
 
 
+def _find_record_name(meaning: meanings.RecordName, request: Request) -> Finding:
+    """Aliases within a zone decide whether a name exists: what they lead to is found as well."""
+    return zone_records.find(meaning, request, find)
+
+
 # Which module answers which kind of name.
 FINDERS: dict[type[Interpretation], Callable[[Any, Request], Finding]] = {
     meanings.Apex: zones.find_apex,
@@ -346,6 +363,7 @@ FINDERS: dict[type[Interpretation], Callable[[Any, Request], Finding]] = {
     meanings.AddressName: nodes.find_address,
     meanings.KubernetesName: tree.find,
     meanings.ClusterName: tree.find_in_zone,
+    meanings.RecordName: _find_record_name,
     meanings.AddressKey: reverse.find_key,
     meanings.AddressOfKubernetes: _find_kubernetes_address,
     meanings.AddressOfNode: reverse.find_node,

@@ -79,7 +79,7 @@ def find_kubernetes(name: AddressOfKubernetes, request: Request, find: Find) -> 
 def _leads_to(packed: bytes, target: Labels, request: Request, find: Find) -> bool:
     """Whether the name has the address: whatever it means, and whichever alias is picked."""
     name = names.fold(target)
-    zone = zones.zone_of(name, request.policy)
+    zone = zones.zone_of(name, request.views, request.policy)
     if zone is None:
         return False
     finding = find(Request(name, address_type(packed), zone, request.views, request.policy))

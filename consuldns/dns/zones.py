@@ -1,5 +1,6 @@
 """Which zone a name lies in, and what every zone has: SOA, NS, and `ns.D` itself."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 from consuldns import names
@@ -16,13 +17,34 @@ from consuldns.views.store import ViewReader
 _NXDOMAIN = Outcome.NXDOMAIN
 
 
-def zone_of(name: Labels, policy: Policy) -> Zone | None:
-    """The zone that a folded name is in or at, the longest that matches; None if only reverse."""
+def zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | None:
+    """The zone that a folded name is in or at, the longest that matches; None if none does.
+
+    Those that are set, those of the KV tree, and for reverse names the reverse ones: a zone of the
+    root comes last.
+    """
     apex = policy.apexes.longest_of(name)
-    return None if apex is None else policy.zones[apex]
+    zone = None if apex is None else policy.zones[apex]
+    if not apex:
+        zone = _reverse_zone_of(name, views, policy) or zone
+    own = views.zones()
+    in_tree = own.apexes.longest_of(name) if own.zones else None
+    if in_tree is None or (
+        zone is not None and len(zone.apex) > len(in_tree) and not zone.is_found_by_address
+    ):
+        return zone
+    return _with_records(in_tree, own.by_apex[in_tree], zone, policy)
 
 
-def reverse_zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | None:
+def _with_records(apex: Labels, folder: str, zone: Zone | None, policy: Policy) -> Zone:
+    """A zone of the KV tree; if it is one of ours already, both in one."""
+    if zone is not None and zone.apex == apex:
+        return replace(zone, records=folder)
+    domain = zone.domain if zone is not None else policy.domain
+    return Zone(apex, domain, records=folder)
+
+
+def _reverse_zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | None:
     """The zone that a folded name in a reverse tree is in or at, the longest that matches.
 
     Outside of our zones a whole address may be a zone of its own: if we know it.
@@ -48,9 +70,14 @@ def _reverse_zone(apex: Labels, domain: Labels) -> Zone:
 
 def is_above_zone(request: Request) -> bool:
     """Whether the name exists because one of our zones does, somewhere below it."""
-    if request.name in request.policy.above_zones:
+    if is_enclosing(request.name, request):
         return True
     return request.zone.is_reverse and request.name in request.views.reverse_zones().enclosing
+
+
+def is_enclosing(name: Labels, request: Request) -> bool:
+    """Whether a zone that is set, or one of the KV tree, is below the name."""
+    return name in request.policy.above_zones or name in request.views.zones().enclosing
 
 
 def start_of_authority(zone: Zone, views: ViewReader, policy: Policy) -> Record:
@@ -61,21 +88,27 @@ def start_of_authority(zone: Zone, views: ViewReader, policy: Policy) -> Record:
     same in every replica, and rise with every name that comes or goes; health alone does not move
     them.
     """
-    datacenter = views.datacenters().local
-    other = views.reverse_zones() if zone.is_reverse else views.services(datacenter)
-    nodes, clusters = views.nodes(datacenter), views.clusters(datacenter)
-    serial = max(other.index, nodes.index, clusters.index) & 0xFFFFFFFF
     times = policy.kubernetes.soa if zone.cluster else policy.soa
     return _start_of_authority(
         zone.apex,
         policy.name_servers_of(zone)[0],
         zone.rname,
-        serial,
+        _serial(zone, views) & 0xFFFFFFFF,
         times.refresh,
         times.retry,
         times.expire,
         times.min_ttl,
     )
+
+
+def _serial(zone: Zone, views: ViewReader) -> int:
+    own = views.zone_records(zone.records).index if zone.records else 0
+    if not zone.has_consul_names:
+        return own
+    datacenter = views.datacenters().local
+    other = views.reverse_zones() if zone.is_reverse else views.services(datacenter)
+    nodes, clusters = views.nodes(datacenter), views.clusters(datacenter)
+    return max(own, other.index, nodes.index, clusters.index)
 
 
 @lru_cache(maxsize=1024)

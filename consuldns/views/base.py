@@ -37,5 +37,16 @@ class ListView(View, frozen=True):
         """What the list says about some of `names_listed`."""
 
 
+class TreeView(View, frozen=True):
+    """A view of keys of the KV tree, each of which may be unreadable by itself."""
+
+    @abstractmethod
+    def completed(self, old: Self, lost: AbstractSet[str] | None) -> Self:
+        """This view with what it lacks of an older one.
+
+        `lost` are the names of what cannot be read now; None: they are not known.
+        """
+
+
 class Value(msgspec.Struct, frozen=True, array_like=True):
     """A part of a view."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from consuldns.views import model, reverse_names
+from consuldns.views import model, reverse_names, zone_records
 from consuldns.views.base import View
 from consuldns.views.clusters import Clusters
 
@@ -167,6 +167,19 @@ class ReverseZone(Key[reverse_names.ReverseEntries], frozen=True):
     folder: str
 
 
+class ZoneList(Key[zone_records.ZoneNames], frozen=True):
+    """The zones that people keep in the KV tree."""
+
+    words = "the zones of the KV tree"
+
+
+class ZoneContents(Key[zone_records.ZoneRecords], frozen=True):
+    """The records of one of them, by the name of its folder."""
+
+    words = "the records of the zone {zone}"
+    zone: str
+
+
 class ServiceAddresses(Key[reverse_names.AddressIndex], frozen=True):
     """Which service has an address, for PTR."""
 
@@ -199,6 +212,8 @@ else:  # what msgspec decodes: it tells them apart by their tags
         | PreparedQueryResult
         | ReverseZoneList
         | ReverseZone
+        | ZoneList
+        | ZoneContents
         | ServiceAddresses
         | ClusterList
     )

@@ -22,6 +22,7 @@ from consuldns.views.clusters import Clusters
 from consuldns.views.endings import Endings
 from consuldns.views.networks import Networks
 from consuldns.views.reverse_names import AddressIndex, ReverseEntries, ReverseZones
+from consuldns.views.zone_records import ZoneNames, ZoneRecords
 
 
 class Health(IntEnum):
@@ -321,6 +322,8 @@ else:  # what msgspec decodes: it tells them apart by their tags
         | PeerNodes
         | ReverseZones
         | ReverseEntries
+        | ZoneNames
+        | ZoneRecords
         | AddressIndex
         | Clusters
     )

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from consuldns import names, reverse_layout
 from consuldns.names import Labels, Suffixes
-from consuldns.views.base import ListView, Value, View
+from consuldns.views.base import ListView, TreeView, Value, View
 from consuldns.views.networks import Networks
 
 
@@ -83,10 +83,20 @@ class ReverseEntry(Value, frozen=True):
     flags: int  # KV Flags: tells whose key it is (the sync worker marks its own)
 
 
-class ReverseEntries(View, frozen=True):
+class ReverseEntries(TreeView, frozen=True):
     """The reverse names of one folder."""
 
     entries: tuple[ReverseEntry, ...]
+
+    def completed(self, old: Self, lost: AbstractSet[str] | None) -> Self:
+        """With the entries of the addresses that are lost."""
+        present = {each.address for each in self.entries}
+        kept = tuple(
+            each
+            for each in old.entries
+            if each.address not in present and (lost is None or each.address in lost)
+        )
+        return replace(self, entries=(*self.entries, *kept)) if kept else self
 
     @cached_property
     def by_address(self) -> dict[bytes, tuple[str, ...]]:

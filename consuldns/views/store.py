@@ -2,7 +2,7 @@
 
 from typing import Protocol, cast
 
-from consuldns.views import keys, model, reverse_names
+from consuldns.views import keys, model, reverse_names, zone_records
 from consuldns.views.clusters import Clusters
 from consuldns.views.keys import Key, V, ViewKey
 from consuldns.views.model import AnyView
@@ -167,6 +167,14 @@ class ViewReader:
     def reverse_entries(self, folder: str) -> reverse_names.ReverseEntries:
         """The reverse names of one folder."""
         return self.read(keys.ReverseZone(folder))
+
+    def zones(self) -> zone_records.ZoneNames:
+        """The zones that people keep in the KV tree."""
+        return self.read(keys.ZoneList())
+
+    def zone_records(self, zone: str) -> zone_records.ZoneRecords:
+        """The records of one of them."""
+        return self.read(keys.ZoneContents(zone))
 
     def service_addresses(self, datacenter: str) -> reverse_names.AddressIndex:
         """Which service has an address."""

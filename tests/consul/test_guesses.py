@@ -13,6 +13,7 @@ from consuldns.errors import NotFound
 from consuldns.views import keys, model
 from consuldns.views.clusters import Clusters
 from consuldns.views.store import ViewStore
+from consuldns.views.zone_records import ZoneNames
 
 NAMES_OF_QUERIES = ("Listed Query", "db")
 
@@ -24,6 +25,7 @@ def views() -> ViewStore:
     store.replace(keys.ServiceList("dc1"), model.Services(1, ("Web", "sp ace"), ()))
     store.replace(keys.NodeList("dc1"), model.Nodes(1, ()))
     store.replace(keys.ClusterList("dc1"), Clusters(1, ()))
+    store.replace(keys.ZoneList(), ZoneNames(1))
     store.replace(keys.PreparedQueryList("dc1"), model.PreparedQueries(1, NAMES_OF_QUERIES))
     return store
 

@@ -14,6 +14,7 @@ from consuldns.views import keys, model, reverse_names, updates
 from consuldns.views.base import ListView, View
 from consuldns.views.keys import Key
 from consuldns.views.store import MissingView, ViewStore
+from consuldns.views.zone_records import ZoneNames
 
 KEYS = tuple(Key.__subclasses__())
 
@@ -67,6 +68,7 @@ def test_members_of_a_list_are_proved_by_that_list(key_type: type[Key[View]]) ->
     listed = {
         keys.ServiceList: model.Services(1, ("Web.A",), ()),
         keys.ReverseZoneList: reverse_names.ReverseZones(1, ("10.IN-ADDR.ARPA",)),
+        keys.ZoneList: ZoneNames(1, ("Example.internal",)),
     }[key_type]
     members = KINDS[key_type].members
     assert members is not None

@@ -82,9 +82,9 @@ async def test_a_tree_that_may_not_be_listed_is_not_served(
         assert watcher.is_ready
         assert services(worker) == set()
         assert worker.zones() == set()
-        await eventually(lambda: denied(watcher, "kv") >= 6)
+        await eventually(lambda: denied(watcher, "kv") >= 9)
         said = [text for text in caplog.messages if "not served" in text]
-        assert len(said) == 2, "once for each tree"
+        assert len(said) == 3, "once for each tree"
         assert any('key_prefix "consuldns/k8s/" { policy = "list" }' in text for text in said)
         guarded.allow(EVERYTHING)
         await worker.until(lambda: services(worker) == {"web"})

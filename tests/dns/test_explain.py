@@ -224,7 +224,7 @@ def test_an_alias_is_followed() -> None:
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(MissingView) as missing:
         explain(question("db.service.consul A"), ViewStore(), COLLISIONS.policy)
-    assert missing.value.key == keys.DatacenterList()
+    assert missing.value.key == keys.ZoneList()
 
 
 def instance(node: str, service: str, address: str, *checks: str, tag: str = "") -> dict[str, Any]:

@@ -168,7 +168,7 @@ def test_what_consul_answers_does_not_change(
 def _consul_answers(name: Labels, type_: int, views: ViewStore) -> bool:
     """Whether one of Consul's own interpretations of the name finds a record."""
     policy = Policy()
-    zone = zone_of(name, policy)
+    zone = zone_of(name, ViewReader(views), policy)
     if zone is None or zone.apex == name:
         return False
     request = Request(name, type_, zone, ViewReader(views), policy)

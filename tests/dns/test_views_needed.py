@@ -26,6 +26,7 @@ FOLDER = keys.ReverseZone("0.70.254.10.IN-ADDR.ARPA")
 SERVICES, NODES = keys.ServiceList("dc1"), keys.NodeList("dc1")
 DATACENTERS, FOLDERS = keys.DatacenterList(), keys.ReverseZoneList()
 CLUSTERS = keys.ClusterList("dc1")
+ZONES = keys.ZoneList()
 
 
 def lists_only() -> ViewStore:
@@ -81,10 +82,10 @@ def test_a_view_that_is_missing_is_named(ask: str, needed: ViewKey) -> None:
 def test_sources_of_an_answer(ask: str, sources: set[ViewKey]) -> None:
     answer = resolve(question(ask), CATALOG.views(), Policy())
     assert isinstance(answer, Answer)
-    assert answer.dependencies == sources
+    assert answer.dependencies == sources | {ZONES}
 
 
 def test_nothing_is_known_before_the_first_view() -> None:
     needs = resolve(question("db.service.consul A"), ViewStore(), Policy())
     assert isinstance(needs, Needs)
-    assert needs.key == DATACENTERS
+    assert needs.key == ZONES

@@ -18,6 +18,7 @@ from tests.server.one_worker import CATALOG, Worker
 from tests.wire.packets import AAAA, A, opt, parse, query_packet, records
 
 DATACENTERS = keys.DatacenterList()
+ZONES = keys.ZoneList()
 SERVICES = keys.ServiceList("dc1")
 NODES = keys.NodeList("dc1")
 WEB = keys.ServiceInstances("dc1", "web")
@@ -71,7 +72,7 @@ class TestParking:
         while not worker.late:
             tell(worker, worker.needed[-1])
         assert [summary(reply) for reply in worker.late] == [("NOERROR", 3, [])]
-        assert worker.needed[0] == DATACENTERS
+        assert worker.needed[0] == ZONES
         assert worker.needed[-1] == WEB
         assert len(set(worker.needed)) == len(worker.needed)
 
@@ -89,7 +90,7 @@ class TestParking:
     def test_nothing_known_at_all(self) -> None:
         worker = Worker(ViewStore())
         assert worker.ask(DENIED) is Unanswered.PENDING
-        worker.handler.receive(updates.Unavailable(DATACENTERS, "Consul cannot be reached"))
+        worker.handler.receive(updates.Unavailable(ZONES, "Consul cannot be reached"))
         assert [summary(reply) for reply in worker.late] == [
             ("SERVFAIL", 0, [(14, "Consul cannot be reached")])
         ]
@@ -227,7 +228,7 @@ class TestChanges:
     def test_views_asked_for_are_told(self) -> None:
         worker = without()
         worker.ask(QUERY)
-        assert set(worker.handler.rotate()) == {DATACENTERS, WEB}
+        assert set(worker.handler.rotate()) == {ZONES, DATACENTERS, WEB}
         assert worker.handler.rotate() == ()
 
     def test_settings_change(self) -> None:

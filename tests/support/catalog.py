@@ -13,6 +13,7 @@ from consuldns.consul.http import replies
 from consuldns.consul.watch.address_index import AddressBook
 from consuldns.views import keys, model, reverse_names
 from consuldns.views.store import ViewStore
+from consuldns.zone_documents import layout
 
 Payload = dict[str, Any]
 
@@ -57,7 +58,18 @@ class Catalog:
             self._add_datacenter(datacenter, store)
         self._add_reverse_zones(store)
         self._add_clusters(store)
+        self._add_zones(store)
         return store
+
+    def _add_zones(self, store: ViewStore) -> None:
+        records = [replies.KeyValue(key=key, value=self.kv[key].encode()) for key in self.kv]
+        folders = {key.rpartition("/")[0] + "/" for key in self.kv if key.startswith(layout.ROOT)}
+        zones, _ = decoders.zone_names(len(self.kv), sorted(folders))
+        store.replace(keys.ZoneList(), zones)
+        for zone in zones.zones:
+            view, bad = decoders.zone_records(len(self.kv), zone, records)
+            assert not bad
+            store.replace(keys.ZoneContents(zone), view)
 
     def _add_clusters(self, store: ViewStore) -> None:
         records = [

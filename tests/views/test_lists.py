@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consuldns.views import model, reverse_names
+from consuldns.views import model, reverse_names, zone_records
 from consuldns.views.base import ListView
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Service
 
@@ -43,6 +43,7 @@ LISTS: dict[str, st.SearchStrategy[ListView]] = {
     "services": st.builds(model.Services, st.integers(1, 9), NAMES.map(tuple), st.just(("a", "b"))),
     "nodes": st.builds(model.Nodes, st.integers(1, 9), NAMES.map(nodes)),
     "reverse zones": st.builds(reverse_names.ReverseZones, st.integers(1, 9), NAMES.map(tuple)),
+    "zones of the KV tree": st.builds(zone_records.ZoneNames, st.integers(1, 9), NAMES.map(tuple)),
     "Kubernetes clusters and services": clusters(),
 }
 

@@ -18,6 +18,8 @@ from consuldns.errors import BadResponse, Denied, NotFound
 from consuldns.views import model
 from consuldns.views.clusters import Clusters
 from consuldns.views.model import AnyView
+from consuldns.views.zone_records import ZoneNames
+from consuldns.zone_documents import layout
 
 MAX_QUESTIONS = 64  # in a request; Consul refuses more
 
@@ -78,6 +80,8 @@ def _question(view: AnyView, name: str) -> dict[str, str]:
             cluster, _, service = name.partition("/")
             key = DescriptorKey(cluster, *service.split("/")) if service else RecordKey(cluster)
             resource, segment = "key", key.path
+        case ZoneNames():
+            resource, segment = "key", f"{layout.ROOT}/{name}/"
         case _:
             resource, segment = "key", f"{name}/"
     return {"Resource": resource, "Access": "read", "Segment": segment}

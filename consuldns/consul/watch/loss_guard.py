@@ -22,7 +22,6 @@ from consuldns.consul.watch.published import Published
 from consuldns.errors import BadResponse, Denied
 from consuldns.views import keys
 from consuldns.views.base import ListView
-from consuldns.views.clusters import Clusters
 from consuldns.views.keys import ViewKey
 
 _log = logging.getLogger(__name__)
@@ -132,7 +131,9 @@ class LossGuard:
             if not await self._is_doubtful(old, new, reply, origin):
                 return ""
             self._doubted[key] = Settling(vanished, now)
-        elif settling.agrees(vanished, now) and await self._may_believe(old, new, reply, origin):
+        elif settling.agrees(vanished, now) and await self._may_believe(
+            key, old, new, reply, origin
+        ):
             self.losses_accepted += 1
             _log.warning("%d %s are gone, confirmed by a second read", len(vanished), new.noun)
             self.forget(key)
@@ -161,7 +162,7 @@ class LossGuard:
         return verdict is Verdict.MISSING
 
     async def _may_believe(
-        self, old: ListView, new: ListView, reply: Reply, origin: _Origin
+        self, key: ViewKey, old: ListView, new: ListView, reply: Reply, origin: _Origin
     ) -> bool:
         """Whether all that can be checked speaks for the loss."""
         before, now = old.names_listed, new.names_listed
@@ -172,7 +173,7 @@ class LossGuard:
             if verdict is Verdict.GRANTED and self._client.has_token:
                 return bool(now)
             return shows_itself(before, now)
-        if not await self._are_missing(new, reply, before - now, origin):
+        if not await self._are_missing(key, new, reply, before - now, origin):
             return False
         if verdict is Verdict.GRANTED:
             return True
@@ -183,16 +184,22 @@ class LossGuard:
         return not services.is_stale if services is not None else not origin.is_local
 
     async def _are_missing(
-        self, new: ListView, reply: Reply, vanished: frozenset[str], origin: _Origin
+        self,
+        key: ViewKey,
+        new: ListView,
+        reply: Reply,
+        vanished: frozenset[str],
+        origin: _Origin,
     ) -> bool:
         """Whether Consul says of what is lost, asked for by itself, that it does not exist.
 
-        Its list of the root's folders is `[]` when there is none, which anything else could say.
+        Its list of folders is `[]` when there is none, which anything else could say.
         """
-        if isinstance(new, Clusters):
+        members = kinds.kind_of(key).members
+        if members is None:
             return bool(new.names_listed) or reply.is_missing
-        for folder in sorted(vanished)[:MAX_LOOKS]:
-            zone = kinds.source(keys.ReverseZone(folder), Place(origin.datacenter))
+        for name in sorted(vanished)[:MAX_LOOKS]:
+            zone = kinds.source(members(origin.datacenter, name), Place(origin.datacenter))
             if not (await blocking.read(self._client, zone.request, "consistent")).is_missing:
                 return False
         return True

@@ -41,7 +41,7 @@ RETRY_SECONDS = 1.0  # at most half of it less by chance; after a reading that f
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How connections are shared out. Five lists, reachability and addresses have seven."""
+    """How connections are shared out. Six lists, reachability and addresses have eight."""
 
     watched: int
     readings: int
@@ -49,7 +49,7 @@ class Budget:
     @classmethod
     def of(cls, connections: int) -> "Budget":
         """A quarter of what is free is for single readings, at most six: one core does no more."""
-        free = max(connections - 7, 1)
+        free = max(connections - 8, 1)
         readings = max(1, min(6, free // 4))
         return cls(watched=free - readings, readings=readings)
 

@@ -4,20 +4,20 @@ A name from a query gets no further than `source`, unless Consul itself has list
 """
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 
 from consuldns.consul import kinds
 from consuldns.consul.http import blocking, unread
 from consuldns.consul.http.acl import is_token_known
 from consuldns.consul.http.client import Client, Reply
-from consuldns.consul.http.unread import UnreadRecord, UnreadRecords
+from consuldns.consul.http.unread import UnreadRecords
 from consuldns.consul.kinds import Place, Source, kind_of
 from consuldns.consul.watch.loss_guard import LossGuard
 from consuldns.consul.watch.published import Published
 from consuldns.errors import BadResponse, Denied, NotFound
 from consuldns.incidents import Incidents
-from consuldns.views import keys, model, reverse_names
-from consuldns.views.base import ListView
+from consuldns.views import keys, model
+from consuldns.views.base import ListView, TreeView
 from consuldns.views.keys import Key, V, ViewKey
 from consuldns.views.model import AnyView
 from consuldns.views.sharing import SharedParts
@@ -142,26 +142,8 @@ class ViewReader:
                     raise BadResponse(doubt)
         elif bad and isinstance(view, model.Instances) and not view.instances:
             raise BadResponse(f"no instance can be decoded: {unread.describe(bad)}")
-        elif isinstance(view, reverse_names.ReverseEntries) and isinstance(
-            held, reverse_names.ReverseEntries
-        ):
-            view, kept = _with_unread(held, view, bad)
+        elif bad and isinstance(view, TreeView) and isinstance(held, type(view)):
+            completed = view.completed(held, unread.listed(bad))
+            kept = f"{len(bad)} keys cannot be decoded" if completed is not view else ""
+            view = completed
         return self._parts.share(view), kept
-
-
-def _with_unread(
-    old: reverse_names.ReverseEntries,
-    new: reverse_names.ReverseEntries,
-    bad: Sequence[UnreadRecord],
-) -> ReadView:
-    """The entries, with those that were known under keys that cannot be read now."""
-    present, lost = {each.address for each in new.entries}, unread.listed(bad)
-    kept = tuple(
-        each
-        for each in old.entries
-        if bad and each.address not in present and (lost is None or each.address in lost)
-    )
-    if not kept:
-        return new, ""
-    view = reverse_names.ReverseEntries(new.index, (*new.entries, *kept))
-    return view, f"{len(bad)} keys of this reverse zone cannot be decoded"

@@ -62,7 +62,7 @@ def _explain(question: Question, views: Views, policy: Policy, depth: int) -> Ex
     if isinstance(answer, Needs):
         assert isinstance(answer.key, Key), "upstream servers are not asked"
         raise MissingView(answer.key)
-    zone = resolver.zone_of(question.name, ViewReader(views), policy)
+    zone = zones.zone_of(question.name, ViewReader(views), policy)
     steps = () if zone is None else tuple(_steps(question, zone, views, policy))
     is_ours = zone is not None and not zone.is_found_by_address
     records = [record for group in answer.groups for record in group.records]
@@ -76,7 +76,8 @@ def _explain(question: Question, views: Views, policy: Policy, depth: int) -> Ex
         records=tuple(text.record_text(record) for record in records),
         followed=(
             _explain(replace(question, name=fold(target)), views, policy, depth - 1)
-            if target is not None and zones.zone_of(fold(target), policy) is not None
+            if target is not None
+            and zones.zone_of(fold(target), ViewReader(views), policy) is not None
             else None
         ),
         zones=() if is_ours else _zones(question.name, views, policy),
@@ -86,7 +87,8 @@ def _explain(question: Question, views: Views, policy: Policy, depth: int) -> Ex
 def _zones(name: Labels, views: Views, policy: Policy) -> tuple[str, ...]:
     """Our zones; for a reverse name the reverse ones, those of the KV tree included."""
     if not names.is_reverse(name):
-        return tuple(map(format_name, policy.zones))
+        of_kv_tree = ViewReader(views).zones().apexes
+        return tuple(dict.fromkeys(map(format_name, (*policy.zones, *of_kv_tree))))
     of_kv_tree = ViewReader(views).reverse_zones().apexes
     return tuple(dict.fromkeys(map(format_name, (*policy.reverse_zones, *of_kv_tree))))
 

@@ -78,6 +78,7 @@ def interpretation(meaning: Interpretation) -> str:
 FIXED: dict[type[Interpretation], str] = {
     meanings.Apex: "the zone itself",
     meanings.NameServer: "the name server of the domain",
+    meanings.RecordName: "a name of a zone in the KV tree",
     meanings.AddressKey: "a key of the KV tree",
     meanings.AddressOfKubernetes: "a Kubernetes service",
     meanings.AddressOfNode: "a node",

@@ -36,6 +36,12 @@ class NameServer(_Interpretation, frozen=True):
     """`ns.D`: this server, named by the SOA of every zone."""
 
 
+class RecordName(_Interpretation, frozen=True):
+    """A name of a zone in the KV tree: its labels left of that zone."""
+
+    labels: Labels
+
+
 class ServiceName(_Interpretation, frozen=True):
     """`[<tag>.]<service>.service[.<dc>].D` and the RFC 2782 forms of it.
 
@@ -229,6 +235,7 @@ class NetworkNonTerminal(_Interpretation, frozen=True):
 Interpretation = (
     Apex
     | NameServer
+    | RecordName
     | ServiceName
     | TenantServiceName
     | PeerNodeName

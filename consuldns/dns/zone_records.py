@@ -1,0 +1,261 @@
+"""Answers from the records that people keep in the KV tree: the algorithm of RFC 1034 4.3.2.
+
+the way down from the apex --> a delegation? a referral
+the name itself            --> its records, or an alias, or NODATA
+its closest encloser       --> a wildcard name below that (RFC 4592), or NXDOMAIN
+"""
+
+from collections.abc import Callable, Iterator
+
+from msgspec.structs import replace
+
+from consuldns import names
+from consuldns.dns import zones
+from consuldns.dns.answer import (
+    Address,
+    Data,
+    Outcome,
+    RawData,
+    Record,
+    RecordGroup,
+    ServiceTarget,
+    Target,
+)
+from consuldns.dns.consul import services
+from consuldns.dns.finder import EMPTY_NON_TERMINAL, NODATA, Finding, Reason, Request, Why, found
+from consuldns.dns.grammar.meanings import RecordName, ServiceName
+from consuldns.dns.question import Type
+from consuldns.names import Labels
+from consuldns.views.zone_records import RecordSet, ServiceAlias, ZoneName, ZoneRecords
+
+Find = Callable[[Request], Finding]
+"""What a name in our zones has, whatever it means (`resolver.find`)."""
+
+MAX_ALIASES = 8  # within a zone, one after the other
+_GLUE = (Type.A, Type.AAAA)
+_DS = 43
+_MX = 15
+WILDCARD = b"*"
+
+
+def find(meaning: RecordName, request: Request, find_name: Find) -> Finding:
+    """What the zone's records say about a name, and about what its alias in the zone leads to."""
+    finding = _find(meaning.labels, request, find_name)
+    target = _alias_in_zone(finding, request)
+    if target is None:
+        return finding
+    followed = request.ask(target, request.zone, request.type)
+    if followed.name in followed.came_from or len(followed.came_from) > MAX_ALIASES:
+        return replace(finding, is_followed=True)
+    end = find_name(followed)
+    # The last name decides (RFC 6604), but for AA, which is of the first.
+    return Finding(
+        end.outcome,
+        (*finding.groups, *end.groups),
+        end.authority,
+        why=end.why,
+        is_followed=True,
+        is_ordered=True,
+    )
+
+
+def _alias_in_zone(finding: Finding, request: Request) -> Labels | None:
+    """Where a name leads, if that is in the same zone."""
+    if finding.outcome is not Outcome.ANSWER or request.type in (Type.CNAME, Type.ANY):
+        return None
+    for group in finding.groups:
+        data = group.records[0].data if group.records else None
+        if group.records and group.records[0].type == Type.CNAME and isinstance(data, Target):
+            target = names.fold(data.name)
+            is_ours = zones.zone_of(target, request.views, request.policy) == request.zone
+            return data.name if is_ours else None
+    return None
+
+
+def _find(labels: Labels, request: Request, find_name: Find) -> Finding:
+    """What is at a name."""
+    view = request.views.zone_records(request.zone.records)
+    cut = _cut_above(labels, request.type, view)
+    if cut is not None:
+        return _referral(cut, request, view)
+    if not labels:
+        return _at_apex(request, view, find_name)
+    if labels in view.labels_below:
+        there = view.by_name.get(labels)
+        return EMPTY_NON_TERMINAL if there is None else _at(there, request, find_name)
+    encloser = _closest_encloser(labels, view)
+    wildcard = view.by_name.get((WILDCARD, *encloser))
+    if wildcard is not None:
+        return _at(wildcard, request, find_name)
+    below = view.labels_below[encloser]
+    if WILDCARD in below:
+        return NODATA  # an empty non-terminal `*.encloser` matches all the same
+    label = labels[len(labels) - len(encloser) - 1]
+    why = Why(Reason.NO_RECORDS, (request.zone.records,), label, below)
+    existing = len(encloser) + len(request.zone.apex)
+    return Finding(Outcome.NXDOMAIN, why=(why,), existing=existing, labels_below=below)
+
+
+def _closest_encloser(labels: Labels, view: ZoneRecords) -> Labels:
+    """The longest name above a missing one that exists (RFC 4592 section 3.3.1)."""
+    start = 1
+    while labels[start:] not in view.labels_below:
+        start += 1
+    return labels[start:]
+
+
+def _cut_above(labels: Labels, type_: int, view: ZoneRecords) -> Labels | None:
+    """The delegated name that a name is at or below, the one nearest to the apex.
+
+    What is asked of the parent is answered by it: DS (RFC 4035 section 3.1.4.1).
+    """
+    for start in range(len(labels) - 1, -1, -1):
+        there = view.by_name.get(labels[start:])
+        if there is not None and _set_of(there, Type.NS) is not None:
+            return None if start == 0 and type_ == _DS else labels[start:]
+    return None
+
+
+def _referral(cut: Labels, request: Request, view: ZoneRecords) -> Finding:
+    """The name servers of a delegated name, with the addresses that the zone has of them."""
+    there = view.by_name[cut]
+    servers = _set_of(there, Type.NS)
+    assert servers is not None
+    owner = (*there.labels, *request.zone.apex)
+    authority = [Record(owner, Type.NS, servers.ttl, _data(Type.NS, d)) for d in servers.data]
+    apex = request.zone.apex
+    glue: list[Record] = []
+    for each in authority:
+        assert isinstance(each.data, Target)
+        target = names.fold(each.data.name)
+        if names.is_below(target, apex):
+            there = view.by_name.get(target[: len(target) - len(apex)], ZoneName(()))
+            glue += (r for type_ in _GLUE for r in _records(there, type_, each.data.name))
+    signed = _set_of(view.by_name[cut], _DS)
+    if signed is not None:
+        authority += (Record(owner, _DS, signed.ttl, RawData(data)) for data in signed.data)
+    return Finding(
+        Outcome.ANSWER,
+        (RecordGroup((), tuple(glue)),) if glue else (),
+        tuple(authority),
+        is_referral=True,
+    )
+
+
+def _at_apex(request: Request, view: ZoneRecords, find_name: Find) -> Finding:
+    """SOA and NS, which every zone has, beside the zone's own records."""
+    there = view.by_name.get((), ZoneName(()))
+    servers = _set_of(there, Type.NS)
+    if request.type in (Type.SOA, Type.NS) and not (request.type == Type.NS and servers):
+        return zones.find_at_apex(request.zone, request)
+    own = _at(there, request, find_name)
+    if request.type != Type.ANY:
+        return own
+    given = zones.find_at_apex(request.zone, request).groups
+    if servers:
+        given = given[:1]  # SOA alone
+    return found([*given, *own.groups])
+
+
+def _at(there: ZoneName, request: Request, find_name: Find) -> Finding:
+    """What is at a name, which may be a wildcard name: the owner is the name that was asked for."""
+    if _set_of(there, Type.CNAME) is not None and request.type not in (Type.CNAME, Type.ANY):
+        return found([RecordGroup(_records(there, Type.CNAME, request.name))])
+    types = [each.type for each in there.records]
+    wanted = types if request.type == Type.ANY else [request.type]
+    groups = [group for type_ in wanted for group in _groups(there, type_, request)]
+    if there.alias is None or (groups and request.type != Type.ANY):
+        return found(groups)
+    aliased = _instances(there, there.alias, request, find_name)
+    return replace(aliased, groups=(*groups, *aliased.groups)) if aliased.groups else found(groups)
+
+
+def _groups(there: ZoneName, type_: int, request: Request) -> Iterator[RecordGroup]:
+    """Each record by itself, so that their order is shuffled, and a message can be filled."""
+    for record in _records(there, type_, request.name):
+        yield RecordGroup((record,), _additional(record, request))
+
+
+def _additional(record: Record, request: Request) -> tuple[Record, ...]:
+    """The addresses of an MX's target, if the zone has them; the resolver adds those of SRV."""
+    if record.type != _MX or not isinstance(record.data, RawData):
+        return ()
+    target, _ = names.from_wire(record.data.content, 2)
+    apex, folded = request.zone.apex, names.fold(target)
+    if not names.is_below(folded, apex):
+        return ()
+    view = request.views.zone_records(request.zone.records)
+    there = view.by_name.get(folded[: len(folded) - len(apex)], ZoneName(()))
+    return tuple(r for type_ in _GLUE for r in _records(there, type_, target))
+
+
+def _instances(there: ZoneName, alias: ServiceAlias, request: Request, find_name: Find) -> Finding:
+    """What the service has, under the name that was asked for."""
+    meaning = ServiceName(
+        names.fold_text(alias.service),
+        names.fold_text(alias.tag) if alias.tag else None,
+        names.fold_text(alias.datacenter) if alias.datacenter else None,
+    )
+    finding = services.find(meaning, request)
+    if finding.outcome is not Outcome.ANSWER:
+        return Finding(Outcome.NODATA, why=finding.why)
+    groups = finding.groups
+    if there.records or not there.labels:
+        groups = tuple(
+            each for group in groups for each in _without_alias(group, request, find_name)
+        )
+    if alias.ttl is not None:
+        groups = tuple(_with_ttl(group, alias.ttl) for group in groups)
+    return replace(finding, outcome=Outcome.ANSWER if groups else Outcome.NODATA, groups=groups)
+
+
+def _without_alias(group: RecordGroup, request: Request, find_name: Find) -> Iterator[RecordGroup]:
+    """The addresses that an instance's host name leads to, where no CNAME may be (RFC 1034 3.6.2).
+
+    Only in our own zones: names elsewhere are left to the client, and here it has none.
+    """
+    first = group.records[0]
+    if first.type != Type.CNAME or not isinstance(first.data, Target):
+        yield group
+        return
+    zone = zones.zone_of(names.fold(first.data.name), request.views, request.policy)
+    if zone is None or request.type not in _GLUE:
+        return
+    reached = find_name(request.ask(first.data.name, zone, request.type))
+    for each in (record for every in reached.groups for record in every.records):
+        if each.type == request.type:
+            yield RecordGroup((Record(request.name, each.type, each.ttl, each.data),))
+
+
+def _with_ttl(group: RecordGroup, ttl: int) -> RecordGroup:
+    return RecordGroup(
+        tuple(replace(each, ttl=ttl) for each in group.records),
+        tuple(replace(each, ttl=ttl) for each in group.additional),
+        weight=group.weight,
+    )
+
+
+def _set_of(there: ZoneName, type_: int) -> RecordSet | None:
+    return next((each for each in there.records if each.type == type_), None)
+
+
+def _records(there: ZoneName, type_: int, owner: Labels) -> tuple[Record, ...]:
+    """The records of a type, under a name."""
+    found_set = _set_of(there, type_)
+    if found_set is None:
+        return ()
+    ttl = found_set.ttl
+    return tuple(Record(owner, type_, ttl, _data(type_, data)) for data in found_set.data)
+
+
+def _data(type_: int, data: bytes) -> Data:
+    """As the resolver knows it: what aliases and targets lead to is answered along."""
+    match type_:
+        case Type.A | Type.AAAA:
+            return Address(data)
+        case Type.CNAME | Type.NS | Type.PTR:
+            return Target(names.from_wire(data)[0])
+        case Type.SRV:
+            priority, weight, port = (int.from_bytes(data[at : at + 2]) for at in (0, 2, 4))
+            return ServiceTarget(priority, weight, port, names.from_wire(data, 6)[0])
+    return RawData(data)

@@ -1,0 +1,126 @@
+"""The zones that people keep in Consul's KV tree: which there are, and the records of each.
+
+Format and rules of the documents are in `consuldns.zone_documents`.
+"""
+
+from collections.abc import Set as AbstractSet
+from functools import cached_property
+from typing import Self
+
+from msgspec.structs import replace
+
+from consuldns import names
+from consuldns.names import Labels, Suffixes
+from consuldns.views.base import ListView, TreeView, Value
+
+
+class ZoneNames(ListView, frozen=True):
+    """The zones of the KV tree by the names of their folders, as spelled there."""
+
+    noun = "zones of the KV tree"
+    may_be_empty = True
+    zones: tuple[str, ...] = ()
+
+    @property
+    def names_listed(self) -> frozenset[str]:
+        """The zones."""
+        return frozenset(self.zones)
+
+    def merged_with(self, old: Self) -> Self:
+        """The zones of both."""
+        return replace(self, zones=tuple(sorted({*old.zones, *self.zones})))
+
+    def restricted_to(self, names: AbstractSet[str]) -> Self:
+        """Some zones."""
+        return replace(self, zones=tuple(name for name in self.zones if name in names))
+
+    @cached_property
+    def by_apex(self) -> dict[Labels, str]:
+        """Folders by folded name; of two that differ in case only, the first."""
+        found: dict[Labels, str] = {}
+        for zone in self.zones:
+            found.setdefault(names.fold(names.parse_name(zone)), zone)
+        return found
+
+    @cached_property
+    def apexes(self) -> Suffixes:
+        """The zones, to be matched."""
+        return Suffixes(self.by_apex)
+
+    @cached_property
+    def enclosing(self) -> frozenset[Labels]:
+        """Every name above an apex."""
+        return names.ancestors(self.by_apex)
+
+
+class RecordSet(Value, frozen=True):
+    """The records of one type at a name. `ttl` in seconds.
+
+    `data` of each in wire format, names written out; addresses packed.
+    """
+
+    type: int
+    ttl: int
+    data: tuple[bytes, ...]
+
+
+class ServiceAlias(Value, frozen=True):
+    """A name that has the addresses of a service's instances.
+
+    `tag` and `datacenter` are empty for any tag, and for the datacenter of the agent; `ttl` in
+    seconds, None for that of the service.
+    """
+
+    service: str
+    tag: str = ""
+    datacenter: str = ""
+    ttl: int | None = None
+
+
+class ZoneName(Value, frozen=True):
+    """A name of a zone: its labels left of the apex, as spelled, and what is there."""
+
+    labels: Labels
+    records: tuple[RecordSet, ...] = ()
+    alias: ServiceAlias | None = None
+
+    @property
+    def types(self) -> dict[int, RecordSet]:
+        """The record sets by type."""
+        return {each.type: each for each in self.records}
+
+
+class ZoneRecords(TreeView, frozen=True):
+    """All names of a zone that have records, each once."""
+
+    names: tuple[ZoneName, ...] = ()
+
+    def completed(self, old: Self, lost: AbstractSet[str] | None) -> Self:
+        """With the names that are lost, in presentation form and lower case."""
+        kept = tuple(
+            each
+            for name, each in old.by_name.items()
+            if name not in self.by_name and (lost is None or names.format_name(name) in lost)
+        )
+        return replace(self, names=(*self.names, *kept)) if kept else self
+
+    @cached_property
+    def by_name(self) -> dict[Labels, ZoneName]:
+        """What is at a folded name, left of the apex."""
+        return {names.fold(each.labels): each for each in self.names}
+
+    @cached_property
+    def labels_below(self) -> dict[Labels, set[bytes]]:
+        """The labels directly below each name that has any; the names that exist are its keys."""
+        found: dict[Labels, set[bytes]] = {(): set()}
+        for name in self.by_name:
+            for start in range(len(name)):
+                below = found.setdefault(name[start + 1 :], set())
+                if name[start] in below:
+                    break
+                below.add(name[start])
+            found.setdefault(name, set())
+        return found
+
+
+NO_RECORDS = ZoneName(())
