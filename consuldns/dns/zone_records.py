@@ -26,7 +26,7 @@ from consuldns.dns.finder import EMPTY_NON_TERMINAL, NODATA, Finding, Reason, Re
 from consuldns.dns.grammar.meanings import RecordName, ServiceName
 from consuldns.dns.question import Type
 from consuldns.names import Labels
-from consuldns.views.zone_records import RecordSet, ServiceAlias, ZoneName, ZoneRecords
+from consuldns.views.zone_records import ServiceAlias, ZoneName, ZoneRecords
 
 Find = Callable[[Request], Finding]
 """What a name in our zones has, whatever it means (`resolver.find`)."""
@@ -111,7 +111,7 @@ def _cut_above(labels: Labels, type_: int, view: ZoneRecords) -> Labels | None:
     """
     for start in range(len(labels) - 1, -1, -1):
         there = view.by_name.get(labels[start:])
-        if there is not None and _set_of(there, Type.NS) is not None:
+        if there is not None and there.set_of(Type.NS) is not None:
             return None if start == 0 and type_ == _DS else labels[start:]
     return None
 
@@ -119,7 +119,7 @@ def _cut_above(labels: Labels, type_: int, view: ZoneRecords) -> Labels | None:
 def _referral(cut: Labels, request: Request, view: ZoneRecords) -> Finding:
     """The name servers of a delegated name, with the addresses that the zone has of them."""
     there = view.by_name[cut]
-    servers = _set_of(there, Type.NS)
+    servers = there.set_of(Type.NS)
     assert servers is not None
     owner = (*there.labels, *request.zone.apex)
     authority = [Record(owner, Type.NS, servers.ttl, _data(Type.NS, d)) for d in servers.data]
@@ -131,7 +131,7 @@ def _referral(cut: Labels, request: Request, view: ZoneRecords) -> Finding:
         if names.is_below(target, apex):
             there = view.by_name.get(target[: len(target) - len(apex)], ZoneName(()))
             glue += (r for type_ in _GLUE for r in _records(there, type_, each.data.name))
-    signed = _set_of(view.by_name[cut], _DS)
+    signed = view.by_name[cut].set_of(_DS)
     if signed is not None:
         authority += (Record(owner, _DS, signed.ttl, RawData(data)) for data in signed.data)
     return Finding(
@@ -143,23 +143,19 @@ def _referral(cut: Labels, request: Request, view: ZoneRecords) -> Finding:
 
 
 def _at_apex(request: Request, view: ZoneRecords, find_name: Find) -> Finding:
-    """SOA and NS, which every zone has, beside the zone's own records."""
+    """SOA and NS, which every zone has, beside the zone's other records."""
+    given = zones.find_at_apex(request.zone, request)
+    if request.type in (Type.SOA, Type.NS):
+        return given
     there = view.by_name.get((), ZoneName(()))
-    servers = _set_of(there, Type.NS)
-    if request.type in (Type.SOA, Type.NS) and not (request.type == Type.NS and servers):
-        return zones.find_at_apex(request.zone, request)
-    own = _at(there, request, find_name)
-    if request.type != Type.ANY:
-        return own
-    given = zones.find_at_apex(request.zone, request).groups
-    if servers:
-        given = given[:1]  # SOA alone
-    return found([*given, *own.groups])
+    others = tuple(each for each in there.records if each.type != Type.NS)
+    own = _at(replace(there, records=others), request, find_name)
+    return own if request.type != Type.ANY else replace(given, groups=given.groups + own.groups)
 
 
 def _at(there: ZoneName, request: Request, find_name: Find) -> Finding:
     """What is at a name, which may be a wildcard name: the owner is the name that was asked for."""
-    if _set_of(there, Type.CNAME) is not None and request.type not in (Type.CNAME, Type.ANY):
+    if there.set_of(Type.CNAME) is not None and request.type not in (Type.CNAME, Type.ANY):
         return found([RecordGroup(_records(there, Type.CNAME, request.name))])
     types = [each.type for each in there.records]
     wanted = types if request.type == Type.ANY else [request.type]
@@ -235,13 +231,9 @@ def _with_ttl(group: RecordGroup, ttl: int) -> RecordGroup:
     )
 
 
-def _set_of(there: ZoneName, type_: int) -> RecordSet | None:
-    return next((each for each in there.records if each.type == type_), None)
-
-
 def _records(there: ZoneName, type_: int, owner: Labels) -> tuple[Record, ...]:
     """The records of a type, under a name."""
-    found_set = _set_of(there, type_)
+    found_set = there.set_of(type_)
     if found_set is None:
         return ()
     ttl = found_set.ttl

@@ -13,6 +13,7 @@ from consuldns.dns.policy import Policy, Zone
 from consuldns.dns.question import Type
 from consuldns.names import Labels
 from consuldns.views.store import ViewReader
+from consuldns.views.zone_records import RecordSet
 
 _NXDOMAIN = Outcome.NXDOMAIN
 
@@ -91,7 +92,7 @@ def start_of_authority(zone: Zone, views: ViewReader, policy: Policy) -> Record:
     times = policy.kubernetes.soa if zone.cluster else policy.soa
     return _start_of_authority(
         zone.apex,
-        policy.name_servers_of(zone)[0],
+        _names_of_servers(zone, views, policy)[0],
         zone.rname,
         _serial(zone, views) & 0xFFFFFFFF,
         times.refresh,
@@ -184,15 +185,33 @@ def _own_addresses(owner: Labels, ttl: int, policy: Policy) -> tuple[Record, ...
 
 
 def _name_servers(zone: Zone, request: Request) -> list[RecordGroup]:
-    """The name servers of a zone, `ns.D` with its addresses as glue.
+    """The name servers of a zone: its own, those that are set, or `ns.D` with its addresses.
 
     Never Consul's own servers, which Consul names: a resolver that learns the zone's servers from
     us (RFC 8109 priming of a stub zone, a delegation) would send its queries to their port 53.
     """
     policy = request.policy
+    own = _own_servers(zone, request.views)
     ttl = policy.kubernetes.ttl if zone.cluster else policy.node_ttl
     groups = []
-    for name in policy.name_servers_of(zone):
-        glue = _own_addresses(name, ttl, policy) if name == zone.name_server else ()
-        groups.append(RecordGroup((records.name_server(zone.apex, ttl, name),), glue))
+    for name in _names_of_servers(zone, request.views, policy):
+        is_ours = own is None and name == zone.name_server
+        glue = _own_addresses(name, ttl, policy) if is_ours else ()
+        server = records.name_server(zone.apex, ttl if own is None else own.ttl, name)
+        groups.append(RecordGroup((server,), glue))
     return groups
+
+
+def _names_of_servers(zone: Zone, views: ViewReader, policy: Policy) -> tuple[Labels, ...]:
+    own = _own_servers(zone, views)
+    if own is None:
+        return policy.name_servers_of(zone)
+    return tuple(names.from_wire(data)[0] for data in own.data)
+
+
+def _own_servers(zone: Zone, views: ViewReader) -> RecordSet | None:
+    """The NS records that a zone of the KV tree has for itself."""
+    if not zone.records:
+        return None
+    there = views.zone_records(zone.records).by_name.get(())
+    return None if there is None else there.set_of(Type.NS)

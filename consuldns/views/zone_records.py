@@ -84,10 +84,9 @@ class ZoneName(Value, frozen=True):
     records: tuple[RecordSet, ...] = ()
     alias: ServiceAlias | None = None
 
-    @property
-    def types(self) -> dict[int, RecordSet]:
-        """The record sets by type."""
-        return {each.type: each for each in self.records}
+    def set_of(self, type_: int) -> RecordSet | None:
+        """The records of a type."""
+        return next((each for each in self.records if each.type == type_), None)
 
 
 class ZoneRecords(TreeView, frozen=True):
@@ -121,6 +120,3 @@ class ZoneRecords(TreeView, frozen=True):
                 below.add(name[start])
             found.setdefault(name, set())
         return found
-
-
-NO_RECORDS = ZoneName(())
