@@ -131,9 +131,6 @@ def _referral(cut: Labels, request: Request, view: ZoneRecords) -> Finding:
         if names.is_below(target, apex):
             there = view.by_name.get(target[: len(target) - len(apex)], ZoneName(()))
             glue += (r for type_ in _GLUE for r in _records(there, type_, each.data.name))
-    signed = view.by_name[cut].set_of(_DS)
-    if signed is not None:
-        authority += (Record(owner, _DS, signed.ttl, RawData(data)) for data in signed.data)
     return Finding(
         Outcome.ANSWER,
         (RecordGroup((), tuple(glue)),) if glue else (),

@@ -11,13 +11,15 @@ from tests.support.consul_agent import wait_until
 
 
 @contextmanager
-def running(command: list[str], port: int, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], port: int, name: str, type_: str = "A"
+) -> Iterator[subprocess.Popen[bytes]]:
     """It runs in the foreground, and answers a name at a port of 127.0.0.1."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def is_ready() -> bool:
         try:
-            return bool(ask(port, name, tcp=True, timeout=1).answer)
+            return bool(ask(port, name, type_, tcp=True, timeout=1).answer)
         except (dns.exception.DNSException, OSError):
             return False
 
