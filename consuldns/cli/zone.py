@@ -11,7 +11,7 @@ from consuldns.config.schema import Settings
 
 @click.group()
 def command() -> None:
-    """List, check and import the zones in Consul's KV tree.
+    """List, check and import zones in Consul's KV tree.
 
     A key consuldns/zones/<zone>/<name> has the records of a name, as TOML or JSON.
     """

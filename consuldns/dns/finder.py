@@ -64,6 +64,7 @@ class Reason(Enum):
     INSTANCES_OF_CLUSTERS = "instances of clusters"
     NOT_SYNCED = "not synced"
     NO_RECORDS = "no records"
+    NO_TARGET = "no target"
     # Something is there.
     SOME_UNHEALTHY = "some unhealthy"
     OF_CLUSTER = "of cluster"

@@ -15,15 +15,21 @@ class Type(IntEnum):
     CNAME = 5
     SOA = 6
     PTR = 12
+    MX = 15
     TXT = 16
     AAAA = 28
     SRV = 33
+    NAPTR = 35
     OPT = 41
+    DS = 43
+    SSHFP = 44
+    TLSA = 52
     SVCB = 64
     HTTPS = 65
     IXFR = 251
     AXFR = 252
     ANY = 255
+    CAA = 257
 
 
 class Class(IntEnum):

@@ -33,8 +33,6 @@ Find = Callable[[Request], Finding]
 
 MAX_ALIASES = 8  # within a zone, one after the other
 _GLUE = (Type.A, Type.AAAA)
-_DS = 43
-_MX = 15
 WILDCARD = b"*"
 
 
@@ -53,7 +51,7 @@ def find(meaning: RecordName, request: Request, find_name: Find) -> Finding:
         end.outcome,
         (*finding.groups, *end.groups),
         end.authority,
-        why=end.why,
+        why=end.why or (Why(Reason.NO_TARGET, (names.format_name(target),)),),
         is_followed=True,
         is_ordered=True,
     )
@@ -80,14 +78,14 @@ def _find(labels: Labels, request: Request, find_name: Find) -> Finding:
         return _referral(cut, request, view)
     if not labels:
         return _at_apex(request, view, find_name)
-    if labels in view.labels_below:
+    if view.exists(labels):
         there = view.by_name.get(labels)
         return EMPTY_NON_TERMINAL if there is None else _at(there, request, find_name)
     encloser = _closest_encloser(labels, view)
     wildcard = view.by_name.get((WILDCARD, *encloser))
     if wildcard is not None:
         return _at(wildcard, request, find_name)
-    below = view.labels_below[encloser]
+    below = view.labels_below.get(encloser, set())
     if WILDCARD in below:
         return NODATA  # an empty non-terminal `*.encloser` matches all the same
     label = labels[len(labels) - len(encloser) - 1]
@@ -99,7 +97,7 @@ def _find(labels: Labels, request: Request, find_name: Find) -> Finding:
 def _closest_encloser(labels: Labels, view: ZoneRecords) -> Labels:
     """The longest name above a missing one that exists (RFC 4592 section 3.3.1)."""
     start = 1
-    while labels[start:] not in view.labels_below:
+    while not view.exists(labels[start:]):
         start += 1
     return labels[start:]
 
@@ -112,7 +110,7 @@ def _cut_above(labels: Labels, type_: int, view: ZoneRecords) -> Labels | None:
     for start in range(len(labels) - 1, -1, -1):
         there = view.by_name.get(labels[start:])
         if there is not None and there.set_of(Type.NS) is not None:
-            return None if start == 0 and type_ == _DS else labels[start:]
+            return None if start == 0 and type_ == Type.DS else labels[start:]
     return None
 
 
@@ -171,7 +169,7 @@ def _groups(there: ZoneName, type_: int, request: Request) -> Iterator[RecordGro
 
 def _additional(record: Record, request: Request) -> tuple[Record, ...]:
     """The addresses of an MX's target, if the zone has them; the resolver adds those of SRV."""
-    if record.type != _MX or not isinstance(record.data, RawData):
+    if record.type != Type.MX or not isinstance(record.data, RawData):
         return ()
     target, _ = names.from_wire(record.data.content, 2)
     apex, folded = request.zone.apex, names.fold(target)

@@ -193,6 +193,9 @@ class Handler:
             case updates.Replaced(key, view, kept):
                 self._store.replace(key, view)
                 self._settle(key, kept)
+            case updates.ZoneChanged(key, change, kept):
+                self._store.change_zone(key, change)
+                self._settle(key, kept)
             case updates.Current(key):
                 self._store.use_as_is(key)
                 self._settle(key)

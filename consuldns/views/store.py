@@ -48,6 +48,12 @@ class ViewStore:
         self._views[key] = self._parts.share(view)
         self._outdated.discard(key)
 
+    def change_zone(self, key: ViewKey, change: zone_records.ZoneChange) -> None:
+        """Change the view of a zone, which is there."""
+        view = self._views.get(key)
+        if isinstance(view, zone_records.ZoneRecords):
+            self.replace(key, view.changed(change))
+
     def mark_outdated(self, key: ViewKey) -> None:
         """Treat the view as missing until it is replaced or `use_as_is` is called."""
         if key in self._views:

@@ -8,6 +8,7 @@ import msgspec
 
 from consuldns.views.keys import ViewKey
 from consuldns.views.model import AnyView
+from consuldns.views.zone_records import ZoneChange
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -22,6 +23,14 @@ class Replaced(_Message, frozen=True):
 
     key: ViewKey
     view: AnyView
+    kept: str = ""
+
+
+class ZoneChanged(_Message, frozen=True):
+    """The same for a large zone of which little has changed: change the view that you have."""
+
+    key: ViewKey
+    change: ZoneChange
     kept: str = ""
 
 
@@ -72,5 +81,5 @@ class Asked(_Message, frozen=True):
     keys: tuple[ViewKey, ...]
 
 
-ToWorker = Replaced | Current | Outdated | Unavailable | Forgotten | Contact
+ToWorker = Replaced | ZoneChanged | Current | Outdated | Unavailable | Forgotten | Contact
 ToControl = Need | Asked

@@ -3,6 +3,7 @@
 Format and rules of the documents are in `consuldns.zone_documents`.
 """
 
+from collections import Counter
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Self
@@ -103,6 +104,13 @@ class ZoneRecords(TreeView, frozen=True):
         )
         return replace(self, names=(*self.names, *kept)) if kept else self
 
+    @classmethod
+    def of(cls, index: int, by_name: dict[Labels, ZoneName]) -> Self:
+        """The names by their folded labels."""
+        made = cls(index, tuple(by_name.values()))
+        made.__dict__["by_name"] = by_name  # which takes long to make again
+        return made
+
     @cached_property
     def by_name(self) -> dict[Labels, ZoneName]:
         """What is at a folded name, left of the apex."""
@@ -110,7 +118,7 @@ class ZoneRecords(TreeView, frozen=True):
 
     @cached_property
     def labels_below(self) -> dict[Labels, set[bytes]]:
-        """The labels directly below each name that has any; the names that exist are its keys."""
+        """The labels directly below each name that has names below it, and below the apex."""
         found: dict[Labels, set[bytes]] = {(): set()}
         for name in self.by_name:
             for start in range(len(name)):
@@ -118,5 +126,48 @@ class ZoneRecords(TreeView, frozen=True):
                 if name[start] in below:
                     break
                 below.add(name[start])
-            found.setdefault(name, set())
         return found
+
+    @cached_property
+    def most_common_start(self) -> str:
+        """The letter that most names begin with."""
+        starts = Counter(each.labels[0][:1] for each in self.names if each.labels)
+        return next((start.decode("latin-1") for start, _ in starts.most_common(1)), "/")
+
+    def exists(self, name: Labels) -> bool:
+        """Whether there is something at a folded name, or below it."""
+        return name in self.by_name or name in self.labels_below
+
+    def change_from(self, old: "ZoneRecords") -> "ZoneChange":
+        """What makes this view of an older one."""
+        before, now = old.by_name, self.by_name
+        changed = [each for name, each in now.items() if before.get(name) != each]
+        return ZoneChange(self.index, tuple(changed), tuple(before.keys() - now.keys()))
+
+    def changed(self, change: "ZoneChange") -> "ZoneRecords":
+        """This view after a change; quick, however large it is."""
+        by_name = dict(self.by_name)
+        is_same_tree = not change.removed
+        for labels in change.removed:
+            by_name.pop(labels, None)
+        for each in change.changed:
+            name = names.fold(each.labels)
+            is_same_tree = is_same_tree and name in by_name
+            by_name[name] = each
+        made = ZoneRecords.of(change.index, by_name)
+        if is_same_tree and "labels_below" in self.__dict__:
+            made.__dict__["labels_below"] = self.labels_below
+        return made
+
+
+class ZoneChange(Value, frozen=True):
+    """Names of a zone that are new or differ, and the folded labels of those that are gone."""
+
+    index: int
+    changed: tuple[ZoneName, ...]
+    removed: tuple[Labels, ...]
+
+    @property
+    def size(self) -> int:
+        """How many names it concerns."""
+        return len(self.changed) + len(self.removed)

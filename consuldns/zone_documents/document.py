@@ -5,7 +5,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,7 +16,6 @@ from consuldns.zone_documents import rdata
 
 DEFAULT_TTL = 60  # seconds: how long a change may go unnoticed
 MAX_TTL = 2**31 - 1  # seconds (RFC 2181 section 8)
-MAX_CACHED = 200_000  # documents: of a zone that is read again, only those that changed are parsed
 _WORDS = ("ttl", "service", "tag", "datacenter")
 _ADDRESSES = frozenset(map(rdata.type_of, ("A", "AAAA", "SRV")))
 _CNAME, _NS, _DS = map(rdata.type_of, ("CNAME", "NS", "DS"))
@@ -44,7 +42,6 @@ class DocumentError(ConsuldnsError):
         super().__init__("; ".join(map(str, problems)))
 
 
-@lru_cache(maxsize=MAX_CACHED)
 def read(content: bytes, labels: Labels, zone: Labels) -> ZoneName:
     """What is at a name, given by its labels left of the zone. Raises DocumentError."""
     document = _Document(content)
@@ -67,9 +64,7 @@ def write(name: ZoneName) -> str:
     if name.alias is not None:
         lines += [f"{key} = {_quoted(value)}" for key, value in _alias_fields(name.alias)]
     ttls = [each.ttl for each in name.records]
-    ttl = name.alias.ttl if name.alias is not None else None
-    if ttl is None and ttls:
-        ttl = max(ttls, key=ttls.count)
+    ttl = name.alias.ttl if name.alias is not None else max(ttls, key=ttls.count)
     if ttl is not None:
         lines.insert(0, f"ttl = {ttl}")
     for each in name.records:

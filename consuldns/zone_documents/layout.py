@@ -1,9 +1,12 @@
 """Which key of the KV tree has the document of a name."""
 
+import re
+
 from consuldns import names
 from consuldns.names import Labels
 
 ROOT = "consuldns/zones"
+_FINAL_DOT = re.compile(r"(?<!\\)(\\\\)*\.$")  # one that is not escaped
 APEX = "@"  # what stands for the zone itself, as in zone files
 
 
@@ -23,7 +26,7 @@ def labels_of(path: str, zone: Labels) -> Labels:
     if path == APEX:
         return ()
     labels = names.parse_name(path)
-    if not labels or path.endswith("."):
+    if not labels or _FINAL_DOT.search(path):
         raise ValueError(f"not a name left of the zone: {path!r}; the zone itself is '@'")
     if not names.is_valid((*labels, *zone)):
         raise ValueError(f"the name is too long in the zone: {path!r}")

@@ -1,5 +1,6 @@
 """The data of records, from and to the form that it has in zone files; by dnspython."""
 
+import socket
 from functools import lru_cache
 
 import dns.exception
@@ -21,6 +22,8 @@ REFUSED = {
         "records of DNSSEC are made by the server that signs the zone",
     ),
 }
+ADDRESSES = {int(RdataType.A): socket.AF_INET, int(RdataType.AAAA): socket.AF_INET6}
+MALFORMED = "Text input is malformed."  # what dnspython says if it says nothing
 EXAMPLES = {
     "A": "192.0.2.1",
     "AAAA": "2001:db8::1",
@@ -61,6 +64,11 @@ def encode(type_: int, text: str, zone: Labels) -> bytes:
     """
     if type_ == RdataType.TXT and not text.startswith('"'):
         return _strings(text.encode())
+    if type_ in ADDRESSES:  # most records: dnspython takes 37 us for one
+        try:
+            return socket.inet_pton(ADDRESSES[type_], text)
+        except OSError:
+            raise ValueError(_problem(type_, text, MALFORMED)) from None
     try:
         parsed = dns.rdata.from_text(dns.rdataclass.IN, RdataType.make(type_), text)
         for name in _names_in(parsed):
@@ -98,5 +106,5 @@ def _strings(text: bytes) -> bytes:
 def _problem(type_: int, text: str, reason: str) -> str:
     name = type_name(type_)
     example = f", such as {EXAMPLES[name]}" if name in EXAMPLES else ""
-    said = "" if reason == "Text input is malformed." else f": {reason}"
+    said = "" if reason == MALFORMED else f": {reason}"
     return f"{text!r:.100} is not valid {name} data{example}{said}"

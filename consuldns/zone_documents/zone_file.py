@@ -59,17 +59,34 @@ def read(text: str, zone: Labels, file: str) -> ZoneFile:
 
 
 def _rrsets(text: str, zone: Labels, file: str) -> list[dns.rrset.RRset]:
+    try:
+        return _parse(text, zone, file)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ZoneFileError(_in_right_line(str(error), text, zone, file)) from error
+
+
+def _parse(text: str, zone: Labels, file: str) -> list[dns.rrset.RRset]:
     origin = dns.name.Name((*zone, b""))
     manager = dns.zonefile.RRSetsReaderManager(origin, relativize=False)
-    try:
-        with manager.writer(True) as transaction:  # type: ignore[no-untyped-call]
-            tokens = dns.tokenizer.Tokenizer(text, file)
-            reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, transaction)
-            reader.zone_origin = dns.name.root  # or else it skips what lies outside, silently
-            reader.read()
-    except (dns.exception.DNSException, ValueError) as error:
-        raise ZoneFileError(str(error)) from error
+    with manager.writer(True) as transaction:  # type: ignore[no-untyped-call]
+        tokens = dns.tokenizer.Tokenizer(text, file)
+        reader = dns.zonefile.Reader(tokens, dns.rdataclass.IN, transaction)
+        reader.zone_origin = dns.name.root  # or else it skips what lies outside, silently
+        reader.read()
     return list(manager.rrsets)
+
+
+def _in_right_line(problem: str, text: str, zone: Labels, file: str) -> str:
+    """dnspython names the line behind, if the mistake is in the last word of a line."""
+    number, colon, reason = problem.removeprefix(f"{file}:").partition(":")
+    if not (colon and number.isdecimal()):
+        return f"{file}: {problem}"
+    before = "\n".join(text.splitlines()[: int(number) - 1])
+    try:
+        _parse(before, zone, file)
+    except (dns.exception.DNSException, ValueError):
+        number = str(int(number) - 1)
+    return f"{file}:{number}:{reason}"
 
 
 def lines(names: Iterable[ZoneName], zone: Labels) -> Iterator[str]:

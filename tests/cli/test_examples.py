@@ -10,7 +10,7 @@ import pytest
 
 from consuldns.cli import main
 from tests.cli.test_commands import commands
-from tests.meta.test_documents import ENVIRONMENT, Dev, _replaced
+from tests.meta.test_documents import Dev, _replaced
 from tests.support.consul_agent import free_ports
 from tests.support.consuldns_process import ConsuldnsProcess
 
@@ -27,6 +27,7 @@ def examples() -> Iterator[tuple[tuple[str, ...], str]]:
     yield (), main.epilog.partition(", then: ")[2]
 
 
+WWW = "consuldns/zones/example.internal/www"
 EXAMPLES = [pytest.param(each, example, id=" ".join(each)) for each, example in examples()]
 
 
@@ -44,6 +45,9 @@ def test_it_works(words: tuple[str, ...], example: str, dev: Dev, tmp_path: Path
     command = _replaced(example, dev.ports)
     (tmp_path / "consul.d").mkdir()
     command = command.replace("/etc/consul.d", "consul.d")
+    if words[0:1] == ("zone",):
+        (tmp_path / "example.internal.zone").write_text("$TTL 300\nwww A 192.0.2.1\n")
+        dev.run("curl -X PUT -d 'A = \"192.0.2.1\"' http://127.0.0.1:8500/v1/kv/" + WWW)
     if words == ("query",):
         command += f" --server 127.0.0.1:{dev.ports['8600']}"  # the default, while no test runs
     if words == ("serve",):
@@ -56,7 +60,7 @@ def test_it_works(words: tuple[str, ...], example: str, dev: Dev, tmp_path: Path
         text=True,
         timeout=30,
         cwd=tmp_path,
-        env=ENVIRONMENT,
+        env=dev.environment,
     )
     assert result.returncode == 0, result.stderr
     if words in ((), ("query",)):

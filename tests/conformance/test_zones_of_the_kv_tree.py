@@ -4,7 +4,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import dns.message
 import dns.rrset
 import pytest
 
-from tests.support.ask import ask
-from tests.support.consul_agent import REPOSITORY, ConsulAgent, wait_until
+from tests.support.ask import ask, wait_for_answer
+from tests.support.consul_agent import REPOSITORY, ConsulAgent
 from tests.support.consuldns_process import Serve
 from tests.support.nsd import nsd
 
@@ -118,7 +118,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             file = folder / zone
             file.write_text(f"$TTL 300\n{text}")
             import_zone(consul, zone, file)
-            wait_until(lambda zone=zone: ask(serve.port, zone, "SOA").answer, f"the zone {zone}")
+            wait_for_answer(serve.port, zone, "NULL", "NOERROR")
             (soa,) = ask(serve.port, zone, "SOA").answer
             texts[zone] = f"$TTL 300\n{soa}\n$ORIGIN {zone}.\n{text}"
         with nsd(texts) as port:
@@ -143,7 +143,7 @@ def questions(zone: str) -> Iterator[str]:
     yield from sorted(f"{name}.{zone}." if name else f"{zone}." for name in names)
 
 
-def records(section: list[dns.rrset.RRset]) -> set[str]:
+def records(section: Iterable[dns.rrset.RRset]) -> set[str]:
     """The records, whatever the order and the case of owners."""
     return {
         f"{rrset.name.to_text().lower()} {rrset.ttl} {rrset.rdtype} {rdata}".lower()

@@ -118,6 +118,8 @@ class Dev(ConsuldnsProcess):
     def __init__(self) -> None:
         http, dns, admin = map(str, free_ports(3))
         self.ports = {"8500": http, "8600": dns, "9153": admin}
+        # The default of the commands that ask Consul, which the documents leave out.
+        self.environment = ENVIRONMENT | {"CONSUL_HTTP_ADDR": f"127.0.0.1:{http}"}
         super().__init__(
             ["dev", "--http-addr", f"127.0.0.1:{http}", "--listen", f"127.0.0.1:{dns}"],
             environment={"CONSULDNS_ADMIN_ADDR": f"127.0.0.1:{admin}"},
@@ -136,7 +138,7 @@ class Dev(ConsuldnsProcess):
             text=True,
             timeout=30,
             cwd=REPOSITORY,
-            env=ENVIRONMENT,
+            env=self.environment,
         )
         return _replaced(result.stdout + result.stderr, {b: a for a, b in self.ports.items()})
 

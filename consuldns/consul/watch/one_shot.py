@@ -66,6 +66,8 @@ class _Views:
         match update:
             case updates.Replaced(key, view):
                 self.store.replace(key, view)
+            case updates.ZoneChanged(key, change):
+                self.store.change_zone(key, change)
             case updates.Unavailable(_, reason):
                 self.reason, self.unavailable = reason, True
         self._news.set()

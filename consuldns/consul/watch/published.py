@@ -19,10 +19,12 @@ from consuldns.views import updates
 from consuldns.views.keys import Key, V, ViewKey
 from consuldns.views.model import AnyView
 from consuldns.views.store import MissingView
+from consuldns.views.zone_records import ZoneRecords
 
 _log = logging.getLogger(__name__)
 
 KEYS_IN_A_MESSAGE = 500
+CHANGE_SHARE = 4  # a zone of which less than this part has changed is not sent as a whole
 MAX_REASON = 64  # bytes of updates.Unavailable
 LOG_AFTER_SECONDS = 2.0
 LOG_EVERY_SECONDS = 10.0  # at most one line in this time, however causes change
@@ -140,7 +142,7 @@ class Published:
         self.changes += 1
         if kept:
             self._make_stale(held, kept, is_logged=True)
-        self._publish(updates.Replaced(key, view, _shortened(kept)))
+        self._publish(_news(key, None if old is None else old.view, view, _shortened(kept)))
         return True
 
     def confirm(self, key: ViewKey) -> None:
@@ -290,6 +292,15 @@ def _outdated(keys: Sequence[ViewKey]) -> Iterator[updates.Outdated]:
 
 def _shortened(reason: str) -> str:
     return reason.encode(errors="replace")[:MAX_REASON].decode(errors="ignore")
+
+
+def _news(key: ViewKey, old: AnyView | None, new: AnyView, kept: str) -> updates.ToWorker:
+    """The message with a new view, or with what is new in it."""
+    if isinstance(old, ZoneRecords) and isinstance(new, ZoneRecords):
+        change = new.change_from(old)
+        if CHANGE_SHARE * change.size < len(new.names):
+            return updates.ZoneChanged(key, change, kept)
+    return updates.Replaced(key, new, kept)
 
 
 def _is_same(old: AnyView, new: AnyView) -> bool:

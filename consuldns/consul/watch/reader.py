@@ -3,6 +3,7 @@
 A name from a query gets no further than `source`, unless Consul itself has listed it.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
 
@@ -25,6 +26,7 @@ from consuldns.views.store import MissingView
 
 _log = logging.getLogger(__name__)
 
+LARGE_BODY = 1 << 18  # bytes from which decoding (up to 6 s) does not hold up everything else
 EMPTY = "listed, but empty: does the token lack node:read or key:read?"
 
 ReadView = tuple[AnyView, str]
@@ -72,6 +74,8 @@ class ViewReader:
         """
         source, nothing = self.source(key), kind_of(key).nothing
         mode = "consistent" if is_first else ""
+        if not is_first and (held := await self._unchanged(key)) is not None:
+            return held, ""
         try:
             reply = await blocking.read(self._client, source.request, mode)
         except Denied:
@@ -91,6 +95,21 @@ class ViewReader:
         if isinstance(found[0], model.Instances) and not found[0].instances:
             await self._confirm_empty(key)
         return found
+
+    async def _unchanged(self, key: ViewKey) -> AnyView | None:
+        """The view that is held, if it takes long to read and a quicker request shows no change.
+
+        Rights that were given or taken move no index. What is lost so is kept in any case, and a
+        zone that can be seen only now is new in the list.
+        """
+        held, trust = self._published.get(key), self._published.trust(key)
+        if held is None or trust is None or trust.is_stale or not held.index:
+            return None
+        request = kind_of(key).probe(key, Place(self.local), held)
+        if request is None:
+            return None
+        reply = await blocking.read(self._client, request, "")
+        return held if reply.index == held.index else None
 
     async def _confirm_empty(self, key: ViewKey) -> None:
         """Raises BadResponse if nothing is found any more, because rights to read it were lost.
@@ -131,7 +150,11 @@ class ViewReader:
             yield None if is_empty(found[0], reply) else found
 
     async def _view(self, source: Source[AnyView], reply: Reply) -> ReadView:
-        key, (view, bad), kept = source.key, source.view_of(reply), ""
+        key, kept = source.key, ""
+        if len(reply.body) < LARGE_BODY:
+            view, bad = source.view_of(reply)
+        else:
+            view, bad = await asyncio.to_thread(source.view_of, reply)
         self._records.note(key.label, bad)
         held = self._published.get(key)
         if isinstance(view, ListView):

@@ -97,6 +97,7 @@ SENTENCES: dict[Reason, str | Callable[[Why], str]] = {
     Reason.QUERY_FINDS_NOTHING: "the query finds no healthy instance of {0}",
     Reason.NO_INSTANCE_WITH_TAGS: _without_tags,
     Reason.NO_RECORDS: "the zone {0} has no such name",
+    Reason.NO_TARGET: "it is an alias of {0}, which does not exist",
     Reason.NO_CLUSTER: "no Kubernetes cluster has been synced by consuldns",
     Reason.NO_KUBERNETES_KIND: "{label} is none of svc, pod and dns",
     Reason.NO_KUBERNETES_NAME: "there is no such name",
