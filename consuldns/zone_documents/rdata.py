@@ -3,7 +3,6 @@
 import socket
 from functools import lru_cache
 
-import dns.exception
 import dns.name
 import dns.rdata
 import dns.rdataclass
@@ -71,12 +70,13 @@ def encode(type_: int, text: str, zone: Labels) -> bytes:
             raise ValueError(_problem(type_, text, MALFORMED)) from None
     try:
         parsed = dns.rdata.from_text(dns.rdataclass.IN, RdataType.make(type_), text)
-        for name in _names_in(parsed):
-            if not name.is_absolute() and len(name.labels) > 1:
-                raise ValueError(f"the name {name} needs a final dot: {name}.")
-        return parsed.to_wire(origin=dns.name.Name((*zone, b""))) or b""
-    except dns.exception.DNSException as error:
+        data = parsed.to_wire(origin=dns.name.Name((*zone, b""))) or b""
+    except Exception as error:  # dnspython has seen nothing but the text: that is the cause
         raise ValueError(_problem(type_, text, str(error))) from error
+    for name in _names_in(parsed):
+        if not name.is_absolute() and len(name.labels) > 1:
+            raise ValueError(f"the name {name} needs a final dot: {name}.")
+    return data
 
 
 def decode(type_: int, data: bytes) -> str:

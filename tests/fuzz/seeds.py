@@ -80,6 +80,16 @@ def _kubernetes() -> Iterator[bytes]:
     yield json.dumps([{"metadata": meta, "endpoints": [{"addresses": ["10.0.0.1"]}]}]).encode()
 
 
+def _zones() -> Iterator[bytes]:
+    """Documents with many types, and a zone file with the directives."""
+    yield b'ttl = 5\nA = ["10.0.0.1"]\nMX = "10 mail"\nTXT = { ttl = 6, records = ["a b"] }\n'
+    yield b'{"service": "web", "tag": "v1", "CAA": "0 issue \\"ca.test\\"", "TYPE9": "\\\\# 1 00"}'
+    yield b'HTTPS = "1 . alpn=h2 ipv4hint=10.0.0.1"\nLOC = "1 N 1 E 1m"'
+    yield b'NAPTR = "1 1 \\"s\\" \\"x\\" \\"\\" a."'
+    yield b"$ORIGIN a.\n$GENERATE 1-3 h$ A 10.0.0.$\nx 5 IN TXT \\065"
+    yield b"$ORIGIN a.\n$TTL 1h\n@ SOA a b (1 2\n3 4 5)\n"
+
+
 def _configuration() -> Iterator[bytes]:
     yield b'listen = ["127.0.0.1:8600"]\nworkers = 2\n[dns]\nnode_ttl = "3s"\n'
     yield b'[consul]\naddress = "http://127.0.0.1:8500"\n[sync]\ncluster = "east"\n'
@@ -95,4 +105,5 @@ _MADE = {
     "consul": _consul,
     "kubernetes": _kubernetes,
     "configuration": _configuration,
+    "zones": _zones,
 }

@@ -21,6 +21,9 @@ from consuldns.sync.kubernetes import objects
 from consuldns.untrusted import Unreadable, read_as, split_list
 from consuldns.views import keys
 from consuldns.wire.upstream import read_reply
+from consuldns.zone_documents import document, zone_file
+from consuldns.zone_documents.document import DocumentError
+from consuldns.zone_documents.zone_file import ZoneFileError
 from tests.server.one_worker import CATALOG
 from tests.wire.packets import CLIENT
 
@@ -28,6 +31,7 @@ Target = Callable[[bytes], None]
 
 QUESTION = ForwardedQuestion((b"www", b"example", b"com"), 1)
 ID = 0x1234
+ZONE = (b"example", b"test")
 KEYS = (
     keys.DatacenterList(),
     keys.ServiceList("dc1"),
@@ -35,6 +39,8 @@ KEYS = (
     keys.ServiceInstances("dc1", "web"),
     keys.ReverseZone("0.70.254.10.IN-ADDR.ARPA"),
     keys.ReverseZoneList(),
+    keys.ZoneList(),
+    keys.ZoneContents("example.test"),
     keys.ClusterList("dc1"),
     keys.PreparedQueryList("dc1"),
     keys.PreparedQueryResult("dc1", "nearest"),
@@ -118,6 +124,15 @@ def configuration(content: bytes) -> None:
         load(file=file, environment={})
 
 
+def zones(content: bytes) -> None:
+    """A document of a zone, and a zone file: read, and the same after writing, or refused."""
+    with suppress(DocumentError):
+        name = document.read(content, (b"www",), ZONE)
+        assert document.read(document.write(name).encode(), (b"www",), ZONE) == name
+    with suppress(ZoneFileError):
+        zone_file.read(content.decode(errors="replace"), ZONE, "FILE")
+
+
 TARGETS: Mapping[str, Target] = {
-    each.__name__: each for each in (queries, upstream, consul, kubernetes, configuration)
+    each.__name__: each for each in (queries, upstream, consul, kubernetes, configuration, zones)
 }

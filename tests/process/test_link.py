@@ -13,12 +13,20 @@ from consuldns.process.workers import Workers
 from consuldns.server.listen import Listener, Transport
 from consuldns.sockets import HostPort
 from consuldns.views import keys, model, reverse_names, updates
+from consuldns.views.zone_records import (
+    RecordSet,
+    ServiceAlias,
+    ZoneChange,
+    ZoneName,
+    ZoneRecords,
+)
 
 NODE = model.Node("n1", "id", "10.0.0.1", "dc1", {"lan_ipv4": "10.0.0.1"}, {"k": "v"})
 INSTANCE = model.Instance(
     NODE, "i", "web", "", 80, ("a", "b"), {}, {"lan": model.ServiceAddress("10.0.0.2", 1)},
     1, 1, model.Health.WARNING,
 )  # fmt: skip
+ZONE_NAME = ZoneName((b"www",), (RecordSet(1, 60, (b"\x0a\0\0\1",)),), ServiceAlias("web"))
 MESSAGES: list[link.ToWorker] = [
     link.Start((), Policy(alt_domains=((b"alt", b"test"),), service_ttl={"*": 5})),
     updates.Replaced(keys.DatacenterList(), model.Datacenters(0, "dc1", ("dc1", "dc2"))),
@@ -36,6 +44,10 @@ MESSAGES: list[link.ToWorker] = [
     ),
     updates.Replaced(
         keys.ServiceAddresses("dc1"), reverse_names.AddressIndex(9, {b"\x0a\x00\x00\x01": "web"})
+    ),
+    updates.Replaced(keys.ZoneContents("example.test"), ZoneRecords(9, (ZONE_NAME,))),
+    updates.ZoneChanged(
+        keys.ZoneContents("example.test"), ZoneChange(10, (ZONE_NAME,), ((b"old",),)), "kept"
     ),
     updates.Current(keys.NodeList("dc1")),
     updates.Outdated((keys.ServiceInstances("dc1", "web"),)),
