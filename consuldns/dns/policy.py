@@ -24,6 +24,7 @@ def _private_reverse_zones() -> tuple[Labels, ...]:
     return (*ten, *rfc1918, *rfc6598, *rfc4193)
 
 
+REVERSE_TREES = frozenset((IN_ADDR_ARPA, IP6_ARPA))
 PRIVATE_REVERSE_ZONES = _private_reverse_zones()
 
 
@@ -56,7 +57,7 @@ class Zone:
     @property
     def is_reverse(self) -> bool:
         """Whether this is a reverse zone."""
-        return self.apex != self.domain and not self.cluster and names.is_reverse(self.apex)
+        return self.apex[-2:] in REVERSE_TREES and self.apex != self.domain and not self.cluster
 
     @property
     def has_consul_names(self) -> bool:

@@ -29,7 +29,9 @@ def zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | None:
     if not apex:
         zone = _reverse_zone_of(name, views, policy) or zone
     own = views.zones()
-    in_tree = own.apexes.longest_of(name) if own.zones else None
+    if not own.zones:
+        return zone
+    in_tree = own.apexes.longest_of(name)
     if in_tree is None or (
         zone is not None and len(zone.apex) > len(in_tree) and not zone.is_found_by_address
     ):
@@ -78,7 +80,8 @@ def is_above_zone(request: Request) -> bool:
 
 def is_enclosing(name: Labels, request: Request) -> bool:
     """Whether a zone that is set, or one of the KV tree, is below the name."""
-    return name in request.policy.above_zones or name in request.views.zones().enclosing
+    own = request.views.zones()
+    return name in request.policy.above_zones or (bool(own.zones) and name in own.enclosing)
 
 
 def start_of_authority(zone: Zone, views: ViewReader, policy: Policy) -> Record:
@@ -104,12 +107,11 @@ def start_of_authority(zone: Zone, views: ViewReader, policy: Policy) -> Record:
 
 def _serial(zone: Zone, views: ViewReader) -> int:
     own = views.zone_records(zone.records).index if zone.records else 0
-    if not zone.has_consul_names:
+    if own and not zone.has_consul_names:
         return own
     datacenter = views.datacenters().local
     other = views.reverse_zones() if zone.is_reverse else views.services(datacenter)
-    nodes, clusters = views.nodes(datacenter), views.clusters(datacenter)
-    return max(own, other.index, nodes.index, clusters.index)
+    return max(own, other.index, views.nodes(datacenter).index, views.clusters(datacenter).index)
 
 
 @lru_cache(maxsize=1024)
@@ -203,7 +205,7 @@ def _name_servers(zone: Zone, request: Request) -> list[RecordGroup]:
 
 
 def _names_of_servers(zone: Zone, views: ViewReader, policy: Policy) -> tuple[Labels, ...]:
-    own = _own_servers(zone, views)
+    own = _own_servers(zone, views) if zone.records else None
     if own is None:
         return policy.name_servers_of(zone)
     return tuple(names.from_wire(data)[0] for data in own.data)

@@ -91,6 +91,7 @@ class ViewReader:
     def __init__(self, views: Views) -> None:
         self._views = views
         self._datacenters: model.Datacenters | None = None
+        self._zones: zone_records.ZoneNames | None = None
         # Those that a denial reads several times: a repeated look-up by key costs 0.5 us.
         self._services: dict[str, model.Services] = {}
         self._nodes: dict[str, model.Nodes] = {}
@@ -176,7 +177,9 @@ class ViewReader:
 
     def zones(self) -> zone_records.ZoneNames:
         """The zones that people keep in the KV tree."""
-        return self.read(keys.ZoneList())
+        if self._zones is None:
+            self._zones = self.read(keys.ZoneList())
+        return self._zones
 
     def zone_records(self, zone: str) -> zone_records.ZoneRecords:
         """The records of one of them."""
