@@ -8,6 +8,7 @@ from typing import Any
 
 from consuldns.config.schema import Settings, declared
 from consuldns.config.values import FILE
+from consuldns.dns.policy import MAX_IDENTITY
 from consuldns.sockets import HostPort, is_own_address
 
 Complaint = tuple[str, str, str]
@@ -23,6 +24,8 @@ def complaints(values: Mapping[str, Any]) -> Iterator[Complaint]:
         yield "consul.client_key", "has no certificate", "set consul.client_certificate"
     if values["dns.domain"] in values["dns.alt_domain"]:
         yield "dns.alt_domain", "is the same as dns.domain", "remove it"
+    if len(values["dns.identity"].encode()) > MAX_IDENTITY:
+        yield "dns.identity", f"has more than {MAX_IDENTITY} octets", "use a shorter one"
     yield from _of_zones(values)
     yield from _of_upstreams(values)
     if len(set(values["listen"])) < len(values["listen"]):

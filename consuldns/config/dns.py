@@ -27,7 +27,7 @@ from consuldns.config.values import (
     table_of,
     whole_number,
 )
-from consuldns.dns.policy import PRIVATE_NETWORKS, AnswerOrder, PodNames, Strategy
+from consuldns.dns.policy import MAX_IDENTITY, PRIVATE_NETWORKS, AnswerOrder, PodNames, Strategy
 from consuldns.sockets import HostPort
 
 SECONDS = whole_number(0, 2**31 - 1)  # RFC 1035 3.3.13 with RFC 2181 section 8
@@ -231,6 +231,23 @@ class DNSSettings(msgspec.Struct, frozen=True, kw_only=True):
             "this to its `accepted_payload_size`. Values below 512 count as 512.",
         ),
     ] = 0
+    identity: Annotated[
+        str,
+        Declaration(
+            TEXT,
+            "Which server this is, for those who ask for it: with the EDNS option NSID (RFC 5001, "
+            "`dig +nsid`), or for TXT of `id.server` and `hostname.bind` in class CH (RFC 4892). "
+            f"At most {MAX_IDENTITY} octets. Unset by default: they are not answered.",
+        ),
+    ] = ""
+    show_version: Annotated[
+        bool,
+        Declaration(
+            BOOLEAN,
+            "Whether TXT of `version.server` and `version.bind` in class CH is answered with the "
+            "version. Off by default: it tells attackers as well.",
+        ),
+    ] = False
     translate_wan_addrs: Annotated[
         bool,
         Declaration(

@@ -1,5 +1,6 @@
 """Converts settings to the policy of the resolver."""
 
+from consuldns import __version__
 from consuldns.config.schema import Settings
 from consuldns.config.values import reverse_zone_names
 from consuldns.dns.policy import (
@@ -78,6 +79,8 @@ def _messages(settings: Settings) -> MessagePolicy:
         disable_compression=dns.disable_compression,
         udp_answer_limit=dns.udp_answer_limit,
         a_record_limit=dns.a_record_limit,
+        identity=dns.identity.encode(),
+        version=f"consuldns {__version__}".encode() if dns.show_version else b"",
     )
 
 

@@ -75,6 +75,9 @@ class Zone:
         return (b"hostmaster", *(self.apex if self.cluster else self.domain))
 
 
+MAX_IDENTITY = 64  # octets
+
+
 @dataclass(frozen=True, slots=True)
 class MessagePolicy:
     """How answers become messages; names are Consul's where it has them. Sizes in octets.
@@ -82,6 +85,7 @@ class MessagePolicy:
     `max_udp_size` is that of replies to clients that accept as much. `enable_truncate`: the flag TC
     says that a reply over UDP is not complete. Limits are numbers of records, 0 is none:
     `udp_answer_limit` for clients without EDNS, `a_record_limit` of addresses, over TCP as well.
+    `identity` (at most `MAX_IDENTITY`) and `version` are for those who ask; empty: not told.
     """
 
     max_udp_size: int = 1232  # fits every path without fragments (DNS flag day 2020)
@@ -89,6 +93,8 @@ class MessagePolicy:
     disable_compression: bool = False
     udp_answer_limit: int = 0
     a_record_limit: int = 0
+    identity: bytes = b""
+    version: bytes = b""
 
 
 AnswerOrder = Literal["random", "weighted", "nearest"]

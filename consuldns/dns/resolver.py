@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from consuldns import names
-from consuldns.dns import reverse, zone_records, zones
+from consuldns.dns import records, reverse, zone_records, zones
 from consuldns.dns.answer import (
     Answer,
     ClosestEncloser,
@@ -48,6 +48,9 @@ from consuldns.views.store import MissingView, ViewReader, Views
 NOT_ASKABLE = frozenset((0, Type.OPT, 128, 249, 250))
 _NXNAME = 128
 TRANSFERS = frozenset((Type.AXFR, Type.IXFR))
+
+IDENTITY_NAMES = frozenset(((b"id", b"server"), (b"hostname", b"bind")))
+VERSION_NAMES = frozenset(((b"version", b"server"), (b"version", b"bind")))
 
 _IN = int(Class.IN)
 _SERVFAIL = Outcome.SERVFAIL
@@ -92,7 +95,7 @@ def resolve(
     if question.type in NOT_ASKABLE:
         return MARKER_ASKED if question.type == _NXNAME else MALFORMED
     if question.class_ != _IN or question.type in TRANSFERS:
-        return NOT_SUPPORTED
+        return _about_this_server(question, policy) or NOT_SUPPORTED
     reader, recursion = ViewReader(views), Recursion(forwarded)
     try:
         answer = _answer(question, reader, policy, recursion)
@@ -106,6 +109,20 @@ def resolve(
         is_recursive, available = recursion.was_wanted, policy.forward.is_recursive
         return replace(answer, is_recursive=is_recursive, recursion_available=available)
     return answer
+
+
+def _about_this_server(question: Question, policy: Policy) -> Answer | None:
+    """What is told in class CH (RFC 4892), None if nothing is."""
+    text = b""
+    if question.class_ == Class.CH and question.name in IDENTITY_NAMES:
+        text = policy.messages.identity
+    elif question.class_ == Class.CH and question.name in VERSION_NAMES:
+        text = policy.messages.version
+    if not text or question.type in TRANSFERS:
+        return None
+    if question.type not in (Type.TXT, Type.ANY):
+        return Answer(Outcome.NODATA)
+    return Answer(Outcome.ANSWER, (RecordGroup((records.text(question.name, 0, text),)),))
 
 
 def _answer(question: Question, views: ViewReader, policy: Policy, recursion: Recursion) -> Answer:

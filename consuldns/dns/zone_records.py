@@ -20,6 +20,7 @@ from consuldns.dns.answer import (
     RecordGroup,
     ServiceTarget,
     Target,
+    Text,
 )
 from consuldns.dns.consul import services
 from consuldns.dns.finder import EMPTY_NON_TERMINAL, NODATA, Finding, Reason, Request, Why, found
@@ -154,30 +155,35 @@ def _at(there: ZoneName, request: Request, find_name: Find) -> Finding:
         return found([RecordGroup(_records(there, Type.CNAME, request.name))])
     types = [each.type for each in there.records]
     wanted = types if request.type == Type.ANY else [request.type]
-    groups = [group for type_ in wanted for group in _groups(there, type_, request)]
+    groups = [group for type_ in wanted for group in _groups(there, type_, request, find_name)]
     if there.alias is None or (groups and request.type != Type.ANY):
         return found(groups)
     aliased = _instances(there, there.alias, request, find_name)
     return replace(aliased, groups=(*groups, *aliased.groups)) if aliased.groups else found(groups)
 
 
-def _groups(there: ZoneName, type_: int, request: Request) -> Iterator[RecordGroup]:
+def _groups(
+    there: ZoneName, type_: int, request: Request, find_name: Find
+) -> Iterator[RecordGroup]:
     """Each record by itself, so that their order is shuffled, and a message can be filled."""
     for record in _records(there, type_, request.name):
-        yield RecordGroup((record,), _additional(record, request))
+        additional = _addresses_of_exchange(record, request, find_name)
+        yield RecordGroup((record,), tuple(additional))
 
 
-def _additional(record: Record, request: Request) -> tuple[Record, ...]:
-    """The addresses of an MX's target, if the zone has them; the resolver adds those of SRV."""
+def _addresses_of_exchange(record: Record, request: Request, find_name: Find) -> Iterator[Record]:
+    """The addresses of an MX's target, if it is in our zones; the resolver adds those of SRV."""
     if record.type != Type.MX or not isinstance(record.data, RawData):
-        return ()
+        return
     target, _ = names.from_wire(record.data.content, 2)
-    apex, folded = request.zone.apex, names.fold(target)
-    if not names.is_below(folded, apex):
-        return ()
-    view = request.views.zone_records(request.zone.records)
-    there = view.by_name.get(folded[: len(folded) - len(apex)], ZoneName(()))
-    return tuple(r for type_ in _GLUE for r in _records(there, type_, target))
+    zone = zones.zone_of(names.fold(target), request.views, request.policy)
+    if zone is None or len(request.came_from) > MAX_ALIASES:
+        return
+    for type_ in _GLUE:
+        finding = find_name(request.ask(target, zone, type_))
+        for each in (record for group in finding.groups for record in group.records):
+            if each.type == type_ and names.fold(each.owner) == names.fold(target):
+                yield each
 
 
 def _instances(there: ZoneName, alias: ServiceAlias, request: Request, find_name: Find) -> Finding:
@@ -242,7 +248,17 @@ def _data(type_: int, data: bytes) -> Data:
             return Address(data)
         case Type.CNAME | Type.NS | Type.PTR:
             return Target(names.from_wire(data)[0])
+        case Type.TXT:
+            return Text(tuple(_strings(data)))
         case Type.SRV:
             priority, weight, port = (int.from_bytes(data[at : at + 2]) for at in (0, 2, 4))
             return ServiceTarget(priority, weight, port, names.from_wire(data, 6)[0])
     return RawData(data)
+
+
+def _strings(data: bytes) -> Iterator[bytes]:
+    """Character strings (RFC 1035 section 3.3)."""
+    at = 0
+    while at < len(data):
+        yield data[at + 1 : at + 1 + data[at]]
+        at += 1 + data[at]

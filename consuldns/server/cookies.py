@@ -12,7 +12,7 @@ from struct import Struct
 
 from consuldns.server.clients import unmapped
 from consuldns.wire.decode import COOKIE, HEADER_SIZE, OPT_FIXED_SIZE, Query, read_query
-from consuldns.wire.encode import COOKIE_OPTION_SIZE, PLAIN_SIZE, with_option
+from consuldns.wire.encode import COOKIE_OPTION_SIZE, PLAIN_SIZE, option, with_options
 
 SECRET_SIZE = 16  # octets
 RENEW_SECONDS, VALID_SECONDS, AHEAD_SECONDS = 1800, 3600, 300  # RFC 9018 section 4.3
@@ -59,13 +59,17 @@ class Cookies:
             accepted = max(PLAIN_SIZE, int.from_bytes(packet[-size - 12 : -size - 10]))
             if len(reply) + COOKIE_OPTION_SIZE > min(accepted, self._max_udp_size):
                 return None  # another one must be made
-        return with_option(reply, COOKIE, self._reply_to(packet[-size:], address))
+        return with_options(reply, self.option(packet[-size:], address))
 
     def add(self, query: Query, reply: bytes, address: bytes) -> bytes:
         """The reply to a query, with a cookie if the query has one."""
         if query.edns is None or not query.edns.cookie:
             return reply
-        return with_option(reply, COOKIE, self._reply_to(query.edns.cookie, address))
+        return with_options(reply, self.option(query.edns.cookie, address))
+
+    def option(self, sent: bytes, address: bytes) -> bytes:
+        """The option of a reply to a query with this cookie."""
+        return option(COOKIE, self._reply_to(sent, address))
 
     def are_valid(self, packet: bytes, address: bytes) -> bool:
         """Whether a query proves that its client is at this address."""

@@ -25,15 +25,15 @@ from consuldns.names import format_name
 from consuldns.server.clients import Clients
 from consuldns.server.cookies import SECRET_SIZE, Cookies
 from consuldns.server.durations import Durations
-from consuldns.server.listen import Transport
+from consuldns.server.listen import TCP_IDLE_SECONDS, Transport
 from consuldns.server.query_log import QueryLog
 from consuldns.server.rate_limit import RateLimiter
 from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import Views, ViewStore
 from consuldns.wire.cache import ResponseCache
-from consuldns.wire.decode import Query, Rejection, read_query
-from consuldns.wire.encode import encode_rejection
+from consuldns.wire.decode import KEEPALIVE, NSID, Query, Rejection, read_query
+from consuldns.wire.encode import encode_rejection, option, with_options
 from consuldns.wire.tally import Tally
 
 Resolve = Callable[[Question, Views, Policy, Forwarded | None], Answer | Needs]
@@ -48,6 +48,7 @@ MAX_PENDING = 1_000
 RETRY_SECONDS = 1.0  # until a view that was unavailable is requested again
 FORWARD_SECONDS = 6.0  # the forwarder gives up before
 EXPIRY_SECONDS = 1.0  # of an answer whose TTLs run down
+_KEEPALIVE_OPTION = option(KEEPALIVE, int(10 * TCP_IDLE_SECONDS).to_bytes(2))  # RFC 7828 3.1
 _TIMED_OUT = "timed out waiting for Consul"
 _NO_REPLY = "timed out waiting for an upstream server"
 
@@ -183,9 +184,23 @@ class Handler:
         """The reply to a query, unless it has to wait; how long it took is noted."""
         outcome = self._answer(query)
         if isinstance(outcome, bytes):
-            outcome = self.cookies.add(query.message, outcome, query.client)
+            outcome = self._with_options(query, outcome)
             self.durations.observe(perf_counter_ns() - query.arrived, len(outcome))
         return outcome
+
+    def _with_options(self, query: _Query, reply: bytes) -> bytes:
+        """The reply, with the EDNS options that the query asks for."""
+        edns = query.message.edns
+        if edns is None or not (edns.cookie or edns.asks_for):
+            return reply
+        options, identity = b"", self._policy.messages.identity
+        if edns.cookie:
+            options += self.cookies.option(edns.cookie, query.client)
+        if NSID in edns.asks_for and identity:
+            options += option(NSID, identity)
+        if KEEPALIVE in edns.asks_for and query.transport is Transport.TCP:
+            options += _KEEPALIVE_OPTION
+        return with_options(reply, options)
 
     def receive(self, update: updates.ToWorker) -> None:
         """Take a message from control: views change, and pending queries may get their replies."""
@@ -235,7 +250,7 @@ class Handler:
                 self.pending_count -= 1
                 self.counters.timed_out += 1
                 reply = self._fail(query, reason)
-                query.reply(self.cookies.add(query.message, reply, query.client))
+                query.reply(self._with_options(query, reply))
         for key, (_, until) in list(self._unavailable.items()):
             if until <= now:
                 del self._unavailable[key]

@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 _RECEIVE_BUFFER = 4 * 1024 * 1024
 OPTION = "--listen"
 
+TCP_IDLE_SECONDS = 10.0  # how long a connection stays open without a query
+
 # Linux: never let the path MTU that ICMP messages claim split our replies (RFC 9715 3.1). Python
 # has no names for these before 3.14, and elsewhere these numbers are other options.
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT = 10, 23, 5

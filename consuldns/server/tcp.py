@@ -15,7 +15,7 @@ from typing import Any
 from consuldns.incidents import FloodLog
 from consuldns.server.clients import packed
 from consuldns.server.handler import Handler, SendReply, Unanswered
-from consuldns.server.listen import Transport
+from consuldns.server.listen import TCP_IDLE_SECONDS, Transport
 from consuldns.server.query_log import Exchange
 from consuldns.wire.decode import HEADER_SIZE, Rcode, Rejection, read_query
 from consuldns.wire.encode import encode_rejection
@@ -45,7 +45,7 @@ class TcpLimits:
 
     connections: int = 1_000
     connections_of_client: int = 200
-    idle: float = 10.0
+    idle: float = TCP_IDLE_SECONDS
     stall: float = 5.0
     linger: float = 2.0
     sweep: float = 0.5

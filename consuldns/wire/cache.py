@@ -27,7 +27,6 @@ from consuldns.views.keys import ViewKey
 from consuldns.wire.decode import HEADER_SIZE, OPT_FIXED_SIZE, Edns, Query, Rcode
 from consuldns.wire.denials import Denials
 from consuldns.wire.encode import (
-    COOKIE_OPTION_SIZE,
     NO_OPTIONS,
     PLAIN_MAX_SIZE,
     TCP_MAX_SIZE,
@@ -36,6 +35,7 @@ from consuldns.wire.encode import (
     error_options,
     kind_of,
     opt_start,
+    size_of_options,
 )
 from consuldns.wire.entry import Entry, Rotation
 from consuldns.wire.generations import Generations
@@ -293,9 +293,10 @@ class ResponseCache:
         max_size = PLAIN_MAX_SIZE
         if query.edns is not None:
             max_size = edns_max_size(query.edns.size, self._messages.max_udp_size)
-            # Small answers share their renderings with queries without a cookie.
-            if query.edns.cookie and entry.compiled.size > max_size - COOKIE_OPTION_SIZE:
-                max_size -= COOKIE_OPTION_SIZE
+            # Small answers share their renderings with queries without options.
+            options_size = size_of_options(query.edns, self._messages.identity)
+            if entry.compiled.size > max_size - options_size:
+                max_size -= options_size
         rendering = entry.render(TCP_MAX_SIZE if over_tcp else max_size, self._randomness)
         compiled = entry.compiled
         entry.counter[over_tcp] += 1
@@ -303,13 +304,15 @@ class ResponseCache:
         return assemble(query, rendering, options)
 
     def _learn(self, edns: Edns) -> None:
-        """Let `find` know an OPT record: one without options, or with a single one.
+        """Let `find` know an OPT record: one without options, or with a single ignored one.
 
-        The content of the option does not matter, since all but cookies are ignored, which are
-        taken off before (`server.cookies`). With several options the length of the first does not
-        tell that the rest is well formed.
+        The content of the option does not matter: cookies are taken off before (`server.cookies`),
+        and a query that asks for an option in its reply always goes through `decode`. With several
+        options the length of the first does not tell that the rest is well formed.
         """
         wire = edns.wire
+        if edns.asks_for:
+            return
         if edns.cookie:
             wire = wire[: OPT_FIXED_SIZE - len(NO_OPTIONS)] + NO_OPTIONS
         if wire[:_OPT_KEY] in self._opts:

@@ -15,7 +15,7 @@ from consuldns.dns.question import Question, Type
 from consuldns.names import MAX_LABEL, MAX_NAME
 
 HEADER_SIZE = 12
-COOKIE = 10  # the code of an option, RFC 7873
+NSID, COOKIE, KEEPALIVE = 3, 10, 11  # codes of options: RFC 5001, 7873, 7828
 OPT_FIXED_SIZE = 11  # root, type, size, extended rcode and flags, length of the options
 
 # The counts of questions, answers and authority, and the high byte of that of additional records.
@@ -31,6 +31,8 @@ _BAD_KEY = b"\0\x11\0\0"  # the error, and no other data
 _QR = 0x80
 _OPCODE = 0x78
 _DNSSEC_OK = 0x8000
+_NOTHING: frozenset[int] = frozenset()
+_ANSWERED = frozenset((NSID, KEEPALIVE))
 _LAST_OFFSET = HEADER_SIZE + MAX_NAME
 
 
@@ -48,15 +50,17 @@ class Rcode(IntEnum):
 
 
 class Edns(msgspec.Struct, frozen=True):
-    """The OPT record of a query (RFC 6891). `size` in bytes as sent; of options, only `cookie` is.
+    """The OPT record of a query (RFC 6891). `size` in bytes as sent.
 
     `cookie` is the client's, and perhaps one of a server behind it (RFC 7873 4); empty if not sent.
+    `asks_for` are the codes of the other options that a reply may have because the query has them.
     """
 
     size: int
     dnssec_ok: bool
     wire: bytes  # the whole record as sent
     cookie: bytes = b""
+    asks_for: frozenset[int] = frozenset()
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -214,17 +218,17 @@ def _read_edns(packet: bytes, offset: int) -> tuple[Edns | None, int]:
     end = start + length
     if root != 0 or type_ != Type.OPT or end > len(packet):
         raise _Malformed
-    cookie = _read_options(packet, start, end) if length else b""
-    return Edns(size, bool(flags & _DNSSEC_OK), packet[offset:end], cookie), version
+    cookie, asks_for = _read_options(packet, start, end) if length else (b"", _NOTHING)
+    return Edns(size, bool(flags & _DNSSEC_OK), packet[offset:end], cookie, asks_for), version
 
 
-def _read_options(packet: bytes, offset: int, end: int) -> bytes:
-    """The first cookie; all other options are ignored (RFC 6891 6.1.2).
+def _read_options(packet: bytes, offset: int, end: int) -> tuple[bytes, frozenset[int]]:
+    """The first cookie, and which options are asked for; others are ignored (RFC 6891 6.1.2).
 
     The options must fill the OPT record exactly, and cookies have 8, or 16 to 40 octets (RFC 7873
     5.2.2).
     """
-    cookie = b""
+    cookie, asks_for = b"", _NOTHING
     while offset < end:
         if offset + 4 > end:
             raise _Malformed
@@ -234,7 +238,9 @@ def _read_options(packet: bytes, offset: int, end: int) -> bytes:
             if length != 8 and not 16 <= length <= 40:
                 raise _Malformed
             cookie = packet[offset : offset + length]
+        elif code in _ANSWERED:
+            asks_for |= {code}
         offset += length
     if offset != end:
         raise _Malformed
-    return cookie
+    return cookie, asks_for

@@ -12,9 +12,17 @@ from struct import Struct
 
 from consuldns import names
 from consuldns.dns.answer import Answer, ExtendedError, Outcome
-from consuldns.dns.policy import MessagePolicy
+from consuldns.dns.policy import MAX_IDENTITY, MessagePolicy
 from consuldns.dns.question import Question
-from consuldns.wire.decode import HEADER_SIZE, OPT_FIXED_SIZE, Query, Rcode, Rejection
+from consuldns.wire.decode import (
+    HEADER_SIZE,
+    NSID,
+    OPT_FIXED_SIZE,
+    Edns,
+    Query,
+    Rcode,
+    Rejection,
+)
 from consuldns.wire.records import NO_RECORDS, EncodedGroup, QuestionNames, Sent, encode_authority
 
 _HEADER_TAIL = Struct("!HHHHH")  # flags and the four counts
@@ -34,10 +42,12 @@ _MAX_ERROR_TEXT = 64  # bytes
 RESERVED = OPT_FIXED_SIZE + _OPTION.size + 2
 
 COOKIE_OPTION_SIZE = _OPTION.size + 24  # bytes that are reserved as well if the query has a cookie
+_KEEPALIVE_OPTION_SIZE = _OPTION.size + 2
 
 # Sizes without OPT. TCP reserves its bytes even without one in the query: one size less.
 _MAX_MESSAGE = 0xFFFF
-TCP_MAX_SIZE = _MAX_MESSAGE - RESERVED - COOKIE_OPTION_SIZE
+_ALL_OPTIONS = COOKIE_OPTION_SIZE + _KEEPALIVE_OPTION_SIZE + _OPTION.size + MAX_IDENTITY
+TCP_MAX_SIZE = _MAX_MESSAGE - RESERVED - _ALL_OPTIONS
 PLAIN_MAX_SIZE = PLAIN_SIZE
 
 NO_OPTIONS = _LENGTH.pack(0)
@@ -61,6 +71,12 @@ Rendering = tuple[Headers, bytes]
 def kind_of(*, recursion_desired: bool, edns: bool) -> int:
     """Which of a rendering's headers a query gets: RD is copied, OPT is counted."""
     return recursion_desired + 2 * edns
+
+
+def size_of_options(edns: Edns, identity: bytes) -> int:
+    """Bytes of the options that a reply over UDP gets because of those of the query."""
+    size = COOKIE_OPTION_SIZE if edns.cookie else 0
+    return size + (_OPTION.size + len(identity) if identity and NSID in edns.asks_for else 0)
 
 
 def edns_max_size(size: int, most: int = ADVERTISED_SIZE) -> int:
@@ -103,7 +119,7 @@ class CompiledAnswer:
 
     def __init__(self, answer: Answer, question: Question, messages: MessagePolicy) -> None:
         question_names = QuestionNames(
-            question.name, is_compressed=not messages.disable_compression
+            question.name, question.class_, is_compressed=not messages.disable_compression
         )
         self._base = HEADER_SIZE + names.wire_length(question.name) + 4
         self._authority = encode_authority(answer.authority, question_names)
@@ -265,20 +281,24 @@ def truncated(query: Query, reply: bytes) -> bytes:
     return assemble(query, (_headers(flags, 0, 0, 0), b""), NO_OPTIONS)
 
 
-def with_option(reply: bytes, code: int, data: bytes) -> bytes:
-    """A reply with one more EDNS option (RFC 6891 6.1.2); unchanged if it has no OPT record.
+def option(code: int, data: bytes) -> bytes:
+    """An EDNS option (RFC 6891 6.1.2)."""
+    return _OPTION.pack(code, len(data)) + data
+
+
+def with_options(reply: bytes, options: bytes) -> bytes:
+    """A reply with more EDNS options; unchanged if it has no OPT record.
 
     OPT is the last record of a reply, and has an extended error at most, whose text is printable.
     """
-    option = _OPTION.pack(code, len(data)) + data
     start = len(reply) - OPT_FIXED_SIZE
     if not (reply.startswith(_OPT_START, start) and reply.endswith(NO_OPTIONS)):
         start = reply.rfind(_OPT_START, -OPT_FIXED_SIZE - _OPTION.size - 2 - _MAX_ERROR_TEXT)
         if start < 0:
             return reply
     at = start + OPT_FIXED_SIZE
-    length = _LENGTH.pack(len(reply) - at + len(option))
-    return b"".join((reply[: at - _LENGTH.size], length, reply[at:], option))
+    length = _LENGTH.pack(len(reply) - at + len(options))
+    return b"".join((reply[: at - _LENGTH.size], length, reply[at:], options))
 
 
 def encode_rejection(packet: bytes, rejection: Rejection) -> bytes:

@@ -50,10 +50,13 @@ Sent = set[tuple[Labels, bytes]]
 class QuestionNames:
     """The question's name and the names above it, which stand at the same place in every reply."""
 
-    __slots__ = ("_name", "_pointers", "is_compressed")
+    __slots__ = ("_name", "_pointers", "class_", "is_compressed")
 
-    def __init__(self, name: Labels, *, is_compressed: bool = True) -> None:
+    def __init__(
+        self, name: Labels, class_: int = _CLASS_IN, *, is_compressed: bool = True
+    ) -> None:
         self._name = name
+        self.class_ = class_  # that of all records of the reply
         self.is_compressed = is_compressed
         self._pointers = {name: _QUESTION_NAME}
 
@@ -162,7 +165,7 @@ def _encode(
         data = _encode_data(record.data, question)
         if len(data) > _MAX_DATA:
             continue  # metadata may be a megabyte; no message can carry that
-        rest = _FIXED.pack(record.type, _CLASS_IN, record.ttl, len(data)) + data
+        rest = _FIXED.pack(record.type, question.class_, record.ttl, len(data)) + data
         identity = (record.owner, rest)
         if identity in sent:
             continue

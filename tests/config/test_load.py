@@ -300,6 +300,8 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("CONSULDNS_DNS_DISABLE_COMPRESSION", "true", "dns.disable_compression", True),
         ("CONSULDNS_DNS_MAX_UDP_SIZE", "8192", "dns.max_udp_size", 8192),
         ("CONSULDNS_DNS_TRANSLATE_WAN_ADDRS", "1", "dns.translate_wan_addrs", True),
+        ("CONSULDNS_DNS_IDENTITY", "ns1", "dns.identity", "ns1"),
+        ("CONSULDNS_DNS_SHOW_VERSION", "true", "dns.show_version", True),
         ("CONSULDNS_DNS_RECURSORS", "10.0.0.2,[::1]:5353", "dns.recursors", UPSTREAMS),
         ("CONSULDNS_DNS_RECURSOR_TIMEOUT", "1s", "dns.recursor_timeout", timedelta(seconds=1)),
         ("CONSULDNS_DNS_RECURSOR_STRATEGY", "random", "dns.recursor_strategy", "random"),

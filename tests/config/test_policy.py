@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from consuldns import __version__
 from consuldns.config.dns import DNSSettings, KubernetesSettings, StartOfAuthoritySettings
 from consuldns.config.policy import policy
 from consuldns.config.schema import Settings
@@ -40,6 +41,8 @@ def test_everything_set_arrives() -> None:
         name_server_addresses=("192.0.2.1", "::1"),
         max_udp_size=100,
         udp_answer_limit=3,
+        identity="ns1",
+        show_version=True,
         recursors=(HostPort("10.0.0.2", 53),),
         allow_recursion=("10.1.0.0/16",),
         rate_limit=9,
@@ -56,7 +59,12 @@ def test_everything_set_arrives() -> None:
         soa=StartOfAuthorityTimes(refresh=1, retry=2, expire=3, min_ttl=4),
         reverse_zones=((b"10", *IN_ADDR_ARPA),),
         name_server_addresses=(b"\xc0\0\2\1", bytes(15) + b"\1"),
-        messages=MessagePolicy(max_udp_size=512, udp_answer_limit=3),
+        messages=MessagePolicy(
+            max_udp_size=512,
+            udp_answer_limit=3,
+            identity=b"ns1",
+            version=f"consuldns {__version__}".encode(),
+        ),
         rate_limit=RateLimitPolicy(9, ("10.2.0.0/16",)),
         forward=ForwardPolicy(
             {(b"corp", b"example"): (HostPort("10.0.0.3", 53),), (): (HostPort("10.0.0.2", 53),)},

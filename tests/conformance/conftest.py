@@ -9,10 +9,13 @@ from tests.support.ask import answers, ask, wait_for_answer
 from tests.support.consul_agent import ConsulAgent, wait_until
 from tests.support.consuldns_process import Serve
 
+IDENTITY = "ns1.example"
+
 
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Serve]:
-    with ConsulAgent() as consul, Serve(consul.url) as server:
+    config = f'[dns]\nidentity = "{IDENTITY}"\nshow_version = true\n'
+    with ConsulAgent() as consul, Serve(consul.url, config=config) as server:
         register(consul, "web", "10.0.0.1")
         for number in range(100):
             consul.put(

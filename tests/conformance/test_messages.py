@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 import dns.edns
 import dns.message
+import dns.query
 import dns.rcode
+import dns.rdataclass
 import pytest
 
+from consuldns import __version__
+from tests.conformance.conftest import IDENTITY
 from tests.support.consuldns_process import Serve
 from tests.wire.packets import (
     AA,
@@ -120,7 +124,7 @@ ROWS: dict[str, tuple[bytes, Expected]] = {
         f"CLASS{number}": (query_packet(class_=number), Expected("REFUSED"))
         for number in (0, 3, 4, 254, 255, 999)
     },
-    "version.bind (RFC 4892)": (query_packet("version.bind", 16, class_=3), Expected("REFUSED")),
+    "authors.bind (RFC 4892)": (query_packet("authors.bind", 16, class_=3), Expected("REFUSED")),
     "the root": (query_packet(".", edns=opt()), Expected("REFUSED", edns=True, errors=(20,))),
     "a zone of others": (
         query_packet("www.example.org", edns=opt()),
@@ -257,6 +261,56 @@ def test_cookies_are_good_to_dig(serve: Serve, name: str, options: tuple[str, ..
     for _ in range(3):
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         assert re.search(r"^; COOKIE: [0-9a-f]{48} \(good\)$", output, re.MULTILINE), output
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("name", [WEB, "nope.service.consul", "many.service.consul"])
+def test_the_identity_is_told_to_who_asks(serve: Serve, name: str, send: object) -> None:
+    """RFC 5001, RFC 7828: NSID over both, the time of an idle connection over TCP alone."""
+    for options, asked in ((option(3) + option(11), True), (option(12, b"x"), False)):
+        for _ in range(4):  # from the resolver first, and then from the response cache
+            packet = query_packet(name, edns=opt(size=512, options=options))
+            message = dns.message.from_wire(send(serve, packet))  # type: ignore[operator]
+            told = {each.otype: each.to_wire() for each in message.options}
+            wanted = {3: IDENTITY.encode()} if asked else {}
+            if asked and send is over_tcp:
+                wanted[11] = b"\0\x64"
+            assert told == wanted
+            assert send is over_tcp or len(message.to_wire()) <= 512
+    no_opt = dns.message.from_wire(send(serve, query_packet(name)))  # type: ignore[operator]
+    assert no_opt.edns < 0
+
+
+def test_options_go_together(serve: Serve) -> None:
+    asking = option(10, b"c" * 8) + option(3) + option(11)
+    reply = over_tcp(serve, query_packet("nope.service.consul", edns=opt(options=asking)))
+    assert reply is not None
+    assert [each.otype for each in dns.message.from_wire(reply).options] == [10, 3, 11]
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "rcode", "text"),
+    [
+        ("id.server", "TXT", "NOERROR", f'"{IDENTITY}"'),
+        ("Hostname.BIND", "TXT", "NOERROR", f'"{IDENTITY}"'),
+        ("version.bind", "ANY", "NOERROR", f'"consuldns {__version__}"'),
+        ("version.server", "TXT", "NOERROR", f'"consuldns {__version__}"'),
+        ("version.server", "A", "NOERROR", None),
+        ("authors.bind", "TXT", "REFUSED", None),
+        ("web.service.consul", "A", "REFUSED", None),
+    ],
+)
+def test_what_class_ch_tells(
+    serve: Serve, name: str, type_: str, rcode: str, text: str | None
+) -> None:
+    """RFC 4892 section 3."""
+    query = dns.message.make_query(name, type_, "CH")
+    for _ in range(2):
+        reply = dns.query.udp(query, "127.0.0.1", port=serve.port, timeout=3)
+        assert dns.rcode.to_text(reply.rcode()) == rcode
+        told = [str(record) for rrset in reply.answer for record in rrset]
+        assert told == ([] if text is None else [text])
+        assert all(rrset.rdclass == dns.rdataclass.CH for rrset in reply.answer)
 
 
 @pytest.mark.parametrize("size", [0, 511, 512, 1000, 1232, 4096, 65535])

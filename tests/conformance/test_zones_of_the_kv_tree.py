@@ -155,11 +155,14 @@ def records(section: Iterable[dns.rrset.RRset]) -> set[str]:
 def seen(reply: dns.message.Message, zone: str) -> dict[str, object]:
     """What must be the same. NSD adds the zone's own NS records to positive answers."""
     own = f"{zone}. 300 2 "
+    servers = {each.split()[-1] for each in records(reply.authority) if each.startswith(own)}
     return {
         "rcode": reply.rcode(),
         "AA": bool(reply.flags & dns.flags.AA),
         "answer": records(reply.answer),
-        "glue": records(reply.additional) if not reply.flags & dns.flags.AA else set(),
+        "additional": {
+            each for each in records(reply.additional) if each.split()[0] not in servers
+        },
         "authority": {each for each in records(reply.authority) if not each.startswith(own)},
     }
 

@@ -252,7 +252,6 @@ class TestEdns:
             pytest.param(option(3) * 300, id="300 options"),
             pytest.param(option(8, b"\0\1\0\0"), id="client subnet"),
             pytest.param(option(8, b"\0\7\xff"), id="client subnet, malformed"),
-            pytest.param(option(11), id="keepalive"),
             pytest.param(option(12, bytes(400)), id="padding"),
             pytest.param(option(15, b"\0\1x"), id="extended error"),
         ],

@@ -12,7 +12,8 @@ from consuldns.server.clients import packed
 from consuldns.server.cookies import Cookies
 from consuldns.server.handler import Unanswered
 from consuldns.views import updates
-from consuldns.wire.encode import with_option
+from consuldns.wire.encode import option as encoded_option
+from consuldns.wire.encode import with_options
 from tests.server.one_worker import Worker
 from tests.wire.packets import opt, option, parse, query_packet
 
@@ -169,7 +170,7 @@ def test_an_option_more(text: str, error: ExtendedError | None) -> None:
         errors = [dns.edns.EDEOption(dns.edns.EDECode.make(error.value), text or None)]
     message.use_edns(0, payload=1232, options=errors)
     if len(text.encode()) <= 64:
-        found: Any = parse(with_option(message.to_wire(), 10, CLIENT + bytes(16)))
+        found: Any = parse(with_options(message.to_wire(), encoded_option(10, CLIENT + bytes(16))))
         assert [each.otype for each in found.options] == [15] * len(errors) + [10]
     message.use_edns(-1)
-    assert with_option(message.to_wire(), 10, CLIENT) == message.to_wire()
+    assert with_options(message.to_wire(), encoded_option(10, CLIENT)) == message.to_wire()
