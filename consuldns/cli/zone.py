@@ -65,7 +65,7 @@ def check(zones: tuple[str, ...], file: Path | None, consul_addr: str | None) ->
     found = asyncio.run(zone_commands.stored(_settings(file, consul_addr), zones))
     problems = [problem for each in found for problem in each.problems]
     for problem in problems:
-        click.echo(problem, err=True)
+        click.echo(problem)
     names = sum(len(each.names) for each in found)
     click.echo(f"zones: {len(found)}, names: {names}, problems: {len(problems)}")
     if problems:

@@ -59,7 +59,7 @@ def test_a_bad_document_is_named_and_the_last_good_one_stays(
     assert serve.metric("consuldns_consul_records_skipped_total") >= 1
     checked = run_zone(consul, "check", zone)
     assert checked.returncode == 1
-    assert f"{path}': line 4: " in checked.stderr
+    assert f"{path}': line 4: " in checked.stdout
     assert "problems: 1" in checked.stdout
     consul.put(f"{ROOT}/{zone}/here", 'A = "10.0.0.2"')
     wait_for_answer(serve.port, f"here.{zone}", "A", "10.0.0.2")
