@@ -47,6 +47,7 @@ WORKER_COUNTERS: Mapping[str, tuple[str, str]] = {
     "tcp_connections": ("tcp_connections", "TCP connections accepted."),
     "tcp_refused": ("tcp_refused", "TCP connections closed because there were too many."),
 }
+MAX_REASON = 200  # characters of a label
 QUERIES = "queries_"  # and the transport's name
 ENTRIES = "entries_"  # and the part of the response cache
 
@@ -182,6 +183,14 @@ def _of_watcher(watcher: WatcherStatistics) -> Iterator[Metric]:
         "Records from Consul that could not be decoded, counted at every read.",
         watcher.records_skipped,
     )
+    unreadable = GaugeMetricFamily(
+        "consuldns_consul_records_unreadable",
+        "Records from Consul that cannot be decoded now (1 for each of the first 50), and why.",
+        labels=["view", "record", "reason"],
+    )
+    for view, record in watcher.records_unreadable:
+        unreadable.add_metric([view, record.name, record.reason[:MAX_REASON]], 1)
+    yield unreadable
     yield _counter(
         "consul_guesses_refused",
         "Names that no list holds, and that were not looked up since there were too many.",

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from consuldns import __version__
+from consuldns.consul.http.unread import UnreadRecord
 from consuldns.consul.watch.published import StaleView
 from consuldns.process import link
 from consuldns.process.history import SAMPLE_SECONDS, SAMPLES, History, Sample
@@ -41,6 +42,7 @@ def page(
             _consul(figures),
             _views(views),
             _stale(stale, figures.watcher.views_kept),
+            _unreadable(figures.watcher.records_unreadable),
             _workers(figures),
             _forwarded(figures),
             *_sync(figures),
@@ -125,6 +127,12 @@ def _stale(stale: Sequence[StaleView], total: int) -> Table:
         rows.append((f"and {total - len(rows):,} more", "", ""))
     columns = ("view", "since", "why")
     return Table("Stale views", columns, rows, _ONE, "None: all data is as Consul has it.")
+
+
+def _unreadable(records: Sequence[tuple[str, UnreadRecord]]) -> Table:
+    rows = [(where, each.name, each.reason) for where, each in records]
+    columns = ("of", "record", "why")
+    return Table("Records that cannot be read", columns, rows, _ONE, "None.")
 
 
 def _workers(figures: Figures) -> Table:

@@ -376,6 +376,7 @@ NOT_COMPARED = {
     "order-of-prepared-queries": "sections are compared as sets",
     "records-from-registration": "no instance has such metadata",
     "texts-that-are-no-address": "no instance has such an address",
+    "zones-of-the-kv-tree": "compared with NSD: tests/conformance/test_zones_of_the_kv_tree.py",
     "virtual-addresses": "no such names are asked for: tests/end_to_end/test_later_versions.py",
     "limited-guesses": "fewer such names are asked for than the limit",
     "forwarding": "no upstream server is set",

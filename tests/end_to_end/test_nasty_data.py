@@ -56,7 +56,11 @@ def test_records_that_cannot_be_read_cost_themselves_alone() -> None:
             )
             assert answers(ask(serve.port, POINTER, "PTR")) == {"web.service.dc1.consul."}
             assert answers(ask(serve.port, "web.service.consul")) == {"10.1.0.1"}
-            assert extended_errors(ask(serve.port, "web.service.consul")) == []
+            # While control is busy, what may have changed is answered as it was, and marked so.
+            wait_until(
+                lambda: extended_errors(ask(serve.port, "web.service.consul")) == [],
+                "no mark on the service with one bad instance",
+            )
             assert answers(ask(serve.port, "db.service.consul")) == {"10.1.0.2"}
             assert rcode(ask(serve.port, "nope.service.consul")) == "NXDOMAIN"
             assert serve.metric("consuldns_consul_records_skipped_total") >= 4

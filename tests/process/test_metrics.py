@@ -6,6 +6,7 @@ from dataclasses import fields
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from consuldns.consul.http.unread import UnreadRecord
 from consuldns.consul.watch.watcher import WatcherStatistics
 from consuldns.forward.forwarder import ForwardCounters
 from consuldns.process.metrics import (
@@ -29,6 +30,7 @@ def figures() -> Figures:
         lists_held=1,
         losses_accepted=2,
         records_skipped=0,
+        records_unreadable=[("the zone z", UnreadRecord('key "k"', "line 1: no"))],
         guesses_refused=3,
         is_in_contact=True,
         last_contact_seconds=0.5,

@@ -25,9 +25,9 @@ PIECE = 1 << 18  # bytes that are taken from the stream at once
 # A firewall or a NAT gateway that forgot a connection says nothing to either side, and a blocking
 # query waits for 30 s: the kernel notices within 5 + 3 * 2 s.
 KEEPALIVE = {
-    socket.TCP_KEEPIDLE: 5,  # seconds of silence until the first probe
-    socket.TCP_KEEPINTVL: 2,  # seconds between probes
-    socket.TCP_KEEPCNT: 3,  # probes without an answer until the connection counts as broken
+    "TCP_KEEPIDLE": 5,  # seconds of silence until the first probe
+    "TCP_KEEPINTVL": 2,  # seconds between probes
+    "TCP_KEEPCNT": 3,  # probes without an answer until the connection counts as broken
 }
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -191,8 +191,10 @@ async def _connect(address: Address) -> tuple[_Reader, asyncio.StreamWriter]:
         )
         connected = transport.get_extra_info("socket")
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in KEEPALIVE.items():
-            connected.setsockopt(socket.IPPROTO_TCP, option, value)
+        for name, value in KEEPALIVE.items():
+            option = getattr(socket, name, None)  # not every system has all of them
+            if option is not None:
+                connected.setsockopt(socket.IPPROTO_TCP, option, value)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 

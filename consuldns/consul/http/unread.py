@@ -7,6 +7,7 @@ kept. It is named in the log once, until the list of such records changes.
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from consuldns.incidents import Incidents
 from consuldns.untrusted import Unread, find
@@ -15,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 MAX_NAMED = 3  # in one line of log
 MAX_NAME = 80  # characters
+MAX_CURRENT = 50  # that metrics and the status page name
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +90,29 @@ def _named(what: str, name: str) -> str:
 
 
 class UnreadRecords:
-    """Counts the records that were skipped, and names them once."""
+    """Counts the records that were skipped, knows those of now, and names them once."""
 
     def __init__(self) -> None:
         self.count = 0
+        self._current: dict[str, Sequence[UnreadRecord]] = {}
         self._incidents = Incidents(_log)
+
+    def current(self) -> list[tuple[str, UnreadRecord]]:
+        """The first of those that cannot be read now, and of which reply each is."""
+        found = ((where, each) for where, records in self._current.items() for each in records)
+        return list(islice(found, MAX_CURRENT))
+
+    def forget(self, where: str) -> None:
+        """That reply is not asked for any more."""
+        self._current.pop(where, None)
+        self._incidents.ended(where, "")
 
     def note(self, where: str, records: Sequence[UnreadRecord]) -> None:
         """What was skipped of a reply; `where` says of which."""
         self.count += len(records)
+        self._current.pop(where, None)
+        if records and len(self._current) < MAX_CURRENT:
+            self._current[where] = records[:MAX_CURRENT]
         if records:
             self._incidents.began(where, f"skipped, and the rest used: {describe(records)}")
         else:

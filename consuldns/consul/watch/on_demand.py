@@ -169,6 +169,7 @@ class OnDemandViews:
         """The view is gone, or nobody asks for it."""
         self._schedule.forget(key)
         self._guard.forget(key)
+        self._reader.forget(key)
         watcher = self._watchers.pop(key, None)
         if watcher is not None:
             watcher.cancel()

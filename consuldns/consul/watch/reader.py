@@ -59,6 +59,10 @@ class ViewReader:
             raise BadResponse(f"{missing.key.label} are not known yet") from missing
         return kinds.source(key, Place(self.local, spelling, self._client.is_sorted))
 
+    def forget(self, key: ViewKey) -> None:
+        """The view is gone, and its records with it."""
+        self._records.forget(key.label)
+
     def is_guess(self, key: ViewKey) -> bool:
         """Whether no list names the view, which `source` has let through."""
         try:

@@ -16,7 +16,7 @@ from consuldns.consul import kinds
 from consuldns.consul.http import blocking
 from consuldns.consul.http.client import Client
 from consuldns.consul.http.datacenter import local_datacenter
-from consuldns.consul.http.unread import UnreadRecords
+from consuldns.consul.http.unread import UnreadRecord, UnreadRecords
 from consuldns.consul.kinds import Area, Kept
 from consuldns.consul.watch.address_indexer import AddressIndexer
 from consuldns.consul.watch.lists import WatchedLists, needed_to_deny
@@ -47,7 +47,8 @@ class WatcherStatistics:
 
     `views_kept` are those that could not be renewed, `stale_seconds` for how long the first of them
     has been waiting for that, `lists_held` among them those that have lost
-    more than is believed yet.
+    more than is believed yet. `records_unreadable` are the first of those that cannot be read now,
+    each with the name of its view.
     """
 
     requests: Mapping[tuple[str, str], int]
@@ -60,6 +61,7 @@ class WatcherStatistics:
     lists_held: int
     losses_accepted: int
     records_skipped: int
+    records_unreadable: Sequence[tuple[str, UnreadRecord]]
     guesses_refused: int
     is_in_contact: bool
     last_contact_seconds: float | None
@@ -285,6 +287,7 @@ class Watcher:
             lists_held=self._guard.held,
             losses_accepted=self._guard.losses_accepted,
             records_skipped=self._records.count,
+            records_unreadable=self._records.current(),
             guesses_refused=self._on_demand.guesses_refused,
             is_in_contact=self._published.in_contact,
             last_contact_seconds=self._reachability.seconds_since_last(),
