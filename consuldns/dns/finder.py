@@ -4,7 +4,7 @@ A finder looks up one interpretation of a name. A reason is decided where it is 
 finder: nothing is worked out a second time for those who want to read it (`explain`).
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from enum import Enum
 
 import msgspec
@@ -218,3 +218,7 @@ class Request(msgspec.Struct, frozen=True):
         came_from = (*self.came_from, self.name)
         name = names.fold(target)
         return Request(name, type_, zone, self.views, self.policy, came_from, self.recursion)
+
+
+Find = Callable[[Request], Finding]
+"""What a name in our zones has, whatever it means (`resolver.find`)."""

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from consuldns import names
-from consuldns.dns import records, reverse, zone_records, zones
+from consuldns.dns import reverse, zone_records, zones
 from consuldns.dns.answer import (
     Answer,
     ClosestEncloser,
@@ -49,9 +49,6 @@ NOT_ASKABLE = frozenset((0, Type.OPT, 128, 249, 250))
 _NXNAME = 128
 TRANSFERS = frozenset((Type.AXFR, Type.IXFR))
 
-IDENTITY_NAMES = frozenset(((b"id", b"server"), (b"hostname", b"bind")))
-VERSION_NAMES = frozenset(((b"version", b"server"), (b"version", b"bind")))
-
 _IN = int(Class.IN)
 _SERVFAIL = Outcome.SERVFAIL
 
@@ -74,6 +71,7 @@ NOT_SYNCED = Answer(
 )
 
 MAX_ALIASES = 3  # that are followed one after the other, as Consul does
+MAX_FOLLOWED = 16  # records at a name of the KV tree whose targets have their addresses added
 KEEPS_TTL = (
     *(meanings.NodeName, meanings.KubernetesName, meanings.ClusterName),
     meanings.RecordName,
@@ -95,7 +93,7 @@ def resolve(
     if question.type in NOT_ASKABLE:
         return MARKER_ASKED if question.type == _NXNAME else MALFORMED
     if question.class_ != _IN or question.type in TRANSFERS:
-        return _about_this_server(question, policy) or NOT_SUPPORTED
+        return zones.about_this_server(question, policy) or NOT_SUPPORTED
     reader, recursion = ViewReader(views), Recursion(forwarded)
     try:
         answer = _answer(question, reader, policy, recursion)
@@ -109,20 +107,6 @@ def resolve(
         is_recursive, available = recursion.was_wanted, policy.forward.is_recursive
         return replace(answer, is_recursive=is_recursive, recursion_available=available)
     return answer
-
-
-def _about_this_server(question: Question, policy: Policy) -> Answer | None:
-    """What is told in class CH (RFC 4892), None if nothing is."""
-    text = b""
-    if question.class_ == Class.CH and question.name in IDENTITY_NAMES:
-        text = policy.messages.identity
-    elif question.class_ == Class.CH and question.name in VERSION_NAMES:
-        text = policy.messages.version
-    if not text or question.type in TRANSFERS:
-        return None
-    if question.type not in (Type.TXT, Type.ANY):
-        return Answer(Outcome.NODATA)
-    return Answer(Outcome.ANSWER, (RecordGroup((records.text(question.name, 0, text),)),))
 
 
 def _answer(question: Question, views: ViewReader, policy: Policy, recursion: Recursion) -> Answer:
@@ -282,8 +266,21 @@ def _follow_aliases(finding: Finding, meaning: Interpretation, request: Request)
     else:
         return finding
     keeps_ttl = isinstance(meaning, KEEPS_TTL)
-    followed = tuple([_follow(each, request, keeps_ttl) for each in finding.groups])
-    return replace(finding, groups=followed)
+    is_of_tree = isinstance(meaning, meanings.RecordName)
+    few = finding.groups[:MAX_FOLLOWED] if is_of_tree else finding.groups
+    followed = tuple([_follow(each, request, keeps_ttl) for each in few])
+    finding = replace(finding, groups=followed + finding.groups[len(few) :])
+    return _spread(finding, request) if is_of_tree else finding
+
+
+def _spread(finding: Finding, request: Request) -> Finding:
+    """The finding, with an alias to a service giving its instances in changing order."""
+    every = finding.groups[0].records
+    aliases = tuple([each for each in every if each.type == Type.CNAME])
+    if len(finding.groups) > 1 or not aliases or request.policy.answer_order != "random":
+        return finding
+    rest = tuple([RecordGroup((each,)) for each in every if each.type != Type.CNAME])
+    return zone_records.behind(aliases, replace(finding, groups=rest))
 
 
 def _follow(group: RecordGroup, request: Request, keeps_ttl: bool) -> RecordGroup:

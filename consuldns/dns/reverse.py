@@ -10,13 +10,14 @@ EndpointSlices in one namespace could otherwise name any address. The worker dec
 has a reverse name, and says so by a key (or, for cluster IPs, in the service's descriptor).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from consuldns import descriptor, names
 from consuldns.dns import records, zones
 from consuldns.dns.answer import Address, Outcome, RecordGroup, address_type
 from consuldns.dns.finder import (
     EMPTY_NON_TERMINAL,
+    Find,
     Finding,
     Reason,
     Request,
@@ -41,9 +42,6 @@ from consuldns.views.store import ViewReader
 PTR_TTL = 0  # Consul's, hard-coded there
 NO_ADDRESS = missing(Reason.NO_ADDRESS)
 NO_NETWORK = missing(Reason.NO_NETWORK)
-
-Find = Callable[[Request], Finding]
-"""What a name in our zones has, whatever it means (`resolver.find`)."""
 
 
 def find_key(name: AddressKey, request: Request) -> Finding:

@@ -5,7 +5,8 @@ the name itself            --> its records, or an alias, or NODATA
 its closest encloser       --> a wildcard name below that (RFC 4592), or NXDOMAIN
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 
 from msgspec.structs import replace
 
@@ -23,17 +24,28 @@ from consuldns.dns.answer import (
     Text,
 )
 from consuldns.dns.consul import services
-from consuldns.dns.finder import EMPTY_NON_TERMINAL, NODATA, Finding, Reason, Request, Why, found
+from consuldns.dns.finder import (
+    EMPTY_NON_TERMINAL,
+    NODATA,
+    Find,
+    Finding,
+    Reason,
+    Request,
+    Why,
+    found,
+)
 from consuldns.dns.grammar.meanings import RecordName, ServiceName
 from consuldns.dns.question import Type
 from consuldns.names import Labels
 from consuldns.views.zone_records import ServiceAlias, ZoneName, ZoneRecords
 
-Find = Callable[[Request], Finding]
-"""What a name in our zones has, whatever it means (`resolver.find`)."""
-
 MAX_ALIASES = 8  # within a zone, one after the other
+# What a name leads to may lead to as much again, so few are followed, and not far.
+MAX_EXCHANGES = 16  # MX records whose targets have their addresses added
+MAX_HOST_NAMES = 16  # instances of a service that have a host name in place of an address
 _GLUE = (Type.A, Type.AAAA)
+LED_TO = frozenset((*_GLUE, Type.CNAME))
+MAX_ORDERS = 16  # of the addresses behind an alias
 WILDCARD = b"*"
 
 
@@ -48,13 +60,37 @@ def find(meaning: RecordName, request: Request, find_name: Find) -> Finding:
         return replace(finding, is_followed=True)
     end = find_name(followed)
     # The last name decides (RFC 6604), but for AA, which is of the first.
-    return Finding(
-        end.outcome,
-        (*finding.groups, *end.groups),
-        end.authority,
+    led_on = replace(
+        end,
         why=end.why or (Why(Reason.NO_TARGET, (names.format_name(target),)),),
+        closest_encloser=None,
+        is_referral=False,
         is_followed=True,
-        is_ordered=True,
+    )
+    return behind(finding.groups[0].records, led_on)
+
+
+def behind(aliases: tuple[Record, ...], end: Finding) -> Finding:
+    """What aliases lead to, with the aliases before it, which always come first.
+
+    The order of the rest changes from one reply to the next all the same: each order is a group of
+    its own, of which one is sent.
+    """
+    if end.exclusive:
+        groups = tuple(_in_one(aliases, (each,)) for each in end.groups)
+    elif end.is_ordered or len(end.groups) < 2:
+        groups = (_in_one(aliases, end.groups),)
+    else:
+        starts = range(min(len(end.groups), MAX_ORDERS))
+        orders = ((*end.groups[start:], *end.groups[:start]) for start in starts)
+        groups = tuple(_in_one(aliases, order) for order in orders)
+    return replace(end, groups=groups, exclusive=len(groups) > 1)
+
+
+def _in_one(aliases: tuple[Record, ...], groups: tuple[RecordGroup, ...]) -> RecordGroup:
+    return RecordGroup(
+        (*aliases, *(record for each in groups for record in each.records)),
+        tuple(record for each in groups for record in each.additional),
     )
 
 
@@ -153,8 +189,11 @@ def _at(there: ZoneName, request: Request, find_name: Find) -> Finding:
     """What is at a name, which may be a wildcard name: the owner is the name that was asked for."""
     if there.set_of(Type.CNAME) is not None and request.type not in (Type.CNAME, Type.ANY):
         return found([RecordGroup(_records(there, Type.CNAME, request.name))])
-    types = [each.type for each in there.records]
-    wanted = types if request.type == Type.ANY else [request.type]
+    wanted = [request.type]
+    if request.type == Type.ANY:
+        # Of a target, nothing but addresses is wanted.
+        wanted = [each.type for each in there.records]
+        wanted = [each for each in wanted if not request.came_from or each in LED_TO]
     groups = [group for type_ in wanted for group in _groups(there, type_, request, find_name)]
     if there.alias is None or (groups and request.type != Type.ANY):
         return found(groups)
@@ -166,18 +205,19 @@ def _groups(
     there: ZoneName, type_: int, request: Request, find_name: Find
 ) -> Iterator[RecordGroup]:
     """Each record by itself, so that their order is shuffled, and a message can be filled."""
-    for record in _records(there, type_, request.name):
-        additional = _addresses_of_exchange(record, request, find_name)
-        yield RecordGroup((record,), tuple(additional))
+    for number, record in enumerate(_records(there, type_, request.name)):
+        additional: tuple[Record, ...] = ()
+        if type_ == Type.MX and number < MAX_EXCHANGES:
+            additional = tuple(_addresses_of_exchange(record, request, find_name))
+        yield RecordGroup((record,), additional)
 
 
 def _addresses_of_exchange(record: Record, request: Request, find_name: Find) -> Iterator[Record]:
     """The addresses of an MX's target, if it is in our zones; the resolver adds those of SRV."""
-    if record.type != Type.MX or not isinstance(record.data, RawData):
-        return
+    assert isinstance(record.data, RawData)
     target, _ = names.from_wire(record.data.content, 2)
     zone = zones.zone_of(names.fold(target), request.views, request.policy)
-    if zone is None or len(request.came_from) > MAX_ALIASES:
+    if zone is None:
         return
     for type_ in _GLUE:
         finding = find_name(request.ask(target, zone, type_))
@@ -198,30 +238,33 @@ def _instances(there: ZoneName, alias: ServiceAlias, request: Request, find_name
         return Finding(Outcome.NODATA, why=finding.why)
     groups = finding.groups
     if there.records or not there.labels:
-        groups = tuple(
-            each for group in groups for each in _without_alias(group, request, find_name)
-        )
+        few = islice((each for each in groups if _is_alias(each)), MAX_HOST_NAMES)
+        addresses = [each for group in few for each in _addresses(group, request, find_name)]
+        groups = (*(each for each in groups if not _is_alias(each)), *addresses)
     if alias.ttl is not None:
         groups = tuple(_with_ttl(group, alias.ttl) for group in groups)
     return replace(finding, outcome=Outcome.ANSWER if groups else Outcome.NODATA, groups=groups)
 
 
-def _without_alias(group: RecordGroup, request: Request, find_name: Find) -> Iterator[RecordGroup]:
+def _is_alias(group: RecordGroup) -> bool:
+    return group.records[0].type == Type.CNAME
+
+
+def _addresses(group: RecordGroup, request: Request, find_name: Find) -> Iterator[RecordGroup]:
     """The addresses that an instance's host name leads to, where no CNAME may be (RFC 1034 3.6.2).
 
-    Only in our own zones: names elsewhere are left to the client, and here it has none.
+    Only in our own zones: names elsewhere are left to the client, and here it has none. Not of
+    names that are themselves asked for because of an alias and an instance.
     """
-    first = group.records[0]
-    if first.type != Type.CNAME or not isinstance(first.data, Target):
-        yield group
+    data = group.records[0].data
+    assert isinstance(data, Target)
+    zone = zones.zone_of(names.fold(data.name), request.views, request.policy)
+    if zone is None or request.type not in _GLUE or len(request.came_from) > 1:
         return
-    zone = zones.zone_of(names.fold(first.data.name), request.views, request.policy)
-    if zone is None or request.type not in _GLUE:
-        return
-    reached = find_name(request.ask(first.data.name, zone, request.type))
+    reached = find_name(request.ask(data.name, zone, request.type))
     for each in (record for every in reached.groups for record in every.records):
         if each.type == request.type:
-            yield RecordGroup((Record(request.name, each.type, each.ttl, each.data),))
+            yield RecordGroup((replace(each, owner=request.name),))
 
 
 def _with_ttl(group: RecordGroup, ttl: int) -> RecordGroup:

@@ -1,21 +1,26 @@
-"""Which zone a name lies in, and what every zone has: SOA, NS, and `ns.D` itself."""
+"""Which zone a name lies in, and what every zone has: SOA, NS, and `ns.D` itself.
+
+And what this server says about itself, in class CH.
+"""
 
 from dataclasses import replace
 from functools import lru_cache
 
 from consuldns import names
 from consuldns.dns import records
-from consuldns.dns.answer import Outcome, Record, RecordGroup, StartOfAuthority
+from consuldns.dns.answer import Answer, Outcome, Record, RecordGroup, StartOfAuthority
 from consuldns.dns.finder import EMPTY_NON_TERMINAL, NODATA, Finding, Request, found
 from consuldns.dns.grammar.kubernetes import KUBERNETES_KINDS
 from consuldns.dns.grammar.meanings import Apex, DatacenterNonTerminal, NameServer
 from consuldns.dns.policy import Policy, Zone
-from consuldns.dns.question import Type
+from consuldns.dns.question import Class, Question, Type
 from consuldns.names import Labels
 from consuldns.views.store import ViewReader
 from consuldns.views.zone_records import RecordSet
 
 _NXDOMAIN = Outcome.NXDOMAIN
+IDENTITY_NAMES = frozenset(((b"id", b"server"), (b"hostname", b"bind")))
+VERSION_NAMES = frozenset(((b"version", b"server"), (b"version", b"bind")))
 
 
 def zone_of(name: Labels, views: ViewReader, policy: Policy) -> Zone | None:
@@ -217,3 +222,17 @@ def _own_servers(zone: Zone, views: ViewReader) -> RecordSet | None:
         return None
     there = views.zone_records(zone.records).by_name.get(())
     return None if there is None else there.set_of(Type.NS)
+
+
+def about_this_server(question: Question, policy: Policy) -> Answer | None:
+    """What is told in class CH (RFC 4892), None if nothing is."""
+    text = b""
+    if question.class_ == Class.CH and question.name in IDENTITY_NAMES:
+        text = policy.messages.identity
+    elif question.class_ == Class.CH and question.name in VERSION_NAMES:
+        text = policy.messages.version
+    if not text or question.type in (Type.AXFR, Type.IXFR):
+        return None
+    if question.type not in (Type.TXT, Type.ANY):
+        return Answer(Outcome.NODATA)
+    return Answer(Outcome.ANSWER, (RecordGroup((records.text(question.name, 0, text),)),))

@@ -15,6 +15,7 @@ from consuldns.views.zone_records import RecordSet, ServiceAlias, ZoneName
 from consuldns.zone_documents import rdata
 
 DEFAULT_TTL = 60  # seconds: how long a change may go unnoticed
+MAX_RECORDS = 1_000  # of a type at a name: what a message over TCP can hold of most
 MAX_TTL = 2**31 - 1  # seconds (RFC 2181 section 8)
 _WORDS = ("ttl", "service", "tag", "datacenter")
 _ADDRESSES = frozenset(map(rdata.type_of, ("A", "AAAA", "SRV")))
@@ -213,6 +214,9 @@ class _Document:
             return ttl, []
         if not texts:
             self.note(f"{key} has no records", key)
+        if len(texts) > MAX_RECORDS:
+            self.note(f"{key} has {len(texts):,} records, more than {MAX_RECORDS:,}", key)
+            return ttl, []
         return ttl, texts
 
     def _encoded(self, key: str, type_: int, text: str, zone: Labels) -> Iterator[bytes]:

@@ -97,6 +97,7 @@ def test_a_service() -> None:
         ("A = 1", ["line 1: A must be a text or a list of texts"]),
         ("A = [1]", ["line 1: A must be a text or a list of texts"]),
         ("A = []", ["line 1: A has no records"]),
+        (f"A = {['10.0.0.1'] * 1_001}", ["line 1: A has 1,001 records, more than 1,000"]),
         ("A = {}", ["line 1: A has `ttl` and `records`"]),
         ('A = { ttl = 1, record = "10.0.0.1" }', ["line 1: A has `ttl` and `records`, not record"]),
         ('ttl = "5m"\nA = "10.0.0.1"', ["line 1: ttl must be a number of seconds, not '5m'"]),
