@@ -22,6 +22,7 @@ def complaints(values: Mapping[str, Any]) -> Iterator[Complaint]:
         yield "consul.client_certificate", "has no key", "set consul.client_key"
     if key and not certificate:
         yield "consul.client_key", "has no certificate", "set consul.client_certificate"
+    yield from _of_tls(values)
     if values["dns.domain"] in values["dns.alt_domain"]:
         yield "dns.alt_domain", "is the same as dns.domain", "remove it"
     if len(values["dns.identity"].encode()) > MAX_IDENTITY:
@@ -45,7 +46,11 @@ def exposed_secrets(settings: Settings, file: Path | None) -> Iterator[str]:
     `file` is the one with the settings, if a secret is in it.
     """
     consul = settings.consul
-    secrets = {"consul.token_file": consul.token_file, "consul.client_key": consul.client_key}
+    secrets = {
+        "consul.token_file": consul.token_file,
+        "consul.client_key": consul.client_key,
+        "tls.key": settings.tls.key,
+    }
     if file is not None:
         secrets["the file with the settings"] = str(file)
     for name, path in secrets.items():
@@ -59,6 +64,14 @@ def _is_readable_by_all(path: str) -> bool:
     except OSError:
         return False
     return stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IROTH)
+
+
+def _of_tls(values: Mapping[str, Any]) -> Iterator[Complaint]:
+    for path in ("tls.certificate", "tls.key"):
+        if values["tls.listen"] and not values[path]:
+            yield path, "is not set, but tls.listen is", f"set {path}"
+    if set(values["tls.listen"]) & {*values["listen"], values["admin_addr"]}:
+        yield "tls.listen", "contains an address that is used already", "choose another port"
 
 
 def _of_zones(values: Mapping[str, Any]) -> Iterator[Complaint]:

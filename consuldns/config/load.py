@@ -355,11 +355,13 @@ def _assemble(section: type[Section], values: Mapping[str, Any], prefix: str) ->
 
 # What takes effect without a restart: a table, and the settings of the log.
 RELOADED = ("dns", "log_level", "log_format", "query_log", "query_log_sample")
+RELOADED_OF_TLS = ("tls.certificate", "tls.key")
 
 
 def reloaded(running: Settings, read: Settings) -> Settings:
     """The settings to go on with: those that can change at run time are the ones just read."""
-    return replace(running, **{name: getattr(read, name) for name in RELOADED})
+    tls = replace(read.tls, listen=running.tls.listen)
+    return replace(running, tls=tls, **{name: getattr(read, name) for name in RELOADED})
 
 
 def at_next_start(running: Settings, read: Settings) -> list[str]:
@@ -367,7 +369,8 @@ def at_next_start(running: Settings, read: Settings) -> list[str]:
     return [
         path
         for path in declared()
-        if path.partition(".")[0] not in RELOADED and _value(running, path) != _value(read, path)
+        if not (path.partition(".")[0] in RELOADED or path in RELOADED_OF_TLS)
+        and _value(running, path) != _value(read, path)
     ]
 
 

@@ -166,6 +166,31 @@ class ConsulSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 32
 
 
+class TLSSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """DNS over TLS (RFC 7858), beside plain DNS."""
+
+    listen: Annotated[
+        tuple[HostPort, ...],
+        Declaration(
+            list_of(HOST_PORT),
+            "Addresses to answer DNS over TLS on, such as `0.0.0.0:853`. Requires `certificate` "
+            "and `key`. Default: none.",
+        ),
+    ] = ()
+    certificate: Annotated[
+        str,
+        Declaration(
+            FILE,
+            "File with the certificate (PEM), the certificates of its issuers behind it. It is "
+            "read again at SIGHUP.",
+        ),
+    ] = ""
+    key: Annotated[
+        str,
+        Declaration(FILE, "File with the private key (PEM) of `certificate`."),
+    ] = ""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of a process."""
 
@@ -252,6 +277,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1
     consul: ConsulSettings = ConsulSettings()
     dns: DNSSettings = DNSSettings()
+    tls: TLSSettings = TLSSettings()
     sync: SyncSettings = SyncSettings()
 
 

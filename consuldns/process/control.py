@@ -33,6 +33,7 @@ from consuldns.process.snapshot import SnapshotKeeper
 from consuldns.process.sync_child import SyncChild
 from consuldns.process.workers import Workers
 from consuldns.server import listen
+from consuldns.server.listen import Certificate
 from consuldns.server.query_log import QueryLogPolicy
 from consuldns.sockets import listen_tcp
 from consuldns.views import updates
@@ -74,6 +75,9 @@ class Control:
             listeners = listen.adopt(inherited, workers)
         else:
             listeners = listen.listen(settings.listen, workers)
+        if settings.tls.listen:
+            _certificate(settings).context()  # a mistake is told now
+            listeners = listen.with_tls(listeners, settings.tls.listen)
         self._addresses = listen.addresses_of(listeners)
         self._client = Client(settings.consul)
         self._client.staleness = _staleness(settings)
@@ -89,6 +93,7 @@ class Control:
             log_level=settings.log_level,
             log_format=settings.log_format,
             query_log=_query_log(settings),
+            certificate=_certificate(settings),
         )
         self._sync = SyncChild(settings) if settings.sync.enabled else None
         self._stop = asyncio.Event()
@@ -262,6 +267,8 @@ class Control:
         systemd.notify_reloading()
         try:
             read = self._read()
+            if self._settings.tls.listen:
+                _certificate(read).context()
             has_new_token = self._client.read_credentials_again()
         except (ConfigError, Denied) as error:
             _log.error("SIGHUP: everything stays as it was: %s", error)
@@ -283,13 +290,18 @@ class Control:
                 "SIGHUP: changed, but only used at the next start: %s", ", ".join(deferred)
             )
         running = reloaded(self._settings, read)
-        if running == self._settings:
+        if running == self._settings and not running.tls.listen:
             return
         before, self._settings = self._settings, running
         logs.configure(running.log_level, running.log_format)
         self._workers.set_settings(
-            policy(running), running.log_level, running.log_format, _query_log(running)
+            *(policy(running), running.log_level, running.log_format, _query_log(running)),
+            certificate=_certificate(running),
         )
+        if running.tls.listen:
+            _log.info("SIGHUP: the certificate of DNS over TLS has been read again")
+        if running == before:
+            return
         self._client.staleness = _staleness(running)
         self._client.is_sorted = running.dns.answer_order == "nearest"
         if before.dns.answer_order != running.dns.answer_order:
@@ -313,6 +325,10 @@ class Control:
         )
         for note in self.notes():
             _log.info("SIGUSR1: %s", note)
+
+
+def _certificate(settings: Settings) -> Certificate:
+    return Certificate(settings.tls.certificate, settings.tls.key)
 
 
 def _query_log(settings: Settings) -> QueryLogPolicy:

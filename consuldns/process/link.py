@@ -17,7 +17,7 @@ import msgspec
 from consuldns.dns.policy import Policy
 from consuldns.incidents import UnexpectedErrors
 from consuldns.logs import Form, Level
-from consuldns.server.listen import Listener
+from consuldns.server.listen import Certificate, Listener
 from consuldns.server.query_log import QueryLogPolicy
 from consuldns.views import updates
 
@@ -44,6 +44,7 @@ class Start(_Message, frozen=True):
     log_level: Level = "info"
     log_format: Form = "text"
     query_log: QueryLogPolicy = QueryLogPolicy()
+    certificate: Certificate = Certificate()
     cookie_secret: bytes = b""
 
 
@@ -54,6 +55,7 @@ class SettingsChanged(_Message, frozen=True):
     log_level: Level = "info"
     log_format: Form = "text"
     query_log: QueryLogPolicy = QueryLogPolicy()
+    certificate: Certificate = Certificate()
 
 
 class CaughtUp(_Message, frozen=True):

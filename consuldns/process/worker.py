@@ -21,7 +21,7 @@ from consuldns.dns.resolver import resolve
 from consuldns.forward.forwarder import Forwarder
 from consuldns.process import link
 from consuldns.server.handler import Handler, Pending
-from consuldns.server.listen import Listener, Transport
+from consuldns.server.listen import Encryption, Listener, Transport
 from consuldns.server.query_log import QueryLog
 from consuldns.server.tcp import TcpServer
 from consuldns.server.udp import UdpServer
@@ -44,6 +44,7 @@ class Worker:
         self._listeners: tuple[Listener, ...] = ()
         self._handler: Handler | None = None
         self._forwarder: Forwarder | None = None
+        self._encryption = Encryption()
         self._link: link.Link[link.ToWorker] | None = None
         self._caught_up = asyncio.Event()
         self._end = asyncio.Event()
@@ -70,9 +71,13 @@ class Worker:
         udp = [UdpServer(each, handler, loop) for each in self._sockets(Transport.UDP)]
         for server in udp:
             server.start()
+        over_tcp = TcpServer(handler).serve(self._sockets(Transport.TCP))
+        over_tls = TcpServer(handler, encryption=self._encryption).serve(
+            self._sockets(Transport.TLS)
+        )
         async with asyncio.TaskGroup() as tasks:
             background = [
-                tasks.create_task(TcpServer(handler).serve(self._sockets(Transport.TCP))),
+                *map(tasks.create_task, (over_tcp, over_tls)),
                 tasks.create_task(_every(ASKED_SECONDS, self._report_asked)),
                 tasks.create_task(_every(TIME_OUT_SECONDS, handler.time_out)),
             ]
@@ -95,8 +100,9 @@ class Worker:
         match message:
             case link.Ping():
                 self._send(link.Pong(self._counters()))
-            case link.Start(listeners, policy, log_level, log_format, query_log, secret):
+            case link.Start(listeners, policy, log_level, log_format, query_log, files, secret):
                 logs.configure(log_level, log_format)
+                self._encryption.read(files)
                 self._listeners = listeners
                 self._forwarder = Forwarder(policy.forward, self._reply_arrived)
                 self._handler = Handler(
@@ -110,11 +116,12 @@ class Worker:
                     cookie_secret=secret,
                 )
                 self._handler.query_log = QueryLog.of(query_log)
-            case link.SettingsChanged(policy, log_level, log_format, query_log):
+            case link.SettingsChanged(policy, log_level, log_format, query_log, files):
                 assert self._handler is not None, _START_IS_FIRST
                 assert self._forwarder is not None, _START_IS_FIRST
                 logs.configure(log_level, log_format)
                 self._handler.query_log = QueryLog.of(query_log)
+                self._encryption.read(files)
                 self._handler.set_policy(policy)
                 self._forwarder.set_policy(policy.forward)
             case link.CaughtUp():

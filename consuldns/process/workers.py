@@ -19,7 +19,7 @@ from consuldns.incidents import Incidents, UnexpectedErrors
 from consuldns.logs import Form, Level
 from consuldns.process import link
 from consuldns.server.cookies import SECRET_SIZE
-from consuldns.server.listen import Listener
+from consuldns.server.listen import Certificate, Listener
 from consuldns.server.query_log import QueryLogPolicy
 from consuldns.signals import command_line, start_process
 from consuldns.views import updates
@@ -99,6 +99,7 @@ class Workers:
         log_level: Level = "info",
         log_format: Form = "text",
         query_log: QueryLogPolicy | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self._workers = [_Worker(number, each) for number, each in enumerate(listeners)]
         self._policy = policy
@@ -111,17 +112,26 @@ class Workers:
         self._log_level = log_level
         self._log_format = log_format
         self._query_log = query_log or QueryLogPolicy()
+        self._certificate = certificate or Certificate()
         self._cookie_secret = os.urandom(SECRET_SIZE)
         self._incidents = Incidents(_log)
         self._errors = UnexpectedErrors(_log)
 
     def set_settings(
-        self, policy: Policy, log_level: Level, log_format: Form, query_log: QueryLogPolicy
+        self,
+        policy: Policy,
+        log_level: Level,
+        log_format: Form,
+        query_log: QueryLogPolicy,
+        certificate: Certificate,
     ) -> None:
-        """Have every worker answer and log by these settings, those to come included."""
-        self._policy, self._query_log = policy, query_log
+        """Have every worker answer and log by these settings, those to come included.
+
+        The certificate's files are read again, whether their names have changed or not.
+        """
+        self._policy, self._query_log, self._certificate = policy, query_log, certificate
         self._log_level, self._log_format = log_level, log_format
-        self.publish(link.SettingsChanged(policy, log_level, log_format, query_log))
+        self.publish(link.SettingsChanged(policy, log_level, log_format, query_log, certificate))
 
     def publish(self, message: link.ToWorker) -> None:
         """Send every worker a message."""
@@ -259,6 +269,7 @@ class Workers:
         """Send a fresh worker all that is known."""
         start = link.Start(
             *(worker.listeners, self._policy, self._log_level, self._log_format, self._query_log),
+            certificate=self._certificate,
             cookie_secret=self._cookie_secret,
         )
         protocol.send(link.frame(start))

@@ -32,8 +32,8 @@ from consuldns.views import updates
 from consuldns.views.keys import ViewKey
 from consuldns.views.store import Views, ViewStore
 from consuldns.wire.cache import ResponseCache
-from consuldns.wire.decode import KEEPALIVE, NSID, Query, Rejection, read_query
-from consuldns.wire.encode import encode_rejection, option, with_options
+from consuldns.wire.decode import KEEPALIVE, NSID, PADDING, Query, Rejection, read_query
+from consuldns.wire.encode import encode_rejection, option, padding, with_options
 from consuldns.wire.tally import Tally
 
 Resolve = Callable[[Question, Views, Policy, Forwarded | None], Answer | Needs]
@@ -172,7 +172,7 @@ class Handler:
             return Unanswered.DROPPED
         if isinstance(query, Rejection):
             self.counters.rejected += 1
-            self.tally.counter("", 0, query.rcode)[transport is Transport.TCP] += 1
+            self.tally.counter("", 0, query.rcode)[transport.is_stream] += 1
             return encode_rejection(packet, query)
         arrived = perf_counter_ns()
         deadline = self._clock() + PENDING_SECONDS
@@ -198,8 +198,10 @@ class Handler:
             options += self.cookies.option(edns.cookie, query.client)
         if NSID in edns.asks_for and identity:
             options += option(NSID, identity)
-        if KEEPALIVE in edns.asks_for and query.transport is Transport.TCP:
+        if KEEPALIVE in edns.asks_for and query.transport.is_stream:
             options += _KEEPALIVE_OPTION
+        if PADDING in edns.asks_for and query.transport is Transport.TLS:
+            options += padding(len(reply) + len(options))
         return with_options(reply, options)
 
     def receive(self, update: updates.ToWorker) -> None:
@@ -303,7 +305,7 @@ class Handler:
     def _answer(self, query: _Query) -> bytes | Unanswered:
         """The reply to a query, from the cache or the resolver, unless it has to wait."""
         try:
-            over_tcp = query.transport is Transport.TCP
+            over_tcp = query.transport.is_stream
             may_recurse = query.may_recurse
             found = self._cache.find_for(query.message, over_tcp, may_recurse=may_recurse)
             if found is not None:
@@ -358,7 +360,7 @@ class Handler:
         answer = Answer(
             Outcome.SERVFAIL, authoritative=False, extended_error=error, error_text=text
         )
-        over_tcp = query.transport is Transport.TCP
+        over_tcp = query.transport.is_stream
         return self._cache.reply(query.message, answer, over_tcp=over_tcp)
 
 

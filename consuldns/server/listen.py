@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -9,7 +10,7 @@ from enum import Enum
 
 import msgspec
 
-from consuldns.errors import StartupError
+from consuldns.errors import ConfigError, StartupError
 from consuldns.sockets import HostPort, listen_tcp, set_common_options, startup_error
 
 _log = logging.getLogger(__name__)
@@ -27,16 +28,61 @@ _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_OMIT = 10, 23, 5
 
 
 class Transport(Enum):
-    """How queries come to a listener. DNS over TLS will be a third (ADR 21)."""
+    """How queries come to a listener. `TLS` is DNS over TLS (RFC 7858)."""
 
     UDP = "udp"
     TCP = "tcp"
+    TLS = "tls"
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether messages have a length in front, and may be of any size."""
+        return self is not Transport.UDP
 
 
 _ADOPTED: dict[int, Transport] = {
     socket.SOCK_DGRAM: Transport.UDP,
     socket.SOCK_STREAM: Transport.TCP,
 }
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """Files (PEM) of a certificate with its chain, and of its private key; empty: there is none."""
+
+    file: str = ""
+    key: str = ""
+
+    def context(self) -> ssl.SSLContext:
+        """What connections are encrypted with: the files as they are now. Raises ConfigError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["dot"])  # RFC 7858 section 3.1, IANA's registry
+        try:
+            context.load_cert_chain(self.file, self.key)
+        except OSError as error:  # ssl.SSLError is one
+            reason = error.strerror or str(error)
+            raise ConfigError(
+                f"{self.file} and {self.key} cannot be used: {reason}",
+                where="tls.certificate",
+                hint="both are PEM files, and the key belongs to the certificate",
+            ) from error
+        return context
+
+
+class Encryption:
+    """What new connections are encrypted with: a certificate may be replaced at any time."""
+
+    def __init__(self) -> None:
+        self.context: ssl.SSLContext | None = None
+
+    def read(self, certificate: Certificate) -> None:
+        """Use the files as they are now; if they cannot be used, what they were before."""
+        if not certificate.file:
+            return
+        try:
+            self.context = certificate.context()
+        except ConfigError as error:  # control has read them a moment ago
+            _log.error("%s", error)
 
 
 class Listener(msgspec.Struct, frozen=True):
@@ -49,6 +95,26 @@ class Listener(msgspec.Struct, frozen=True):
     transport: Transport
     socket: socket.socket
     address: HostPort
+
+
+def with_tls(
+    listeners: Sequence[tuple[Listener, ...]], addresses: Sequence[HostPort]
+) -> list[tuple[Listener, ...]]:
+    """The listeners of each worker, with a socket for DNS over TLS at each address as well.
+
+    All workers share them. Raises StartupError, as `listen`.
+    """
+    with ExitStack() as opened:
+        more = tuple(
+            Listener(
+                Transport.TLS,
+                opened.enter_context(listen_tcp(address, what="DNS over TLS", option="tls.listen")),
+                address,
+            )
+            for address in _possible(addresses)
+        )
+        opened.pop_all()
+    return [(*own, *more) for own in listeners]
 
 
 def listen(addresses: Sequence[HostPort], workers: int) -> list[tuple[Listener, ...]]:
@@ -114,7 +180,7 @@ def adopt(sockets: Sequence[socket.socket], workers: int) -> list[tuple[Listener
         each.setblocking(False)
         host, port = each.getsockname()[:2]
         listeners.append(Listener(kind, each, HostPort(host, port)))
-    if {each.transport for each in listeners} != set(Transport):
+    if {each.transport for each in listeners} != {Transport.UDP, Transport.TCP}:
         raise StartupError(
             "the sockets that were handed over are not UDP and TCP both "
             "(ListenDatagram= and ListenStream= in the socket unit)"

@@ -1,4 +1,7 @@
-"""DNS over TCP (RFC 7766): messages with a length in front, many on a connection, in any order."""
+"""DNS over TCP (RFC 7766), plain or with TLS (RFC 7858).
+
+Messages have their length in front; many are on a connection, in any order.
+"""
 
 import asyncio
 import errno
@@ -15,9 +18,9 @@ from typing import Any
 from consuldns.incidents import FloodLog
 from consuldns.server.clients import packed
 from consuldns.server.handler import Handler, SendReply, Unanswered
-from consuldns.server.listen import TCP_IDLE_SECONDS, Transport
+from consuldns.server.listen import TCP_IDLE_SECONDS, Encryption, Transport
 from consuldns.server.query_log import Exchange
-from consuldns.wire.decode import HEADER_SIZE, Rcode, Rejection, read_query
+from consuldns.wire.decode import HEADER_SIZE, PADDING, Rcode, Rejection, read_query
 from consuldns.wire.encode import encode_rejection
 
 _LENGTH = Struct("!H")
@@ -25,9 +28,8 @@ _MAX_QUERY = 4096  # bytes; a real one has some hundred at most
 _TURN = 256  # messages of one connection until the others get their turn
 _WRITE_BUFFER = 128 * 1024  # bytes that a client may leave unread before we stop reading from it
 _MAX_DISCARDED = 128 * 1024  # bytes that may follow what is not a query
+_PADDING = PADDING.to_bytes(2)  # in a query that may have to be answered with padding
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-_TRANSPORT = Transport.TCP.value  # counters are by its name
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class TcpLimits:
     """How much clients may take of one worker. Times in seconds.
+
+    `handshakes` of TLS are those that are under way, with all clients together.
 
     `idle`: without a complete message, and without reading replies. `stall`: in the middle of a
     message. `linger`: from the end of our replies to the end of the connection. `sweep`: between
@@ -45,6 +49,7 @@ class TcpLimits:
 
     connections: int = 1_000
     connections_of_client: int = 200
+    handshakes: int = 200
     idle: float = TCP_IDLE_SECONDS
     stall: float = 5.0
     linger: float = 2.0
@@ -54,10 +59,20 @@ class TcpLimits:
 
 
 class TcpServer:
-    """Answers the queries that come to listening sockets, which other workers may share."""
+    """Answers the queries that come to listening sockets, which other workers may share.
 
-    def __init__(self, handler: Handler, limits: TcpLimits | None = None) -> None:
+    With `encryption`, over TLS.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        limits: TcpLimits | None = None,
+        encryption: Encryption | None = None,
+    ) -> None:
         self.handler = handler
+        self.encryption = encryption
+        self.transport = Transport.TCP if encryption is None else Transport.TLS
         self.limits = limits or TcpLimits()
         self.clock = asyncio.get_running_loop().time
         # In the order of their deadlines' last change: the first is idle for longest.
@@ -65,6 +80,7 @@ class TcpServer:
         self.of_client: Counter[str] = Counter()
         self._flood_log = FloodLog(_log, self.clock)
         self._admitted: set[asyncio.Task[None]] = set()
+        self._handshakes: Counter[str] = Counter()  # that are under way, by client
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
         """Accept and answer until cancelled; then finish what has begun, and close connections."""
@@ -105,25 +121,47 @@ class TcpServer:
             task = asyncio.create_task(self._admit(accepted, address[0]))
             self._admitted.add(task)
             task.add_done_callback(self._admitted.discard)
-            await asyncio.shield(task)
+            if self.encryption is None:
+                await asyncio.shield(task)
 
     async def _admit(self, accepted: socket.socket, client: str) -> None:
         """Begin a connection; over the limits, reject the client or evict the idlest connection."""
         counters = self.handler.counters
-        if self.of_client[client] >= self.limits.connections_of_client:
+        of_client = self.of_client[client] + self._handshakes[client]
+        handshakes = self._handshakes.total()
+        if of_client >= self.limits.connections_of_client or handshakes >= self.limits.handshakes:
             counters.tcp_refused += 1
             accepted.close()
             return
-        if len(self.connections) >= self.limits.connections:
+        if len(self.connections) + handshakes >= self.limits.connections:
             counters.tcp_refused += 1
             next(iter(self.connections)).abort()
         counters.tcp_connections += 1
-        loop = asyncio.get_running_loop()
+        self._handshakes[client] += 1
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.connect_accepted_socket(lambda: _Connection(self, client), accepted)
-        except OSError:  # the client has gone already
+            await self._connect(accepted, client)
+        except OSError:  # the client has gone already, or speaks something other than TLS
             accepted.close()
+        finally:
+            self._handshakes[client] -= 1
+            if not self._handshakes[client]:
+                del self._handshakes[client]
+
+    async def _connect(self, accepted: socket.socket, client: str) -> None:
+        loop = asyncio.get_running_loop()
+        if self.encryption is None:
+            await loop.connect_accepted_socket(lambda: _Connection(self, client), accepted)
+        elif self.encryption.context is None:
+            accepted.close()
+        else:
+            await loop.connect_accepted_socket(
+                lambda: _Connection(self, client),
+                accepted,
+                ssl=self.encryption.context,
+                ssl_handshake_timeout=self.limits.stall,
+                ssl_shutdown_timeout=self.limits.linger,
+            )
 
     async def _sweep_forever(self) -> None:
         """End the connections whose time is up."""
@@ -144,6 +182,7 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._handler = server.handler
         self._limits = server.limits
+        self._kind = server.transport
         self._client = client
         self._transport: asyncio.Transport
         self._peer: Any
@@ -187,10 +226,14 @@ class _Connection(asyncio.Protocol):
         self._work()
 
     def eof_received(self) -> bool:
-        """The client will send nothing more; it still gets every reply."""
+        """The client will send nothing more; it still gets every reply.
+
+        Not over TLS, which asyncio ends on both sides at once.
+        """
         self._half_closed = True
         self._work()
-        return True  # the transport stays open until `_finish` closes it
+        # The transport stays open until `_finish` closes it.
+        return self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The client leaves its replies unread: it gets no more of them until it reads."""
@@ -258,7 +301,7 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, length: int, message: bytes) -> bytes | None:
         """The reply to a message, None if there is none or it comes later."""
-        self._handler.counters.queries[_TRANSPORT] += 1
+        self._handler.counters.queries[self._kind.value] += 1
         if length > _MAX_QUERY:
             self._invalid = True
             query = read_query(message)
@@ -266,23 +309,24 @@ class _Connection(asyncio.Protocol):
         began, log = perf_counter_ns(), self._handler.query_log
         clients = self._handler.clients
         may_recurse = clients is None or clients.may_recurse(self._peer[0])
-        reply = self._handler.find_from(message, True, self._address) if may_recurse else None
+        may_find = may_recurse and not (self._kind is Transport.TLS and _PADDING in message)
+        reply = self._handler.find_from(message, True, self._address) if may_find else None
         if reply is not None:
             spent = perf_counter_ns() - began
             self._handler.durations.observe(spent, len(reply))
             if log is not None:
-                log.note(Exchange(message, reply, self._peer, Transport.TCP, spent))
+                log.note(Exchange(message, reply, self._peer, self._kind, spent))
             return reply
         later: SendReply = self._reply_later
         if log is not None:
             later = partial(self._log_and_reply_later, message, began)
         outcome = self._handler.handle(
-            message, Transport.TCP, later, client=self._address, may_recurse=may_recurse
+            message, self._kind, later, client=self._address, may_recurse=may_recurse
         )
         if isinstance(outcome, bytes):
             if log is not None:
                 log.note(
-                    Exchange(message, outcome, self._peer, Transport.TCP, perf_counter_ns() - began)
+                    Exchange(message, outcome, self._peer, self._kind, perf_counter_ns() - began)
                 )
             return outcome
         if outcome is Unanswered.PENDING:
@@ -294,7 +338,7 @@ class _Connection(asyncio.Protocol):
     def _log_and_reply_later(self, message: bytes, began: int, reply: bytes) -> None:
         log = self._handler.query_log
         if log is not None:
-            log.note(Exchange(message, reply, self._peer, Transport.TCP, perf_counter_ns() - began))
+            log.note(Exchange(message, reply, self._peer, self._kind, perf_counter_ns() - began))
         self._reply_later(reply)
 
     def _reply_later(self, reply: bytes) -> None:
@@ -317,6 +361,9 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
         elif self._invalid and not self._transport.is_closing():
             self._set_deadline(self._limits.linger)
+            if not self._transport.can_write_eof():
+                self._transport.close()
+                return
             try:
                 self._transport.write_eof()
             except OSError:  # reset by the client

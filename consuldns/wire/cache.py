@@ -24,7 +24,7 @@ from consuldns.dns.answer import Answer, ExtendedError, Outcome
 from consuldns.dns.policy import MessagePolicy
 from consuldns.dns.question import Type
 from consuldns.views.keys import ViewKey
-from consuldns.wire.decode import HEADER_SIZE, OPT_FIXED_SIZE, Edns, Query, Rcode
+from consuldns.wire.decode import HEADER_SIZE, OPT_FIXED_SIZE, PADDING, Edns, Query, Rcode
 from consuldns.wire.denials import Denials
 from consuldns.wire.encode import (
     NO_OPTIONS,
@@ -45,6 +45,7 @@ _MAX_ENTRIES = 50_000  # in a generation
 _MAX_NEGATIVE, _MAX_OPTS = 2_000, 1_000
 _MAX_READY, _MAX_READY_SIZE = 10_000, 16_000_000  # packets; octets of the replies to them
 
+PADDED = frozenset((PADDING,))
 _OPTION_LENGTH = Struct("!H")
 _OPT_KEY = OPT_FIXED_SIZE + 4  # as far as the length of the first option
 
@@ -307,11 +308,12 @@ class ResponseCache:
         """Let `find` know an OPT record: one without options, or with a single ignored one.
 
         The content of the option does not matter: cookies are taken off before (`server.cookies`),
-        and a query that asks for an option in its reply always goes through `decode`. With several
-        options the length of the first does not tell that the rest is well formed.
+        and a query that asks for an option in its reply always goes through `decode`, but for
+        padding, which only TLS has an answer to (`server.tcp`). With several options the length of
+        the first does not tell that the rest is well formed.
         """
         wire = edns.wire
-        if edns.asks_for:
+        if edns.asks_for - PADDED:
             return
         if edns.cookie:
             wire = wire[: OPT_FIXED_SIZE - len(NO_OPTIONS)] + NO_OPTIONS

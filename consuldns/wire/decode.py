@@ -15,7 +15,7 @@ from consuldns.dns.question import Question, Type
 from consuldns.names import MAX_LABEL, MAX_NAME
 
 HEADER_SIZE = 12
-NSID, COOKIE, KEEPALIVE = 3, 10, 11  # codes of options: RFC 5001, 7873, 7828
+NSID, COOKIE, KEEPALIVE, PADDING = 3, 10, 11, 12  # options: RFC 5001, 7873, 7828, 7830
 OPT_FIXED_SIZE = 11  # root, type, size, extended rcode and flags, length of the options
 
 # The counts of questions, answers and authority, and the high byte of that of additional records.
@@ -32,7 +32,7 @@ _QR = 0x80
 _OPCODE = 0x78
 _DNSSEC_OK = 0x8000
 _NOTHING: frozenset[int] = frozenset()
-_ANSWERED = frozenset((NSID, KEEPALIVE))
+_ANSWERED = frozenset((NSID, KEEPALIVE, PADDING))
 _LAST_OFFSET = HEADER_SIZE + MAX_NAME
 
 

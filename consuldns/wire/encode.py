@@ -18,6 +18,7 @@ from consuldns.wire.decode import (
     HEADER_SIZE,
     NSID,
     OPT_FIXED_SIZE,
+    PADDING,
     Edns,
     Query,
     Rcode,
@@ -43,10 +44,11 @@ RESERVED = OPT_FIXED_SIZE + _OPTION.size + 2
 
 COOKIE_OPTION_SIZE = _OPTION.size + 24  # bytes that are reserved as well if the query has a cookie
 _KEEPALIVE_OPTION_SIZE = _OPTION.size + 2
+PADDING_BLOCK = 468  # bytes
 
 # Sizes without OPT. TCP reserves its bytes even without one in the query: one size less.
 _MAX_MESSAGE = 0xFFFF
-_ALL_OPTIONS = COOKIE_OPTION_SIZE + _KEEPALIVE_OPTION_SIZE + _OPTION.size + MAX_IDENTITY
+_ALL_OPTIONS = COOKIE_OPTION_SIZE + _KEEPALIVE_OPTION_SIZE + 2 * _OPTION.size + MAX_IDENTITY
 TCP_MAX_SIZE = _MAX_MESSAGE - RESERVED - _ALL_OPTIONS
 PLAIN_MAX_SIZE = PLAIN_SIZE
 
@@ -284,6 +286,12 @@ def truncated(query: Query, reply: bytes) -> bytes:
 def option(code: int, data: bytes) -> bytes:
     """An EDNS option (RFC 6891 6.1.2)."""
     return _OPTION.pack(code, len(data)) + data
+
+
+def padding(size: int) -> bytes:
+    """The option that makes a message of this size one of whole blocks (RFC 8467 section 4.1)."""
+    size += _OPTION.size
+    return option(PADDING, bytes(min(-size % PADDING_BLOCK, max(_MAX_MESSAGE - size, 0))))
 
 
 def with_options(reply: bytes, options: bytes) -> bytes:

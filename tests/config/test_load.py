@@ -234,6 +234,9 @@ def test_a_named_file_must_exist(tmp_path: Path) -> None:
         ("CONSULDNS_LOG_FORMAT", "json", "log_format", "json"),
         ("CONSULDNS_QUERY_LOG", "denials", "query_log", "denials"),
         ("CONSULDNS_QUERY_LOG_SAMPLE", "9", "query_log_sample", 9),
+        ("CONSULDNS_TLS_LISTEN", "127.0.0.1:853", "tls.listen", (HostPort("127.0.0.1", 853),)),
+        ("CONSULDNS_TLS_CERTIFICATE", __file__, "tls.certificate", __file__),
+        ("CONSULDNS_TLS_KEY", __file__, "tls.key", __file__),
         ("CONSULDNS_DNS_ALLOW_RECURSION", "10.1.0.0/16", "dns.allow_recursion", ("10.1.0.0/16",)),
         ("CONSULDNS_DNS_RATE_LIMIT", "7", "dns.rate_limit", 7),
         (
@@ -390,6 +393,8 @@ def test_each_variable(variable: str, text: str, path: str, value: object) -> No
         "CONSUL_CLIENT_KEY": "CONSUL_CLIENT_CERT",
     }
     environment = {variable: text} | ({pair[variable]: text} if variable in pair else {})
+    if variable == "CONSULDNS_TLS_LISTEN":
+        environment |= dict.fromkeys(("CONSULDNS_TLS_CERTIFICATE", "CONSULDNS_TLS_KEY"), __file__)
     configuration = load(environment=environment)
     found: Any = configuration.settings
     for name in path.split("."):
