@@ -33,11 +33,11 @@ def list_(zone: str | None, file: Path | None, consul_addr: str | None) -> None:
 
     Example: consuldns zone list example.internal
     """
-    from consuldns import zone_commands
+    from consuldns.consul import zones as stored_zones
     from consuldns.zone_documents import layout, zone_file
 
     zones = [zone] if zone else []
-    for each in asyncio.run(zone_commands.stored(_settings(file, consul_addr), zones)):
+    for each in asyncio.run(stored_zones.stored(_settings(file, consul_addr), zones)):
         if zone:
             for line in zone_file.lines(each.names, layout.zone_of(each.folder)):
                 click.echo(line)
@@ -60,9 +60,9 @@ def check(zones: tuple[str, ...], file: Path | None, consul_addr: str | None) ->
 
     Example: consuldns zone check
     """
-    from consuldns import zone_commands
+    from consuldns.consul import zones as stored_zones
 
-    found = asyncio.run(zone_commands.stored(_settings(file, consul_addr), zones))
+    found = asyncio.run(stored_zones.stored(_settings(file, consul_addr), zones))
     problems = [problem for each in found for problem in each.problems]
     for problem in problems:
         click.echo(problem)
@@ -93,13 +93,13 @@ def import_(
 
     Example: consuldns zone import example.internal example.internal.zone --dry-run
     """
-    from consuldns import zone_commands
+    from consuldns.consul import zones as stored_zones
 
     try:
         text = zone_file.read_text()
     except UnicodeDecodeError as error:
         raise click.UsageError(f"{zone_file} is not UTF-8: {error.reason}") from error
-    task = zone_commands.import_zone(
+    task = stored_zones.import_zone(
         _settings(file, consul_addr), zone, text, str(zone_file), delete=delete, dry_run=dry_run
     )
     done = asyncio.run(task)

@@ -10,5 +10,6 @@
 `kinds` is the table of the kinds of views: request, decoder (`decoders`, pure), what invalidates a
 view, which list proves that it exists. In `watch`, `schedule` has the states of the views on
 demand, `loss_guard` says whether a list that shrank may be believed, `reachability` whether Consul
-answers, and `watcher` puts these together. `catalog` and `operations` are the side that writes.
+answers, and `watcher` puts these together. `catalog` and `operations` are the side that writes, and
+`zones` lists, checks and imports the zones of the KV tree for people.
 """
