@@ -67,11 +67,11 @@ quick: setup ## tests of the pure parts, in seconds: no Consul, no DNS tools; AR
 
 unit: setup consul tools ## all tests, or some: make unit ARGS="tests/dns -k alias"
 	@echo "== tests"
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 coverage: setup consul tools ## branch coverage of all tests, including child processes
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 2 $(ARGS)
+	@$(BIN)/coverage run -m pytest -n 2 --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
 	@echo "== pure packages: at least 95 %"
