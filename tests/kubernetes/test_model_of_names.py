@@ -36,7 +36,7 @@ from tests.support.consul_agent import ConsulAgent, wait_until
 from tests.support.consuldns_process import ConsuldnsProcess
 
 SECOND, COPY = "second", "copy"
-WINDOWS = 3
+WINDOWS = 2
 QUIET = "3s"  # of one blocking query; two workers that fight write every second
 
 
