@@ -22,7 +22,9 @@ _OCTETS_AS_TEXT = {str(octet): octet for octet in range(256)}
 MAX_LABEL = 63  # octets, RFC 1035 section 2.3.4
 MAX_NAME = 255  # octets on the wire, with length octets and the root
 MAX_HOST_NAME = 253  # characters of a name without a final dot, which is the same
+MAX_STRING = 255  # octets of one character string in a TXT record, RFC 1035 section 3.3
 MAX_PORT = MAX_WEIGHT = 65535  # 16 bits, as in SRV records (RFC 2782)
+MAX_TTL = 2**31 - 1  # seconds (RFC 2181 section 8)
 
 
 def parse_name(text: str) -> Labels:
@@ -163,6 +165,14 @@ LENGTH_BYTES = [bytes((length,)) for length in range(256)]
 def to_wire(name: Labels) -> bytes:
     """The uncompressed wire format (RFC 1035 section 3.1)."""
     return b"".join([LENGTH_BYTES[len(label)] + label for label in name]) + b"\0"
+
+
+def character_strings(text: bytes) -> bytes:
+    """A text as character strings of at most 255 octets (RFC 1035 section 3.3)."""
+    if len(text) <= MAX_STRING:
+        return LENGTH_BYTES[len(text)] + text
+    parts = [text[at : at + MAX_STRING] for at in range(0, len(text), MAX_STRING)]
+    return b"".join([LENGTH_BYTES[len(part)] + part for part in parts])
 
 
 def from_wire(data: bytes, offset: int = 0) -> tuple[Labels, int]:

@@ -19,7 +19,7 @@ from consuldns.descriptor import (
     EndpointsKey,
     RecordKey,
 )
-from consuldns.names import MAX_LABEL, MAX_PORT, MAX_WEIGHT, Labels, parse_address
+from consuldns.names import MAX_LABEL, MAX_PORT, MAX_TTL, MAX_WEIGHT, Labels, parse_address
 from consuldns.untrusted import MAX_UINT64, Unread, Unreadable
 from consuldns.views import model, reverse_names
 from consuldns.views.clusters import Cluster, Clusters, EndpointGroup, Port, Service
@@ -29,7 +29,6 @@ from consuldns.zone_documents import document, layout
 from consuldns.zone_documents.document import DocumentError
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
-MAX_TTL = 2**31 - 1  # seconds (RFC 2181 section 8)
 MAX_CHECK_TEXT = 100  # characters
 # Of a zone that is read again, only what changed is parsed: that takes 60 us, a look-up under 1.
 MAX_DOCUMENTS = 200_000
@@ -315,9 +314,10 @@ def zone_names(index: int, folders: Iterable[str]) -> tuple[ZoneNames, list[Unre
     zones: list[str] = []
     bad: list[UnreadRecord] = []
     for folder in folders:
-        name, slash, _ = folder.removeprefix(f"{layout.ROOT}/").partition("/")
-        if not slash:
+        split = layout.split(folder)
+        if split is None:
             continue
+        name, _ = split
         try:
             layout.zone_of(name)
         except ValueError as error:

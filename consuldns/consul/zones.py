@@ -47,9 +47,9 @@ async def stored(settings: Settings, zones: Sequence[str] = ()) -> list[StoredZo
     async with _catalog(settings) as catalog:
         by_folder: dict[str, list[StoredKey]] = {}
         async for each in catalog.keys(f"{layout.ROOT}/"):
-            folder, slash, _ = each.key.path.removeprefix(f"{layout.ROOT}/").partition("/")
-            if slash:
-                by_folder.setdefault(folder, []).append(each)
+            split = layout.split(each.key.path)
+            if split is not None:
+                by_folder.setdefault(split[0], []).append(each)
     listed, bad = decoders.zone_names(0, [f"{layout.ROOT}/{folder}/" for folder in by_folder])
     for apex, name in wanted.items():
         if apex not in listed.by_apex:
@@ -86,8 +86,8 @@ async def import_zone(
         folder = zone.removesuffix(".")
         known: dict[Labels, StoredKey] = {}
         async for each in catalog.keys(f"{layout.ROOT}/"):
-            name, slash, rest = each.key.path.removeprefix(f"{layout.ROOT}/").partition("/")
-            if slash and rest and fold(_zone_or_root(name)) == apex:
+            name, rest = layout.split(each.key.path) or ("", "")
+            if rest and fold(_zone_or_root(name)) == apex:
                 folder = name
                 known[_labels(rest, apex)] = each
         operations = _changes(documents, known, folder, result, delete=delete)

@@ -18,7 +18,7 @@ from consuldns.dns.answer import (
     Target,
     Text,
 )
-from consuldns.names import LENGTH_BYTES, Labels, to_wire
+from consuldns.names import LENGTH_BYTES, Labels, character_strings, to_wire
 from consuldns.wire.decode import HEADER_SIZE
 
 _FIXED = Struct("!HHIH")  # type, class, TTL, length of the data
@@ -30,7 +30,6 @@ _POINTER_MARK = 0xC000
 _POINTER_SIZE = 2
 _REACH = 0x3FFF  # the highest offset that a pointer can name
 _MAX_DATA = 0xFFFF  # bytes of a record's data: the length has 16 bits
-_MAX_STRING = 255
 _NO_TARGET = -1
 _NOWHERE = (_NO_TARGET, b"")
 _QUESTION_NAME = b"\xc0\x0c"
@@ -196,7 +195,7 @@ def _encode_data(data: Data, question: QuestionNames) -> bytes:
         # The target is not compressed (RFC 2782).
         return _SRV.pack(data.priority, data.weight, data.port) + to_wire(data.name)
     if isinstance(data, Text):
-        return b"".join([_character_strings(string) for string in data.strings]) or b"\0"
+        return b"".join([character_strings(string) for string in data.strings]) or b"\0"
     if isinstance(data, RawData):
         return data.content
     if isinstance(data, Target):
@@ -208,11 +207,3 @@ def _encode_data(data: Data, question: QuestionNames) -> bytes:
             data.serial & 0xFFFFFFFF, data.refresh, data.retry, data.expire, data.minimum
         )
     )
-
-
-def _character_strings(text: bytes) -> bytes:
-    """A text as character strings of at most 255 bytes (RFC 1035 3.3)."""
-    if len(text) <= _MAX_STRING:
-        return LENGTH_BYTES[len(text)] + text
-    parts = [text[at : at + _MAX_STRING] for at in range(0, len(text), _MAX_STRING)]
-    return b"".join([LENGTH_BYTES[len(part)] + part for part in parts])

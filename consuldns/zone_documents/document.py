@@ -10,13 +10,12 @@ from typing import Any
 import msgspec
 
 from consuldns.errors import ConsuldnsError
-from consuldns.names import Labels
+from consuldns.names import MAX_TTL, Labels
 from consuldns.views.zone_records import RecordSet, ServiceAlias, ZoneName
 from consuldns.zone_documents import rdata
 
 DEFAULT_TTL = 60  # seconds: how long a change may go unnoticed
 MAX_RECORDS = 1_000  # of a type at a name: what a message over TCP can hold of most
-MAX_TTL = 2**31 - 1  # seconds (RFC 2181 section 8)
 _WORDS = ("ttl", "service", "tag", "datacenter")
 _ADDRESSES = frozenset(map(rdata.type_of, ("A", "AAAA", "SRV")))
 _CNAME, _NS, _DS = map(rdata.type_of, ("CNAME", "NS", "DS"))

@@ -18,6 +18,12 @@ def zone_of(folder: str) -> Labels:
     return zone
 
 
+def split(key: str) -> tuple[str, str] | None:
+    """The folder of a key's zone, and what follows it; None for a key that is in no folder."""
+    folder, slash, path = key.removeprefix(f"{ROOT}/").partition("/")
+    return (folder, path) if slash else None
+
+
 def labels_of(path: str, zone: Labels) -> Labels:
     """The labels left of the zone that the rest of a key stands for: `www`, `*.apps`, `@`.
 

@@ -62,7 +62,7 @@ def encode(type_: int, text: str, zone: Labels) -> bytes:
     unless it begins with a quotation mark.
     """
     if type_ == RdataType.TXT and not text.startswith('"'):
-        return _strings(text.encode())
+        return names.character_strings(text.encode())
     if type_ in ADDRESSES:  # most records: dnspython takes 37 us for one
         try:
             return socket.inet_pton(ADDRESSES[type_], text)
@@ -95,12 +95,6 @@ def _names_in(parsed: dns.rdata.Rdata) -> list[dns.name.Name]:
     slots = (slot for each in type(parsed).__mro__ for slot in getattr(each, "__slots__", ()))
     values = (getattr(parsed, slot, None) for slot in slots)
     return [value for value in values if isinstance(value, dns.name.Name)]
-
-
-def _strings(text: bytes) -> bytes:
-    """A text as character strings of at most 255 octets (RFC 1035 section 3.3)."""
-    parts = [text[at : at + 255] for at in range(0, len(text), 255)] or [b""]
-    return b"".join(names.LENGTH_BYTES[len(part)] + part for part in parts)
 
 
 def _problem(type_: int, text: str, reason: str) -> str:
