@@ -97,6 +97,17 @@ async def test_missing_key_is_a_reply_where_that_means_nothing_there() -> None:
         await client.aclose()
 
 
+async def test_first_reading_does_not_have_the_time_of_one_that_waits() -> None:
+    """A request that is swallowed would hold up what it is about for as long (fault: silent)."""
+    async with ScriptedServer.of(never) as server:
+        client = Client(server.settings)
+        replies = follow(client, SERVICES, deadline=1_000.0, read_deadline=0.05)
+        async with aclosing(replies):
+            with pytest.raises(Unreachable):
+                await anext(replies)
+        await client.aclose()
+
+
 async def test_query_that_never_returns_ends_at_its_deadline() -> None:
     async with ScriptedServer.of(at(5), never) as server:
         client = Client(server.settings)

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
 
 from consuldns.backoff import Backoff
+from consuldns.consul.http.client import DEADLINE_SECONDS as READ_SECONDS
 from consuldns.consul.http.client import Client, Reply
 from consuldns.errors import BadResponse, NotFound
 
@@ -38,7 +39,7 @@ def backoff() -> Backoff:
 
 async def read(client: Client, request: Request, mode: str) -> Reply:
     """Read once, without blocking. `mode`: "consistent", "stale", or "" for the leader's word."""
-    return await _get(client, request, {mode: ""} if mode else {}, 10.0)
+    return await _get(client, request, {mode: ""} if mode else {}, READ_SECONDS)
 
 
 async def follow(
@@ -48,8 +49,11 @@ async def follow(
     spacing: float = MIN_SPACING_SECONDS,
     wait: float = WAIT_SECONDS,
     deadline: float = DEADLINE_SECONDS,
+    read_deadline: float = READ_SECONDS,
 ) -> AsyncGenerator[Reply, None]:
     """A reply at first, and another whenever Consul's answer has changed. Times in seconds.
+
+    `deadline` is for queries that wait for a change, `read_deadline` for those answered at once.
 
     Mostly its index has moved then. Not if rights were given or taken: only the body shows that.
 
@@ -65,7 +69,7 @@ async def follow(
             mode = {"stale": ""} if client.staleness.allowed and not is_too_old else {}
             query = {**mode, "index": str(index), "wait": f"{wait:g}s"}
         started = asyncio.get_running_loop().time()
-        reply = await _get(client, request, query, deadline)
+        reply = await _get(client, request, query, deadline if index else read_deadline)
         is_too_old = reply.last_contact > client.staleness.most
         waited = asyncio.get_running_loop().time() - started
         if 0 < reply.index < index:

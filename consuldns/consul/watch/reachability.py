@@ -16,7 +16,7 @@ RETRY_SECONDS = (
     0.8  # at most half of it less by chance; Consul must be seen well within 2 s of its return
 )
 # Together at most 5 s: so soon, answers say that they are stale when Consul falls silent.
-CHECK_SECONDS = 2.0  # give or take a fifth
+CHECK_SECONDS = 2.0  # from one probe to the next, give or take a fifth
 PROBE_DEADLINE_SECONDS = 2.5
 
 
@@ -58,6 +58,7 @@ class Reachability:
         while True:
             try:
                 async with asyncio.timeout(jittered(CHECK_SECONDS, 0.2)):
+                    await self._backoff.pause()
                     await self._suspected.wait()
             except TimeoutError:
                 pass
@@ -67,7 +68,6 @@ class Reachability:
             except ConsulError as error:
                 self._incidents.began(NO_CONTACT, error, "answering from memory")
                 return Unreachable(str(error))
-            await self._backoff.pause()
 
     async def _probe(self) -> None:
         reply = await self._client.get("v1", "status", "leader", deadline=PROBE_DEADLINE_SECONDS)
