@@ -80,6 +80,13 @@ class Worker:
         view = self.views.get(keys.ServiceList("dc1"))
         return set(view.names) if isinstance(view, model.Services) else set()
 
+    def indexed_services(self) -> set[str]:
+        """The services whose addresses are in the index."""
+        view = self.views.get(keys.ServiceAddresses("dc1"))
+        return (
+            set(view.services.values()) if isinstance(view, reverse_names.AddressIndex) else set()
+        )
+
     def instances(self, service: str) -> tuple[model.Instance, ...]:
         """The instances of a service."""
         view = self.views.get(keys.ServiceInstances("dc1", service))
