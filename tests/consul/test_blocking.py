@@ -36,21 +36,21 @@ async def test_first_reading_is_consistent_and_later_ones_block_on_its_index() -
     assert indexes == [5, 8, 9]
     assert queries == [
         "consistent",
-        "stale&index=5&wait=30s",
-        "stale&index=8&wait=30s",
+        "stale&index=5&wait=10s",
+        "stale&index=8&wait=10s",
     ]
 
 
 async def test_reply_with_the_same_index_is_no_change() -> None:
     indexes, queries = await follow_until(2, at(5), at(5), at(5), at(6))
     assert indexes == [5, 6]
-    assert queries[1:] == ["stale&index=5&wait=30s"] * 3
+    assert queries[1:] == ["stale&index=5&wait=10s"] * 3
 
 
 async def test_index_that_goes_backwards_starts_again_and_is_read_consistently() -> None:
     indexes, queries = await follow_until(2, at(50), at(3), at(3))
     assert indexes == [50, 3]
-    assert queries == ["consistent", "stale&index=50&wait=30s", "consistent"]
+    assert queries == ["consistent", "stale&index=50&wait=10s", "consistent"]
 
 
 async def test_index_zero_never_blocks_and_is_asked_for_ever_more_slowly() -> None:
@@ -137,9 +137,9 @@ async def targets(staleness: Staleness, *responses: bytes) -> list[str]:
 
 async def test_the_leader_is_asked_if_stale_reads_are_not_allowed() -> None:
     found = await targets(Staleness(allowed=False), at(5), at(6))
-    assert found[:2] == ["consistent", "index=5&wait=30s"]
+    assert found[:2] == ["consistent", "index=5&wait=10s"]
 
 
 async def test_the_leader_is_asked_once_a_server_is_too_far_behind() -> None:
     found = await targets(Staleness(most=1.0), at(5), stale_at(6, 2_000), at(7), at(8))
-    assert found[1:4] == ["stale&index=5&wait=30s", "index=6&wait=30s", "stale&index=7&wait=30s"]
+    assert found[1:4] == ["stale&index=5&wait=10s", "index=6&wait=10s", "stale&index=7&wait=10s"]

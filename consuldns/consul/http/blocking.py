@@ -14,7 +14,9 @@ from consuldns.consul.http.client import DEADLINE_SECONDS as READ_SECONDS
 from consuldns.consul.http.client import Client, Reply
 from consuldns.errors import BadResponse, NotFound
 
-WAIT_SECONDS = 30.0
+# If a proxy swallows a reply and keeps the connection open, changes are missed until the deadline.
+# An idle server makes some 4 requests a second at most: one for each list and followed service.
+WAIT_SECONDS = 10.0
 # Consul adds up to a sixteenth of the wait time; the rest is for the network and a busy server.
 DEADLINE_SECONDS = WAIT_SECONDS * 17 / 16 + 8.0
 MIN_SPACING_SECONDS = 0.05  # takes a burst of changes as one

@@ -23,7 +23,7 @@ SILENCE_SECONDS = 5.0  # within a response, which Consul sends in one go
 MAX_HEAD = 1 << 16  # bytes of a status line with its headers, of trailers, of a chunk's size
 PIECE = 1 << 18  # bytes that are taken from the stream at once
 # A firewall or a NAT gateway that forgot a connection says nothing to either side, and a blocking
-# query waits for 30 s: the kernel notices within 5 + 3 * 2 s.
+# query waits for 10 s and more: the kernel notices within 5 + 3 * 2 s.
 KEEPALIVE = {
     "TCP_KEEPIDLE": 5,  # seconds of silence until the first probe
     "TCP_KEEPINTVL": 2,  # seconds between probes
