@@ -22,7 +22,7 @@ COMMANDS = {
     "dev": "Try consuldns: an embedded Consul agent with sample services, and DNS.",
     "serve": "Serve DNS for an existing Consul.",
     "sync": "Sync the services of a Kubernetes cluster to Consul.",
-    "zone": "List, check and import zones in Consul's KV tree.",
+    "zone": "List, check, import and compare zones in Consul's KV tree.",
     "query": "Query a DNS server, and print the reply as dig does.",
     "config": "Check, show and document settings.",
     "completion": "Print the shell completion script.",

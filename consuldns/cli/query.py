@@ -98,7 +98,7 @@ def command(
         asked = read_words(words, type_, is_reverse=is_reverse)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    address = _address(server, asked.server, port, file)
+    address = address_of_server(server, asked.server, port, file)
     query = client.build_query(asked.name, asked.type, id=secrets.randbelow(65536))
     form = _JSON if is_json else _SHORT if asked.is_short else _LONG
     status = _show_reply(query, address, asked.transport, form)
@@ -115,7 +115,7 @@ def command(
     context.exit(status)
 
 
-def _address(
+def address_of_server(
     option: str | None, word: HostPort | None, port: int | None, file: Path | None
 ) -> HostPort:
     """The server to ask: the one that is named, else the one that is configured here."""

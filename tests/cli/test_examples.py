@@ -46,9 +46,9 @@ def test_it_works(words: tuple[str, ...], example: str, dev: Dev, tmp_path: Path
     (tmp_path / "consul.d").mkdir()
     command = command.replace("/etc/consul.d", "consul.d")
     if words[0:1] == ("zone",):
-        (tmp_path / "example.internal.zone").write_text("$TTL 300\nwww A 192.0.2.1\n")
+        (tmp_path / "example.internal.zone").write_text("$TTL 60\nwww A 192.0.2.1\n")
         dev.run("curl -X PUT -d 'A = \"192.0.2.1\"' http://127.0.0.1:8500/v1/kv/" + WWW)
-    if words == ("query",):
+    if words in (("query",), ("zone", "diff")):
         command += f" --server 127.0.0.1:{dev.ports['8600']}"  # the default, while no test runs
     if words == ("serve",):
         with ConsuldnsProcess(command.split()[1:]) as server:

@@ -13,6 +13,9 @@ import dns.message
 import dns.rrset
 import pytest
 
+from consuldns.names import parse_name
+from consuldns.zone_documents import zone_file
+from consuldns.zone_documents.comparison import differences
 from tests.support.ask import ask, wait_for_answer
 from tests.support.consul_agent import REPOSITORY, ConsulAgent
 from tests.support.consuldns_process import Serve
@@ -165,6 +168,20 @@ def seen(reply: dns.message.Message, zone: str) -> dict[str, object]:
         },
         "authority": {each for each in records(reply.authority) if not each.startswith(own)},
     }
+
+
+def test_the_difference_to_a_zone_file(servers: Servers) -> None:
+    """Both serve each record but the one that a delegation hides."""
+    apex = parse_name("rfc1034.test")
+    text = f"$TTL 300\n{RFC_1034}".replace("mail A 10.0.1.2", "mail 301 A 10.0.1.9")
+    names = zone_file.read(text, apex, "rfc1034").names
+    for port in (servers.ours, servers.nsd):
+        found = [each for each in differences(names, apex, ("127.0.0.1", port)) if each]
+        changed, hidden = sorted(found, key=lambda each: len(each.surplus), reverse=True)
+        assert changed.missing == ("mail.rfc1034.test.\t301\tIN\tA\t10.0.1.9",)
+        assert changed.surplus == ("mail.rfc1034.test.\t300\tIN\tA\t10.0.1.2",)
+        assert hidden.missing == ("deep.cut.rfc1034.test.\t300\tIN\tA\t10.0.1.5",)
+        assert not hidden.surplus
 
 
 @pytest.mark.parametrize("zone", ZONES)

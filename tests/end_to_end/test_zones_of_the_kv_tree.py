@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.conftest import deregister, register
 from tests.support.ask import answers, ask, rcode, wait_for_answer
-from tests.support.consul_agent import REPOSITORY, ConsulAgent, wait_until
+from tests.support.consul_agent import REPOSITORY, ConsulAgent, free_ports, wait_until
 from tests.support.consuldns_process import Serve
 
 ROOT = "/v1/kv/consuldns/zones"
@@ -195,6 +195,34 @@ def test_import_and_list(consul: ConsulAgent, serve: Serve, tmp_path: Path) -> N
     file.write_text(listed)
     again = run_zone(consul, "import", "imported.test", str(file))
     assert again.stdout == "names written: 1, removed: 0\n", "what is listed can be imported"
+
+
+def test_diff(consul: ConsulAgent, serve: Serve, tmp_path: Path) -> None:
+    file = tmp_path / "moved.zone"
+    file.write_text("$TTL 60\nwww A 10.0.0.1\nwww A 10.0.0.2\n*.apps TXT hello\n")
+    assert run_zone(consul, "import", "moved.test", str(file)).returncode == 0
+    wait_for_answer(serve.port, "any.apps.moved.test", "TXT", '"hello"')
+
+    def diff(port: int) -> subprocess.CompletedProcess[str]:
+        words = ["zone", "diff", "moved.test", str(file), "--server", f"127.0.0.1:{port}"]
+        command = [sys.executable, "-m", "consuldns", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+
+    same = diff(serve.port)
+    assert (same.returncode, same.stdout) == (0, "record sets: 2, different: 0\n")
+    file.write_text("$TTL 60\nwww A 10.0.0.1\nwww A 10.0.0.3\nnew A 10.0.0.4\n*.apps TXT hello\n")
+    other = diff(serve.port)
+    assert other.returncode == 1
+    assert other.stdout.splitlines() == [
+        "-new.moved.test.\t60\tIN\tA\t10.0.0.4\t; NXDOMAIN",
+        "-www.moved.test.\t60\tIN\tA\t10.0.0.3",
+        "+www.moved.test.\t60\tIN\tA\t10.0.0.2",
+        "record sets: 3, different: 2",
+    ]
+    silent = diff(free_ports(1)[0])
+    assert silent.returncode == 9
+    assert "Error: no usable reply from 127.0.0.1 port " in silent.stderr
+    assert "Connection refused" in silent.stderr
 
 
 @pytest.mark.parametrize(

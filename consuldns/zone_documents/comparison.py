@@ -1,0 +1,81 @@
+"""What a DNS server answers for the names of a zone, compared with a zone file; by dnspython."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import dns.exception
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdataclass
+from dns.rdatatype import RdataType
+
+from consuldns.errors import ConsuldnsError
+from consuldns.names import Labels, format_name
+from consuldns.views.zone_records import ZoneName
+from consuldns.zone_documents import rdata
+
+REPLY_SECONDS = 5.0
+
+
+class NoReplyError(ConsuldnsError):
+    """The server did not reply, so nothing can be said about its records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs in the records of one type at a name, as lines of a zone file.
+
+    `rcode` is that of the server's reply.
+    """
+
+    missing: tuple[str, ...]
+    surplus: tuple[str, ...]
+    rcode: str
+
+
+def differences(
+    names: Iterable[ZoneName], zone: Labels, server: tuple[str, int]
+) -> Iterator[Difference | None]:
+    """One for each record set, None for one that is the same. Raises NoReplyError.
+
+    Each is asked for over TCP, because Consul cuts replies over UDP to a few records. The server
+    may say more about a name than the file: only types that the file has there are compared.
+    """
+    for name in names:
+        owner = dns.name.Name((*name.labels, *zone, b""))
+        for each in name.records:
+            expected = {_line(owner, each.ttl, each.type, data) for data in each.data}
+            reply = _ask(owner, each.type, server)
+            found = set(_lines(reply, owner, each.type))
+            if expected == found:
+                yield None
+            else:
+                missing, surplus = sorted(expected - found), sorted(found - expected)
+                yield Difference(tuple(missing), tuple(surplus), dns.rcode.to_text(reply.rcode()))
+
+
+def _ask(owner: dns.name.Name, type_: int, server: tuple[str, int]) -> dns.message.Message:
+    query = dns.message.make_query(owner, RdataType.make(type_), flags=0)
+    try:
+        return dns.query.tcp(query, server[0], port=server[1], timeout=REPLY_SECONDS)
+    except (OSError, EOFError, dns.exception.DNSException) as error:
+        question = f"{owner} {rdata.type_name(type_)}"
+        where = f"{server[0]} port {server[1]}"
+        reason = str(error) or type(error).__name__
+        raise NoReplyError(f"no usable reply from {where} for {question}: {reason}") from error
+
+
+def _lines(reply: dns.message.Message, owner: dns.name.Name, type_: int) -> Iterator[str]:
+    """The records asked for. Those of a delegation, and its glue, are not in the answer section."""
+    for section in (reply.answer, reply.authority, reply.additional):
+        for rrset in section:
+            if (rrset.name, rrset.rdclass, rrset.rdtype) == (owner, dns.rdataclass.IN, type_):
+                for each in rrset:
+                    yield _line(owner, rrset.ttl, type_, each.to_wire() or b"")
+
+
+def _line(owner: dns.name.Name, ttl: int, type_: int, data: bytes) -> str:
+    text = rdata.decode(type_, data)
+    return f"{format_name(owner.labels[:-1])}\t{ttl}\tIN\t{rdata.type_name(type_)}\t{text}"
