@@ -9,10 +9,14 @@ import click
 from consuldns.cli.options import config_option, configuration, setting_option
 from consuldns.cli.query import EXIT_NO_REPLY, SERVER, address_of_server
 from consuldns.config.schema import Settings
+from consuldns.config.values import HOST_PORT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from consuldns.names import Labels
     from consuldns.views.zone_records import ZoneName
+    from consuldns.zone_documents.comparison import Difference
 
 
 @click.group()
@@ -118,29 +122,56 @@ def import_(
 
 @command.command()
 @click.argument("zone")
-@click.argument("zone_file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("other", metavar="FILE|ADDR:PORT")
 @click.option(
     "--server",
     metavar="ADDR:PORT",
-    help="Server to ask.  [default: the first address in 'listen', if that is set, else "
+    help="Server to compare.  [default: the first address in 'listen', if that is set, else "
     f"{SERVER}, the port of Consul and of 'consuldns dev']",
 )
+@consul_option
 @config_option
-def diff(zone: str, zone_file: Path, server: str | None, file: Path | None) -> None:
-    """Compare what a DNS server answers with a zone file (RFC 1035).
+def diff(
+    zone: str, other: str, server: str | None, file: Path | None, consul_addr: str | None
+) -> None:
+    """Compare what a DNS server answers with a zone file (RFC 1035), or with another server.
 
-    Asks for each record of the file but SOA and DNSSEC, and prints those that differ: with a minus
-    sign what only the file has, with a plus sign what only the server has. It may be any server:
-    consuldns after an import, Consul, or the one that is to be replaced.
+    Of a file, each record is asked for, but SOA and DNSSEC. With another server, the questions are
+    the names in Consul: those of the zone in the KV tree, and in Consul's domain services, tags
+    and nodes. Prints what differs: with a minus sign what the server does not have, with a plus
+    sign what only the server has.
 
     Exit status 0: no difference; 1: something differs; 9: no reply, as of dig.
 
     Example: consuldns zone diff example.internal example.internal.zone
     """
+    from consuldns.zone_documents import comparison
+
+    own = address_of_server(server, None, None, file)
+    address = (own.host, own.port)
+    if Path(other).exists():
+        names, apex = _names_of(Path(other), zone)
+        found = comparison.differences(names, apex, address)
+    else:
+        from consuldns.consul import zones as stored_zones
+
+        other_address = _address(other)
+        questions = asyncio.run(stored_zones.questions(_settings(file, consul_addr), zone))
+        found = comparison.between(questions, address, other_address)
+    try:
+        different = _print_differences(found)
+    except comparison.NoReplyError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise click.exceptions.Exit(EXIT_NO_REPLY) from error
+    if different:
+        raise click.exceptions.Exit(1)
+
+
+def _names_of(zone_file: Path, zone: str) -> "tuple[tuple[ZoneName, ...], Labels]":
+    """The names of a zone file, and that of its zone."""
     from consuldns.zone_documents import layout
     from consuldns.zone_documents import zone_file as zone_files
 
-    address = address_of_server(server, None, None, file)
     try:
         apex = layout.zone_of(zone)
     except ValueError as error:
@@ -148,31 +179,31 @@ def diff(zone: str, zone_file: Path, server: str | None, file: Path | None) -> N
     parsed = zone_files.read(_text_of(zone_file), apex, str(zone_file))
     for left_out in parsed.left_out:
         click.echo(f"left out: {left_out}", err=True)
-    if _print_differences(parsed.names, apex, (address.host, address.port)):
-        raise click.exceptions.Exit(1)
+    return parsed.names, apex
 
 
-def _print_differences(
-    names: "tuple[ZoneName, ...]", apex: "Labels", server: tuple[str, int]
-) -> int:
-    """Print what differs, and how many record sets do, which is returned."""
-    from consuldns.zone_documents import comparison
-
-    compared = different = 0
+def _address(other: str) -> tuple[str, int]:
     try:
-        for each in comparison.differences(names, apex, server):
-            compared += 1
-            if each is None:
-                continue
-            different += 1
-            rcode = "" if each.rcode == "NOERROR" else f"\t; {each.rcode}"
-            for line in each.missing:
-                click.echo(f"-{line}{rcode}")
-            for line in each.surplus:
-                click.echo(f"+{line}")
-    except comparison.NoReplyError as error:
-        click.echo(f"Error: {error}", err=True)
-        raise click.exceptions.Exit(EXIT_NO_REPLY) from error
+        found = HOST_PORT.read(other)
+    except ValueError as error:
+        raise click.UsageError(
+            f"{other!r} is not a file; as a server's address: {error}"
+        ) from error
+    return found.host, found.port
+
+
+def _print_differences(found: "Iterator[Difference | None]") -> int:
+    """Print what differs, and how many record sets do, which is returned."""
+    compared = different = 0
+    for each in found:
+        compared += 1
+        if each is None:
+            continue
+        different += 1
+        for line in each.missing:
+            click.echo(f"-{line}")
+        for line in each.surplus:
+            click.echo(f"+{line}")
     click.echo(f"record sets: {compared}, different: {different}")
     return different
 

@@ -137,6 +137,18 @@ class Catalog:
         with replies.understanding():
             return frozenset(name.lower() for name in split_object(reply.body))
 
+    async def service_tags(self) -> dict[str, frozenset[str]]:
+        """The tags of each service of the catalog."""
+        reply = await self._client.get("v1", "catalog", "services", query=CONSISTENT)
+        return replies.decode_service_tags(reply.body)[0]
+
+    async def node_names(self) -> list[str]:
+        """The names of all nodes of the catalog."""
+        reply = await self._client.get(
+            "v1", "catalog", "nodes", query=CONSISTENT, deadline=LARGE_DEADLINE
+        )
+        return [each.name for each in replies.decode_list(reply.body, replies.Node)]
+
     async def changed(self, resource: str, *, after: int, wait: float) -> int:
         """Wait until `node:<name>` or `keys:<prefix>` may have changed; the index to wait after."""
         kind, _, name = resource.partition(":")

@@ -1,7 +1,8 @@
 """What `consuldns zone` does: lists, checks and imports the zones of Consul's KV tree."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from consuldns.config.schema import Settings
@@ -11,11 +12,14 @@ from consuldns.consul.http import replies
 from consuldns.consul.http.client import Client
 from consuldns.consul.operations import MAX_OPERATIONS, Key, Operation, RemoveKey, SetKey, StoredKey
 from consuldns.errors import ConsuldnsError
-from consuldns.names import Labels, fold, format_name
+from consuldns.names import Labels, fold, format_name, parse_name
 from consuldns.views.zone_records import ZoneName
-from consuldns.zone_documents import document, layout, zone_file
+from consuldns.zone_documents import document, layout, rdata, zone_file
+from consuldns.zone_documents.comparison import Question
 from consuldns.zone_documents.document import DocumentError
 
+TYPES_OF_SERVICES = tuple(map(rdata.type_of, ("A", "AAAA", "SRV")))
+TYPES_OF_NODES = tuple(map(rdata.type_of, ("A", "AAAA", "TXT")))
 MAX_BYTES = 256 * 1024  # of the values in one transaction; Consul's limit is 512 KiB as base64
 
 
@@ -62,6 +66,46 @@ async def stored(settings: Settings, zones: Sequence[str] = ()) -> list[StoredZo
     if not wanted:
         found += (StoredZone(each.listed, (), (f"{each.name}: {each.reason}",)) for each in bad)
     return found
+
+
+async def questions(settings: Settings, zone: str) -> list[Question]:
+    """Names and types that a zone has, by what is in Consul.
+
+    Those of its KV tree, and in Consul's domain those of services, their tags, and nodes. Raises
+    ZoneError if there are none.
+    """
+    apex = _zone(zone)
+    found: list[Question] = []
+    domains = (settings.dns.domain, *settings.dns.alt_domain)
+    if apex in (fold(parse_name(each)) for each in domains):
+        async with _catalog(settings) as catalog:
+            services, nodes = await catalog.service_tags(), await catalog.node_names()
+        for owner in _names_of_services(services):
+            found += ((owner + apex, type_) for type_ in TYPES_OF_SERVICES)
+        for owner in _valid(f"{node}.node" for node in nodes):
+            found += ((owner + apex, type_) for type_ in TYPES_OF_NODES)
+    for each in await stored(settings):
+        if each.names and fold(layout.zone_of(each.folder)) == apex:
+            for name in each.names:
+                types = {record.type for record in name.records}
+                types |= set(TYPES_OF_SERVICES) if name.alias is not None else set()
+                found += ((name.labels + apex, type_) for type_ in sorted(types))
+    if not found:
+        raise ZoneError(f"{zone!r} is neither Consul's domain nor a zone of the KV tree")
+    return found
+
+
+def _names_of_services(services: Mapping[str, AbstractSet[str]]) -> Iterator[Labels]:
+    """What is left of Consul's domain in the names of services, without and with a tag."""
+    for name, tags in sorted(services.items()):
+        yield from _valid([f"{name}.service", *(f"{tag}.{name}.service" for tag in sorted(tags))])
+
+
+def _valid(texts: Iterable[str]) -> Iterator[Labels]:
+    """Those that are names of the DNS."""
+    for text in texts:
+        with suppress(ValueError):
+            yield parse_name(text)
 
 
 def _read(folder: str, keys: list[StoredKey]) -> StoredZone:

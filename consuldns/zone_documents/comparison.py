@@ -1,4 +1,4 @@
-"""What a DNS server answers for the names of a zone, compared with a zone file; by dnspython."""
+"""What a DNS server answers, compared with a zone file or another server; by dnspython."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,20 +23,23 @@ class NoReplyError(ConsuldnsError):
     """The server did not reply, so nothing can be said about its records."""
 
 
+Question = tuple[Labels, int]  # a whole name, and the number of a type
+Address = tuple[str, int]  # of a server: IP address and port
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """What differs in the records of one type at a name, as lines of a zone file.
 
-    `rcode` is that of the server's reply.
+    `missing`: the server does not have it. A comment says if there is no such name, or an error.
     """
 
     missing: tuple[str, ...]
     surplus: tuple[str, ...]
-    rcode: str
 
 
 def differences(
-    names: Iterable[ZoneName], zone: Labels, server: tuple[str, int]
+    names: Iterable[ZoneName], zone: Labels, server: Address
 ) -> Iterator[Difference | None]:
     """One for each record set, None for one that is the same. Raises NoReplyError.
 
@@ -49,14 +52,44 @@ def differences(
             expected = {_line(owner, each.ttl, each.type, data) for data in each.data}
             reply = _ask(owner, each.type, server)
             found = set(_lines(reply, owner, each.type))
-            if expected == found:
-                yield None
-            else:
-                missing, surplus = sorted(expected - found), sorted(found - expected)
-                yield Difference(tuple(missing), tuple(surplus), dns.rcode.to_text(reply.rcode()))
+            rcode = dns.rcode.to_text(reply.rcode())
+            yield _difference(found, expected, "" if rcode == "NOERROR" else f"\t; {rcode}")
 
 
-def _ask(owner: dns.name.Name, type_: int, server: tuple[str, int]) -> dns.message.Message:
+def between(
+    questions: Iterable[Question], server: Address, other: Address
+) -> Iterator[Difference | None]:
+    """The same between two servers: `missing` is what only the other has. Raises NoReplyError.
+
+    Whole answer sections are compared; if both are empty, whether the name exists.
+    """
+    for labels, type_ in questions:
+        name = dns.name.Name((*labels, b""))
+        ours, theirs = (_ask(name, type_, each) for each in (server, other))
+        yield _difference(set(_answers(ours, type_)), set(_answers(theirs, type_)))
+
+
+def _difference(found: set[str], expected: set[str], comment: str = "") -> Difference | None:
+    if found == expected:
+        return None
+    missing = tuple(f"{line}{comment}" for line in sorted(expected - found))
+    return Difference(missing, tuple(sorted(found - expected)))
+
+
+def _answers(reply: dns.message.Message, type_: int) -> Iterator[str]:
+    """The records of the answer section, or one line that says that there are none."""
+    for rrset in reply.answer:
+        for each in rrset:
+            yield _line(rrset.name, rrset.ttl, int(rrset.rdtype), each.to_wire() or b"")
+    if not reply.answer:
+        name = format_name(reply.question[0].name.labels[:-1])
+        denial = (
+            "NODATA" if reply.rcode() == dns.rcode.NOERROR else dns.rcode.to_text(reply.rcode())
+        )
+        yield f"{name}\t{rdata.type_name(type_)}\t; {denial}"
+
+
+def _ask(owner: dns.name.Name, type_: int, server: Address) -> dns.message.Message:
     query = dns.message.make_query(owner, RdataType.make(type_), flags=0)
     try:
         return dns.query.tcp(query, server[0], port=server[1], timeout=REPLY_SECONDS)

@@ -197,6 +197,27 @@ def test_import_and_list(consul: ConsulAgent, serve: Serve, tmp_path: Path) -> N
     assert again.stdout == "names written: 1, removed: 0\n", "what is listed can be imported"
 
 
+def server_option(serve: Serve) -> tuple[str, str]:
+    return "--server", f"127.0.0.1:{serve.port}"
+
+
+def test_diff_with_consul(consul: ConsulAgent, serve: Serve) -> None:
+    """A service with a dot in its name, which Consul denies, is the kind that is shown."""
+    register(consul, "plain", "10.6.0.1")
+    register(consul, "a.b", "10.6.0.2")
+    wait_for_answer(serve.port, "plain.service.consul", "A", "10.6.0.1")
+    wait_for_answer(serve.port, "a.b.service.consul", "A", "10.6.0.2")
+    other = f"127.0.0.1:{consul.dns_port}"
+    done = run_zone(consul, "diff", "consul", other, *server_option(serve))
+    assert done.returncode == 1, done.stderr
+    shown = done.stdout.splitlines()
+    assert "-a.b.service.consul.\tA\t; NXDOMAIN" in shown
+    assert "+a.b.service.consul.\t0\tIN\tA\t10.6.0.2" in shown
+    assert not [line for line in shown if "plain" in line]
+    deregister(consul, "plain")
+    deregister(consul, "a.b")
+
+
 def test_diff(consul: ConsulAgent, serve: Serve, tmp_path: Path) -> None:
     file = tmp_path / "moved.zone"
     file.write_text("$TTL 60\nwww A 10.0.0.1\nwww A 10.0.0.2\n*.apps TXT hello\n")
@@ -219,6 +240,12 @@ def test_diff(consul: ConsulAgent, serve: Serve, tmp_path: Path) -> None:
         "+www.moved.test.\t60\tIN\tA\t10.0.0.2",
         "record sets: 3, different: 2",
     ]
+    with Serve(consul.url, workers=1) as second:
+        wait_for_answer(second.port, "any.apps.moved.test", "TXT", '"hello"')
+        between = run_zone(
+            consul, *("diff", "moved.test", f"127.0.0.1:{second.port}"), *server_option(serve)
+        )
+        assert (between.returncode, between.stdout) == (0, "record sets: 2, different: 0\n")
     silent = diff(free_ports(1)[0])
     assert silent.returncode == 9
     assert "Error: no usable reply from 127.0.0.1 port " in silent.stderr
@@ -229,6 +256,7 @@ def test_diff(consul: ConsulAgent, serve: Serve, tmp_path: Path) -> None:
     ("arguments", "text", "said"),
     [
         (["list", "missing.test"], "", "there is no zone 'missing.test' in the KV tree"),
+        (["diff", "missing.test", "127.0.0.1:9"], "", "neither Consul's domain nor a zone of the"),
         (["import", ".", "FILE"], "", "'.' is not the name of a zone"),
         (["import", "a..b", "FILE"], "", "'a..b' is not the name of a zone"),
         (["import", "bad.test", "FILE"], "$TTL 60\nwww A 10.0.0\n", "FILE:2: "),
