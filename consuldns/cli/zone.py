@@ -213,3 +213,5 @@ def _text_of(zone_file: Path) -> str:
         return zone_file.read_text()
     except UnicodeDecodeError as error:
         raise click.UsageError(f"{zone_file} is not UTF-8: {error.reason}") from error
+    except OSError as error:
+        raise click.UsageError(f"{zone_file} cannot be read: {error.strerror}") from error

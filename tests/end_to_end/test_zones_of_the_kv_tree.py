@@ -253,6 +253,19 @@ def test_diff(consul: ConsulAgent, serve: Serve, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("/", "/ cannot be read: Is a directory"),
+        ("missing.zone", "'missing.zone' is not a file; as a server's address: "),
+    ],
+)
+def test_what_cannot_be_compared(other: str, said: str, consul: ConsulAgent) -> None:
+    done = run_zone(consul, "diff", "example.test", other)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "text", "said"),
     [
         (["list", "missing.test"], "", "there is no zone 'missing.test' in the KV tree"),
