@@ -141,7 +141,8 @@ def diff(
     and nodes. Prints what differs: with a minus sign what the server does not have, with a plus
     sign what only the server has.
 
-    Exit status 0: no difference; 1: something differs; 9: no reply, as of dig.
+    Exit status 0: no difference; 1: something differs, or cannot be compared (then standard error
+    says why); 9: no reply, as of dig.
 
     Example: consuldns zone diff example.internal example.internal.zone
     """

@@ -25,6 +25,7 @@ class NoReplyError(ConsuldnsError):
 
 Question = tuple[Labels, int]  # a whole name, and the number of a type
 Address = tuple[str, int]  # of a server: IP address and port
+ANSWERS = (dns.rcode.NOERROR, dns.rcode.NXDOMAIN)  # the other codes say nothing about a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,16 @@ def between(
     """The same between two servers: `missing` is what only the other has. Raises NoReplyError.
 
     Whole answer sections are compared; if both are empty, whether the name exists.
+    An error of both, such as REFUSED, is no agreement: it counts as a difference.
     """
     for labels, type_ in questions:
         name = dns.name.Name((*labels, b""))
         ours, theirs = (_ask(name, type_, each) for each in (server, other))
-        yield _difference(set(_answers(ours, type_)), set(_answers(theirs, type_)))
+        found, expected = (set(_answers(each, name, type_)) for each in (ours, theirs))
+        if found == expected and ours.rcode() not in ANSWERS:
+            yield Difference(tuple(expected), tuple(found))
+        else:
+            yield _difference(found, expected)
 
 
 def _difference(found: set[str], expected: set[str], comment: str = "") -> Difference | None:
@@ -76,17 +82,15 @@ def _difference(found: set[str], expected: set[str], comment: str = "") -> Diffe
     return Difference(missing, tuple(sorted(found - expected)))
 
 
-def _answers(reply: dns.message.Message, type_: int) -> Iterator[str]:
+def _answers(reply: dns.message.Message, asked: dns.name.Name, type_: int) -> Iterator[str]:
     """The records of the answer section, or one line that says that there are none."""
     for rrset in reply.answer:
         for each in rrset:
             yield _line(rrset.name, rrset.ttl, int(rrset.rdtype), each.to_wire() or b"")
     if not reply.answer:
-        name = format_name(reply.question[0].name.labels[:-1])
-        denial = (
-            "NODATA" if reply.rcode() == dns.rcode.NOERROR else dns.rcode.to_text(reply.rcode())
-        )
-        yield f"{name}\t{rdata.type_name(type_)}\t; {denial}"
+        rcode = reply.rcode()
+        denial = "NODATA" if rcode == dns.rcode.NOERROR else dns.rcode.to_text(rcode)
+        yield f"{format_name(asked.labels[:-1])}\t{rdata.type_name(type_)}\t; {denial}"
 
 
 def _ask(owner: dns.name.Name, type_: int, server: Address) -> dns.message.Message:

@@ -246,6 +246,11 @@ def test_diff(consul: ConsulAgent, serve: Serve, tmp_path: Path) -> None:
             consul, *("diff", "moved.test", f"127.0.0.1:{second.port}"), *server_option(serve)
         )
         assert (between.returncode, between.stdout) == (0, "record sets: 2, different: 0\n")
+    of_consul = f"127.0.0.1:{consul.dns_port}"
+    refused = run_zone(consul, "diff", "moved.test", of_consul, "--server", of_consul)
+    assert refused.returncode == 1, "two servers that refuse do not agree"
+    assert "-www.moved.test.\tA\t; REFUSED" in refused.stdout
+    assert refused.stdout.endswith("record sets: 2, different: 2\n")
     silent = diff(free_ports(1)[0])
     assert silent.returncode == 9
     assert "Error: no usable reply from 127.0.0.1 port " in silent.stderr
